@@ -1,0 +1,3 @@
+//! `kubetoll-proxy`: the counting proxy.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `kubetoll`: the driver.
+
+fn main() {}

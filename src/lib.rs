@@ -1,0 +1,1 @@
+//! Kubetoll says exactly what every API call of a Kubernetes component costs, per run.
