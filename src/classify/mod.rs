@@ -10,6 +10,7 @@ mod go_url;
 mod known;
 pub mod kubevirt;
 mod list_options;
+mod name;
 mod selector;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 
 pub use go_url::{Target, TargetError};
 pub use known::is_known_resource;
+pub use name::{CallName, INVALID};
 
 /// A classified request. Byte strings are percent-decoded and need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
