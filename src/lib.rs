@@ -1,4 +1,8 @@
 //! Kubetoll says exactly what every API call of a Kubernetes component costs, per run.
 
+pub mod admin;
 pub mod classify;
+pub mod identity;
 pub mod ledger;
+pub mod proxy;
+pub mod record;

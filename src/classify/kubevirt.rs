@@ -108,3 +108,27 @@ fn word_length(text: &[u8]) -> usize {
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
         .count()
 }
+
+/// KubeVirt's components by the name of their service account.
+const COMPONENTS: [(&str, &str); 4] = [
+    ("kubevirt-apiserver", "virt-api"),
+    ("kubevirt-controller", "virt-controller"),
+    ("kubevirt-handler", "virt-handler"),
+    ("kubevirt-operator", "virt-operator"),
+];
+
+/// Whether KubeVirt's `VERB-resource-count` sums over that component.
+pub fn is_kubevirt_component(component: &str) -> bool {
+    COMPONENTS.iter().any(|(_, name)| *name == component)
+}
+
+/// The component behind a user name such as `system:serviceaccount:kubevirt:kubevirt-handler`:
+/// KubeVirt's own by their usual names, the service account's name for others, `None` for a user
+/// that is no service account. KubeVirt may be installed in any namespace.
+pub fn component_of_user(user: &str) -> Option<&str> {
+    let (_, account) = user
+        .strip_prefix("system:serviceaccount:")?
+        .split_once(':')?;
+    let known = COMPONENTS.iter().find(|(name, _)| *name == account);
+    Some(known.map_or(account, |(_, component)| component))
+}

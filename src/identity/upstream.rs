@@ -1,0 +1,151 @@
+//! Where the API server is and how it is trusted.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::ResolvesClientCert,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use super::{IdentityError, provider, read};
+
+/// Where the kubelet mounts what a pod needs to reach the API server.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// An API server: its address and its CA. Never a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// `https://host:port`.
+    pub url: String,
+    /// The CA's certificates.
+    pub ca: CaSource,
+    /// The name that the server's certificate must have, if not the URL's host.
+    pub server_name: Option<String>,
+}
+
+/// Where a CA's certificates come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaSource {
+    /// A PEM file, which may change.
+    File(PathBuf),
+    /// PEM text.
+    Pem(Vec<u8>),
+}
+
+impl Upstream {
+    /// The API server of the cluster that this process is a pod of.
+    pub fn in_cluster() -> Result<Self, IdentityError> {
+        let variable = |name| env::var(name).map_err(|_| IdentityError::NotInCluster(name));
+        let host = variable("KUBERNETES_SERVICE_HOST")?;
+        let port = variable("KUBERNETES_SERVICE_PORT")?;
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host
+        };
+        Ok(Self {
+            url: format!("https://{host}:{port}"),
+            ca: CaSource::File(Path::new(SERVICE_ACCOUNT).join("ca.crt")),
+            server_name: None,
+        })
+    }
+
+    /// The API server of a kubeconfig's current context: address and CA, never the credential.
+    pub fn from_kubeconfig(path: &Path) -> Result<Self, IdentityError> {
+        let wrong = |message: &str| IdentityError::Kubeconfig {
+            path: path.to_owned(),
+            message: message.to_owned(),
+        };
+        let config =
+            kube::config::Kubeconfig::read_from(path).map_err(|error| wrong(&error.to_string()))?;
+        let current = config.current_context.as_deref();
+        let context = config
+            .contexts
+            .iter()
+            .find(|context| Some(context.name.as_str()) == current)
+            .and_then(|context| context.context.as_ref())
+            .ok_or_else(|| wrong("no current context"))?;
+        let cluster = config
+            .clusters
+            .iter()
+            .find(|cluster| cluster.name == context.cluster)
+            .and_then(|cluster| cluster.cluster.as_ref())
+            .ok_or_else(|| wrong("the current context names no cluster"))?;
+        if cluster.insecure_skip_tls_verify == Some(true) {
+            return Err(wrong(
+                "insecure-skip-tls-verify: the proxy never skips verification; give the CA",
+            ));
+        }
+        let ca = match (
+            &cluster.certificate_authority_data,
+            &cluster.certificate_authority,
+        ) {
+            (Some(data), _) => CaSource::Pem(
+                STANDARD
+                    .decode(data)
+                    .map_err(|_| wrong("certificate-authority-data is not base64"))?,
+            ),
+            (None, Some(file)) => CaSource::File(file.into()),
+            (None, None) => return Err(wrong("no certificate-authority")),
+        };
+        Ok(Self {
+            url: cluster.server.clone().ok_or_else(|| wrong("no server"))?,
+            ca,
+            server_name: cluster.tls_server_name.clone(),
+        })
+    }
+
+    /// The client side of TLS, without ALPN: the dialler sets that. `credential` is what the
+    /// proxy presents as its own, which only `exec` does.
+    pub fn client_config(
+        &self,
+        credential: Option<Arc<dyn ResolvesClientCert>>,
+    ) -> Result<ClientConfig, IdentityError> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|source| IdentityError::Tls {
+                what: "TLS 1.2 and 1.3".to_owned(),
+                source,
+            })?
+            .with_root_certificates(self.ca.roots()?);
+        Ok(match credential {
+            Some(resolver) => builder.with_client_cert_resolver(resolver),
+            None => builder.with_no_client_auth(),
+        })
+    }
+}
+
+impl CaSource {
+    /// The PEM text as it is now.
+    pub fn pem(&self) -> Result<Vec<u8>, IdentityError> {
+        match self {
+            Self::File(path) => read(path),
+            Self::Pem(pem) => Ok(pem.clone()),
+        }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, IdentityError> {
+        let path = match self {
+            Self::File(path) => path.clone(),
+            Self::Pem(_) => PathBuf::from("the given CA"),
+        };
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_slice_iter(&self.pem()?)
+            .filter_map(Result::ok)
+            .collect::<Vec<_>>();
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if added == 0 {
+            return Err(IdentityError::NoPem {
+                path,
+                wanted: "CA certificate",
+            });
+        }
+        Ok(roots)
+    }
+}

@@ -1,0 +1,181 @@
+//! Accepts connections, shakes hands, serves each by the protocol that ALPN chose, and drains.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Proxy, count,
+    forward::forward,
+    session::{Protocol, Session},
+    tuning,
+};
+use std::sync::atomic::Ordering;
+
+/// Longest TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most TLS handshakes at once: they are what a flood of connections costs.
+const HANDSHAKES_MAX: usize = 64;
+/// Wait after an error of accept, such as no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// A client that acknowledges nothing for so long is gone.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A bound socket with its TLS configuration.
+pub struct Listener {
+    /// The socket.
+    pub tcp: TcpListener,
+    /// The server side of TLS.
+    pub tls: Arc<ServerConfig>,
+}
+
+/// Serves until `stop`, then lets what is in flight end, at the longest [`Options::drain`].
+///
+/// [`Options::drain`]: super::Options
+pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToken) {
+    let acceptor = TlsAcceptor::from(listener.tls);
+    let connections = Arc::new(Semaphore::new(proxy.options.connections_max));
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let tasks = TaskTracker::new();
+    let kill = CancellationToken::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.tcp.accept()).await {
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        count(&proxy.connections.accepted);
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            count(&proxy.connections.turned_away);
+            count(&proxy.connections.closed);
+            continue;
+        };
+        let connection = Connection {
+            proxy: Arc::clone(&proxy),
+            client,
+            stop: stop.clone(),
+        };
+        let (acceptor, handshakes) = (acceptor.clone(), Arc::clone(&handshakes));
+        let kill = kill.clone();
+        tasks.spawn(async move {
+            let closed = Arc::clone(&connection.proxy);
+            let served = connection.serve(stream, acceptor, &handshakes);
+            kill.run_until_cancelled(served).await;
+            count(&closed.connections.closed);
+            drop(permit);
+        });
+    }
+    drop(listener.tcp);
+    proxy.draining.store(true, Ordering::Relaxed);
+    tasks.close();
+    if timeout(proxy.options.drain, tasks.wait()).await.is_err() {
+        kill.cancel();
+        tasks.wait().await;
+    }
+}
+
+async fn pause_after(error: &io::Error) {
+    // A connection that was reset before it was accepted is no reason to wait.
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
+        tracing::warn!(%error, "cannot accept a connection");
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+struct Connection {
+    proxy: Arc<Proxy>,
+    client: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, acceptor: TlsAcceptor, handshakes: &Semaphore) {
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%error, "cannot set socket options");
+        }
+        let shaken = {
+            let _permit = handshakes.acquire().await;
+            timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.serve_tls(stream).await,
+            Ok(Err(error)) => {
+                count(&self.proxy.connections.handshakes_failed);
+                tracing::debug!(client = %self.client, %error, "TLS handshake failed");
+            }
+            Err(_) => count(&self.proxy.connections.handshakes_failed),
+        }
+    }
+
+    async fn serve_tls(self, stream: TlsStream<TcpStream>) {
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let protocol = if is_http2 {
+            Protocol::Http2
+        } else {
+            Protocol::Http1
+        };
+        let session = Arc::new(Session::new(
+            Arc::clone(&self.proxy),
+            self.client.ip(),
+            protocol,
+        ));
+        let service = service_fn(move |request| forward(Arc::clone(&session), request));
+        let stream = TokioIo::new(stream);
+        let served = if is_http2 {
+            let mut connection = pin!(tuning::server_http2().serve_connection(stream, service));
+            tokio::select! {
+                served = connection.as_mut() => served,
+                () = self.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        } else {
+            let http1 = tuning::server_http1().serve_connection(stream, service);
+            let mut connection = pin!(http1.with_upgrades());
+            tokio::select! {
+                served = connection.as_mut() => served,
+                () = self.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        };
+        self.note_end(served);
+    }
+
+    fn note_end(&self, served: hyper::Result<()>) {
+        let Err(error) = served else { return };
+        if error.is_parse() {
+            count(&self.proxy.connections.unparsable);
+        }
+        tracing::debug!(client = %self.client, %error, "connection ended with an error");
+    }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEP_ALIVE)
+            .with_interval(KEEP_ALIVE / 2),
+    )?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}

@@ -1,0 +1,151 @@
+//! The life of a request: booked, checked, sent, answered.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::{
+    answer::OwnAnswer,
+    headers::{self, ConnectionHeader},
+    meter::{Exchange, ResponseBody},
+    session::{SendError, Session},
+    target::name_call,
+    upgrade,
+};
+use crate::{classify::TargetError, ledger::Reason};
+
+/// Ends the stream (HTTP/2) or the connection (HTTP/1.1) without an answer: the request may have
+/// reached the API server, and no answer of ours could be true.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer can be given: the request may have been processed")]
+pub(super) struct NoAnswer;
+
+/// Why an exchange ends without the API server's response.
+pub(super) enum Failure {
+    /// The proxy says why.
+    Answer(OwnAnswer),
+    /// The proxy says nothing.
+    Silence(Reason),
+}
+
+/// Forwards one request.
+pub(super) async fn forward(
+    session: Arc<Session>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, NoAnswer> {
+    let (mut exchange, is_watch, target_error) = open(&session, &request);
+    match respond(&session, request, &mut exchange, is_watch, target_error).await {
+        Ok(Reply::Upstream(response)) => {
+            Ok(response.map(|body| ResponseBody::upstream(body, exchange)))
+        }
+        Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange)),
+        Err(Failure::Answer(answer)) => {
+            exchange.unanswered(answer.reason);
+            Ok(answer.into_response().map(ResponseBody::Own))
+        }
+        Err(Failure::Silence(reason)) => {
+            exchange.unanswered(reason);
+            Err(NoAnswer)
+        }
+    }
+}
+
+pub(super) enum Reply {
+    Upstream(Response<Incoming>),
+    Upgrade(upgrade::Accepted),
+}
+
+fn open(session: &Session, request: &Request<Incoming>) -> (Exchange, bool, Option<TargetError>) {
+    let client = session.client_name(request.headers());
+    let (method, uri) = (request.method(), request.uri());
+    name_call(method, uri, |name, error| {
+        let entry = session.proxy.books.open(name);
+        let exchange = Exchange::new(entry, client, method.clone(), uri.clone());
+        (exchange, name.verb == "watch", error)
+    })
+}
+
+async fn respond(
+    session: &Session,
+    mut request: Request<Incoming>,
+    exchange: &mut Exchange,
+    is_watch: bool,
+    target_error: Option<TargetError>,
+) -> Result<Reply, Failure> {
+    let refused = |status, message: String| Failure::Answer(OwnAnswer::refused(status, message));
+    if *request.method() == Method::CONNECT {
+        let message = "CONNECT is not for an API server".to_owned();
+        return Err(refused(StatusCode::METHOD_NOT_ALLOWED, message));
+    }
+    if let Some(error) = target_error {
+        return Err(refused(StatusCode::BAD_REQUEST, error.to_string()));
+    }
+    let connection = ConnectionHeader::read(request.headers())
+        .map_err(|error| refused(StatusCode::BAD_REQUEST, error.to_string()))?;
+    pass_gate(session, &mut request)?;
+    let method = request.method().clone();
+    if upgrade::is_wanted(&request, &connection) {
+        let accepted = upgrade::ask(session, request, &connection).await;
+        let response = accepted.map_err(|error| error.into_failure(&method, false))?;
+        exchange.answered(response.status(), response.headers());
+        return Ok(response.into_reply());
+    }
+    headers::prepare_request(request.headers_mut(), &connection, session.client);
+    let request = request.map(|body| exchange.meter(body));
+    let sent = session.send(request).await;
+    let mut response = sent.map_err(|error| error.into_failure(&method, is_watch))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for it: what follows is not HTTP.
+        let error = SendError::bad_response("an upgrade that nobody asked for");
+        return Err(error.into_failure(&method, is_watch));
+    }
+    exchange.answered(response.status(), response.headers());
+    headers::prepare_response(response.headers_mut());
+    Ok(Reply::Upstream(response))
+}
+
+/// Where the proxy presents the user's credential, only those may pass who know the secret.
+fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<(), Failure> {
+    let Some(gate) = &session.proxy.options.gate else {
+        return Ok(());
+    };
+    let presented = request.headers_mut().remove(header::AUTHORIZATION);
+    if presented.as_ref() != Some(&gate.expected) {
+        return Err(Failure::Answer(OwnAnswer::refused(
+            StatusCode::UNAUTHORIZED,
+            "this listener serves one command only",
+        )));
+    }
+    if let Some(authorization) = gate.authorization.load_full() {
+        let value = http::HeaderValue::clone(&authorization);
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+    }
+    Ok(())
+}
+
+impl SendError {
+    pub(super) fn bad_response(what: &str) -> Self {
+        Self {
+            reason: Reason::BadResponse,
+            message: format!("the API server's response is {what}"),
+        }
+    }
+
+    /// What the client is told. A read can be repeated by it; a write that may have been done
+    /// must not look as if it were not.
+    pub(super) fn into_failure(self, method: &Method, is_watch: bool) -> Failure {
+        if self.was_not_sent() {
+            return Failure::Answer(OwnAnswer::unavailable(self.reason, self.message, is_watch));
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Failure::Silence(self.reason);
+        }
+        Failure::Answer(OwnAnswer {
+            status: StatusCode::BAD_GATEWAY,
+            reason: self.reason,
+            message: self.message,
+            retry: self.reason != Reason::BadResponse,
+        })
+    }
+}

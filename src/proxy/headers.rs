@@ -1,0 +1,236 @@
+//! Header surgery: what belongs to one hop only is taken off, what belongs to identity is guarded.
+
+use std::net::IpAddr;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, Entry},
+};
+
+/// `X-Forwarded-For`.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Headers of one hop, besides those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Names that `Connection` may not name: taking them off would change who asks for what.
+const PROTECTED: [&str; 11] = [
+    "audit-id",
+    "authorization",
+    "baggage",
+    "cookie",
+    "forwarded",
+    "host",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-real-ip",
+    "x-stream-protocol-version",
+];
+
+/// Beginnings of names that `Connection` may not name.
+const PROTECTED_PREFIXES: [&str; 7] = [
+    "accept",
+    "content-",
+    "impersonate-",
+    "sec-websocket-",
+    "x-forwarded-",
+    "x-remote-",
+    ":",
+];
+
+/// `Connection` names a header that carries identity, content or routing, or isn't text.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Connection header names a header that no proxy may remove")]
+pub(super) struct ProtectedHeader;
+
+/// What `Connection` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ConnectionHeader {
+    /// Whether it has the token `upgrade`.
+    pub(super) upgrade: bool,
+    named: Vec<HeaderName>,
+}
+
+impl ConnectionHeader {
+    /// Reads all `Connection` lines.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, ProtectedHeader> {
+        let mut connection = Self::default();
+        for line in headers.get_all(header::CONNECTION) {
+            let line = line.to_str().map_err(|_| ProtectedHeader)?;
+            for token in line
+                .split(',')
+                .map(str::trim)
+                .filter(|token| !token.is_empty())
+            {
+                connection.add(&token.to_ascii_lowercase())?;
+            }
+        }
+        Ok(connection)
+    }
+
+    fn add(&mut self, token: &str) -> Result<(), ProtectedHeader> {
+        // `X_Remote_User` must not slip past as something else than `X-Remote-User`.
+        let spelled = token.replace('_', "-");
+        let protected = PROTECTED.contains(&spelled.as_str())
+            || PROTECTED_PREFIXES
+                .iter()
+                .any(|prefix| spelled.starts_with(prefix));
+        if protected {
+            return Err(ProtectedHeader);
+        }
+        self.upgrade |= token == "upgrade";
+        if let Ok(name) = HeaderName::from_bytes(token.as_bytes()) {
+            self.named.push(name);
+        }
+        Ok(())
+    }
+}
+
+/// Takes off a request what was meant for the proxy, and what only an authenticating proxy may
+/// say; appends the client's address.
+pub(super) fn prepare_request(
+    headers: &mut HeaderMap,
+    connection: &ConnectionHeader,
+    client: IpAddr,
+) {
+    let trailers = headers
+        .get_all(header::TE)
+        .iter()
+        .any(|line| line.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    strip(headers, connection);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    // The proxy's server answers 100 itself once the body is wanted.
+    headers.remove(header::EXPECT);
+    strip_remote_identity(headers);
+    append_client(headers, client);
+}
+
+/// Takes off a response what was meant for the proxy.
+pub(super) fn prepare_response(headers: &mut HeaderMap) {
+    // An API server whose `Connection` can't be read has nothing there worth keeping.
+    let connection = ConnectionHeader::read(headers).unwrap_or_default();
+    strip(headers, &connection);
+}
+
+fn strip(headers: &mut HeaderMap, connection: &ConnectionHeader) {
+    headers.remove(header::CONNECTION);
+    for name in HOP_BY_HOP.iter().chain(&connection.named) {
+        headers.remove(name);
+    }
+}
+
+/// `X-Remote-*` is how an authenticating proxy names a user; here nobody may. An extension API
+/// server could read `_` as `-`.
+fn strip_remote_identity(headers: &mut HeaderMap) {
+    let is_remote = |name: &HeaderName| {
+        let name = name.as_str().as_bytes();
+        name.len() > 9
+            && name[..9]
+                .iter()
+                .zip(b"x-remote-")
+                .all(|(&byte, &wanted)| byte == wanted || (byte == b'_' && wanted == b'-'))
+    };
+    if headers.keys().any(is_remote) {
+        let names: Vec<_> = headers
+            .keys()
+            .filter(|name| is_remote(name))
+            .cloned()
+            .collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Adds the address to the last line, as proxies do; a list that isn't text is left alone.
+fn append_client(headers: &mut HeaderMap, client: IpAddr) {
+    match headers.entry(FORWARDED_FOR) {
+        Entry::Vacant(line) => {
+            line.insert(address_value(&client.to_string()));
+        }
+        Entry::Occupied(mut lines) => {
+            if let Some(last) = lines.iter_mut().next_back()
+                && let Ok(list) = last.to_str()
+            {
+                *last = address_value(&format!("{list}, {client}"));
+            }
+        }
+    }
+}
+
+fn address_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn connection_may_not_name_what_carries_identity() {
+        for value in [
+            &b"foo, Impersonate-User "[..],
+            b"impersonate-group",
+            b"Authorization",
+            b"close, Authorization",
+            b",\tX-Remote-User",
+            b"X_Remote_User",
+            b"content-length",
+            b"Host",
+            b"Sec-WebSocket-Protocol",
+            b"\xff",
+        ] {
+            let headers = map(&[("connection", value)]);
+            assert!(ConnectionHeader::read(&headers).is_err(), "{value:?}");
+        }
+        let two = map(&[("connection", b""), ("connection", b"authorization")]);
+        assert!(ConnectionHeader::read(&two).is_err());
+    }
+
+    #[test]
+    fn hop_by_hop_and_remote_headers_go_and_all_others_stay_as_they_are() {
+        let mut headers = map(&[
+            ("connection", b"x-hop, close, UPGRADE"),
+            ("x-hop", b"1"),
+            ("keep-alive", b"1"),
+            ("te", b"trailers"),
+            ("x-remote-user", b"admin"),
+            ("x_remote_group", b"system:masters"),
+            ("impersonate-group", b"a"),
+            ("impersonate-group", b"b"),
+            ("x-forwarded-for", b"1.2.3.4"),
+            ("authorization", b"Bearer t\xff"),
+        ]);
+        let connection = ConnectionHeader::read(&headers).unwrap();
+        assert!(connection.upgrade);
+        prepare_request(&mut headers, &connection, [127, 0, 0, 1].into());
+        let expected = map(&[
+            ("te", b"trailers"),
+            ("impersonate-group", b"a"),
+            ("impersonate-group", b"b"),
+            ("x-forwarded-for", b"1.2.3.4, 127.0.0.1"),
+            ("authorization", b"Bearer t\xff"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+}

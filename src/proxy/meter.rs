@@ -1,0 +1,218 @@
+//! Bodies that pass through and are booked as they pass.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::target;
+use crate::{
+    identity::client::ClientName,
+    ledger::{Answer, Ending, Entry, Outcome, Reason},
+};
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// One request and its entry in the books. Whatever happens, it is answered and closed once:
+/// dropped before an answer, its client went away.
+pub(super) struct Exchange {
+    entry: Entry,
+    client: ClientName,
+    started: Instant,
+    method: Method,
+    uri: Uri,
+    request_bytes: Option<Arc<AtomicU64>>,
+}
+
+impl Exchange {
+    pub(super) fn new(entry: Entry, client: ClientName, method: Method, uri: Uri) -> Self {
+        Self {
+            entry,
+            client,
+            started: Instant::now(),
+            method,
+            uri,
+            request_bytes: None,
+        }
+    }
+
+    /// Counts the bytes of the request's body.
+    pub(super) fn meter(&mut self, body: Incoming) -> RequestBody {
+        if !body.is_end_stream() {
+            self.request_bytes = Some(Arc::default());
+        }
+        RequestBody {
+            inner: body,
+            bytes: self.request_bytes.clone(),
+        }
+    }
+
+    /// Books the API server's response.
+    pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+        let audit_id = headers.get(AUDIT_ID).and_then(|id| id.to_str().ok());
+        self.book(Outcome::Code(status.as_u16()), audit_id);
+    }
+
+    /// Books that there is no response, and why. There won't be anything more.
+    pub(super) fn unanswered(&mut self, reason: Reason) {
+        self.book(Outcome::NoAnswer(reason), None);
+        self.close(Ending::Complete);
+    }
+
+    /// Counts bytes that went to the client.
+    pub(super) fn sent(&self, bytes: u64) {
+        self.entry.add_response_bytes(bytes);
+    }
+
+    /// Counts bytes that an upgraded connection took from the client.
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.entry.add_request_bytes(bytes);
+    }
+
+    /// Closes the entry; later endings don't count.
+    pub(super) fn close(&mut self, ending: Ending) {
+        if let Some(bytes) = self.request_bytes.take() {
+            self.entry.add_request_bytes(bytes.load(Ordering::Relaxed));
+        }
+        self.entry.close(ending, self.started.elapsed());
+    }
+
+    fn book(&mut self, outcome: Outcome, audit_id: Option<&str>) {
+        let accepted = outcome != Outcome::Code(StatusCode::UNAUTHORIZED.as_u16());
+        let (method, uri) = (&self.method, &self.uri);
+        self.entry.answer(Answer {
+            outcome,
+            party: if accepted {
+                &self.client.accepted
+            } else {
+                &self.client.rejected
+            },
+            elapsed: self.started.elapsed(),
+            at_micros: jiff::Timestamp::now().as_microsecond(),
+            audit_id,
+            object: &|| target::object(method, uri),
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.entry.is_answered() {
+            self.book(Outcome::NoAnswer(Reason::ClientGone), None);
+        }
+        self.close(Ending::Dropped);
+    }
+}
+
+/// A request's body on its way to the API server.
+pub(super) struct RequestBody {
+    inner: Incoming,
+    bytes: Option<Arc<AtomicU64>>,
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if let (Some(Ok(frame)), Some(bytes)) = (&frame, &self.bytes)
+            && let Some(data) = frame.data_ref()
+        {
+            bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A response's body on its way to the client.
+pub(super) enum ResponseBody {
+    /// The API server's, and the exchange that its end closes.
+    Upstream(Incoming, Exchange),
+    /// The proxy's own.
+    Own(Full<Bytes>),
+}
+
+impl ResponseBody {
+    pub(super) fn upstream(body: Incoming, mut exchange: Exchange) -> Self {
+        close_at_end(&body, &mut exchange);
+        Self::Upstream(body, exchange)
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::Own(Full::default())
+    }
+}
+
+/// Whoever sends a body may stop asking once it knows that nothing is left.
+fn close_at_end(body: &Incoming, exchange: &mut Exchange) {
+    if body.is_end_stream() || body.size_hint().exact() == Some(0) {
+        exchange.close(Ending::Complete);
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let (body, exchange) = match self.get_mut() {
+            Self::Upstream(body, exchange) => (body, exchange),
+            Self::Own(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
+            }
+        };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    exchange.sent(data.len() as u64);
+                }
+                close_at_end(body, exchange);
+            }
+            Some(Err(_)) => exchange.close(Ending::Failed),
+            None => exchange.close(Ending::Complete),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Upstream(body, _) => body.size_hint(),
+            Self::Own(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The data plane: takes a component's connection, forwards each request to the API server byte
+//! for byte, and books it.
+//!
+//! A downstream connection is a [`session`]: it has upstream connections of its own and shares
+//! them with nobody, so that stream limits, GOAWAY and flow control are the component's own.
+//!
+//! Invariants: no credential is added; no request is answered in the API server's place once it
+//! may have reached it; nothing is buffered; no timeout cuts a stream.
+
+mod accept;
+mod answer;
+mod dial;
+mod forward;
+mod headers;
+mod meter;
+mod session;
+mod target;
+mod tuning;
+mod upgrade;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+
+use crate::ledger::Books;
+
+pub use accept::{Listener, serve};
+pub use dial::{Dialer, DialerError};
+
+/// What a proxy does besides forwarding.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names all clients of this proxy; otherwise their tokens and user agents do.
+    pub component: Option<Arc<str>>,
+    /// Most downstream connections at once.
+    pub connections_max: usize,
+    /// How long requests in flight may take after the stop signal.
+    pub drain: Duration,
+    /// If set, every client must present this bearer token, and it is not forwarded: the proxy
+    /// presents the user's own credential instead. Only `exec` does this.
+    pub gate: Option<Arc<Gate>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            component: None,
+            connections_max: 10_000,
+            drain: Duration::from_secs(10),
+            gate: None,
+        }
+    }
+}
+
+/// The bearer token of one `exec`, and what is presented upstream in its place.
+pub struct Gate {
+    /// `Bearer …` as clients must send it.
+    pub expected: http::HeaderValue,
+    /// The `Authorization` header for the API server, if the user has a token. It may change.
+    pub authorization: ArcSwapOption<http::HeaderValue>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Gate(masked)")
+    }
+}
+
+/// A proxy: what all its connections share.
+pub struct Proxy {
+    /// The ledger.
+    pub books: Arc<Books>,
+    /// The way to the API server.
+    pub dialer: Dialer,
+    /// Options.
+    pub options: Options,
+    /// Counters of connections.
+    pub connections: Connections,
+    draining: AtomicBool,
+}
+
+/// Counters of the proxy's connections.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Downstream connections accepted.
+    pub accepted: AtomicU64,
+    /// Downstream connections closed again.
+    pub closed: AtomicU64,
+    /// Downstream connections whose TLS handshake failed or took too long.
+    pub handshakes_failed: AtomicU64,
+    /// Downstream connections turned away because there were too many.
+    pub turned_away: AtomicU64,
+    /// Requests that HTTP's parser refused; they never became a request.
+    pub unparsable: AtomicU64,
+    /// Upstream connections opened.
+    pub upstream_opened: AtomicU64,
+    /// Upstream connections that could not be opened.
+    pub upstream_failed: AtomicU64,
+}
+
+impl Proxy {
+    /// A proxy with empty books.
+    pub fn new(dialer: Dialer, options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            books: Arc::new(Books::new()),
+            dialer,
+            options,
+            connections: Connections::default(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the stop signal came.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Adds one; the counters here are independent of each other.
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,153 @@
+//! Upgrades: exec, attach, port-forward, VNC, console. Each has an upstream connection of its own,
+//! which is used for that one request and then closed, whatever the answer.
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+
+use super::{
+    forward::Reply,
+    headers::{self, ConnectionHeader},
+    meter::{Exchange, ResponseBody},
+    session::{SendError, Session},
+    target, tuning,
+};
+use crate::ledger::Ending;
+
+/// What an upgraded connection may speak. `h2c` is not among them: behind it requests could be
+/// smuggled past the books.
+const PROTOCOLS: [&str; 2] = ["websocket", "SPDY/3.1"];
+
+/// Whether the request is an upgrade as clients of Kubernetes make them; any other `Upgrade` is
+/// taken off and the request goes on as a plain one.
+pub(super) fn is_wanted(request: &Request<Incoming>, connection: &ConnectionHeader) -> bool {
+    let headers = request.headers();
+    let mut protocols = headers.get_all(header::UPGRADE).iter();
+    let protocol = match (protocols.next(), protocols.next()) {
+        (Some(protocol), None) => protocol.as_bytes(),
+        _ => return false,
+    };
+    connection.upgrade
+        && request.version() == Version::HTTP_11
+        && matches!(*request.method(), Method::GET | Method::POST)
+        && request.body().is_end_stream()
+        && PROTOCOLS
+            .iter()
+            .any(|known| protocol.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// The API server's answer to an upgrade request.
+pub(super) struct Asked {
+    response: Response<Incoming>,
+    client: OnUpgrade,
+}
+
+/// An upgrade that the API server accepted.
+pub(super) struct Accepted {
+    response: Response<()>,
+    client: OnUpgrade,
+    server: OnUpgrade,
+}
+
+/// Sends an upgrade request over a connection of its own.
+pub(super) async fn ask(
+    session: &Session,
+    mut request: Request<Incoming>,
+    connection: &ConnectionHeader,
+) -> Result<Asked, SendError> {
+    let client = hyper::upgrade::on(&mut request);
+    let protocol = request.headers().get(header::UPGRADE).cloned();
+    headers::prepare_request(request.headers_mut(), connection, session.client);
+    let headers = request.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Some(protocol) = protocol.clone() {
+        headers.insert(header::UPGRADE, protocol);
+    }
+    headers.insert(header::HOST, session.proxy.dialer.host().clone());
+    let uri = target::origin_form(request.uri());
+    *request.uri_mut() = uri;
+    let stream = session.dial_for_upgrade().await?;
+    let (mut sender, upstream) = tuning::client_http1()
+        .handshake(stream)
+        .await
+        .map_err(|error| SendError::after_sending(&error))?;
+    tokio::spawn(upstream.with_upgrades());
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| SendError::after_sending(&error))?;
+    check(&response, protocol.as_ref())?;
+    Ok(Asked { response, client })
+}
+
+/// Only a refusal, or a switch to what was asked for, may come back: a redirect or a plain answer
+/// could make the client's next bytes a request that nobody checks.
+fn check(response: &Response<Incoming>, wanted: Option<&HeaderValue>) -> Result<(), SendError> {
+    let status = response.status();
+    let switched = response.headers().get(header::UPGRADE).zip(wanted);
+    let as_wanted =
+        switched.is_some_and(|(one, other)| one.as_bytes().eq_ignore_ascii_case(other.as_bytes()));
+    match status {
+        StatusCode::SWITCHING_PROTOCOLS if as_wanted => Ok(()),
+        StatusCode::SWITCHING_PROTOCOLS => Err(SendError::bad_response(
+            "a switch to another protocol than asked for",
+        )),
+        _ if status.is_client_error() || status.is_server_error() => Ok(()),
+        _ => Err(SendError::bad_response("neither an upgrade nor a refusal")),
+    }
+}
+
+impl Asked {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(super) fn headers(&self) -> &http::HeaderMap {
+        self.response.headers()
+    }
+
+    /// The refusal, after which the client's connection closes, or the accepted upgrade.
+    pub(super) fn into_reply(mut self) -> Reply {
+        if self.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            headers::prepare_response(self.response.headers_mut());
+            let close = HeaderValue::from_static("close");
+            self.response
+                .headers_mut()
+                .insert(header::CONNECTION, close);
+            return Reply::Upstream(self.response);
+        }
+        let server = hyper::upgrade::on(&mut self.response);
+        let (parts, _) = self.response.into_parts();
+        Reply::Upgrade(Accepted {
+            response: Response::from_parts(parts, ()),
+            client: self.client,
+            server,
+        })
+    }
+}
+
+impl Accepted {
+    /// Tells the client, and copies bytes both ways until both sides have ended.
+    pub(super) fn start(self, exchange: Exchange) -> Response<ResponseBody> {
+        tokio::spawn(tunnel(self.client, self.server, exchange));
+        self.response.map(|()| ResponseBody::empty())
+    }
+}
+
+async fn tunnel(client: OnUpgrade, server: OnUpgrade, mut exchange: Exchange) {
+    let (Ok(client), Ok(server)) = tokio::join!(client, server) else {
+        exchange.close(Ending::Failed);
+        return;
+    };
+    let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+    match copy_bidirectional(&mut client, &mut server).await {
+        Ok((received, sent)) => {
+            exchange.received(received);
+            exchange.sent(sent);
+            exchange.close(Ending::Complete);
+        }
+        Err(_) => exchange.close(Ending::Failed),
+    }
+}

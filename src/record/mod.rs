@@ -1,0 +1,11 @@
+//! The formats that leave the process. docs/FORMATS.md describes each field.
+//!
+//! Invariant: no other room defines a format; the rooms that hold the values derive no
+//! serialization of their own.
+
+mod snapshot;
+
+pub use snapshot::{
+    CallRecord, Durations, InFlight, JournalRecord, NotComparable, ObjectRecord, OpenRun,
+    ProxyInfo, RowRecord, RunDetailRecord, Snapshot,
+};
