@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod classify;
+pub mod cli;
 pub mod identity;
 pub mod ledger;
 pub mod proxy;

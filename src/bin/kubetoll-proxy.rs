@@ -1,3 +1,10 @@
 //! `kubetoll-proxy`: the counting proxy.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use kubetoll::cli::proxy::{ProxyArgs, run};
+
+fn main() -> ExitCode {
+    run(ProxyArgs::parse()).into()
+}

@@ -1,3 +1,10 @@
 //! `kubetoll`: the driver.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use kubetoll::cli::driver::{DriverArgs, run};
+
+fn main() -> ExitCode {
+    run(DriverArgs::parse()).into()
+}

@@ -71,3 +71,15 @@ pub(crate) fn read(path: &std::path::Path) -> Result<Vec<u8>, IdentityError> {
         source,
     })
 }
+
+/// The token in a file, without the white space around it.
+pub fn read_token(path: &std::path::Path) -> Result<String, IdentityError> {
+    let token = String::from_utf8_lossy(&read(path)?).trim().to_owned();
+    if token.is_empty() {
+        return Err(IdentityError::NoPem {
+            path: path.to_owned(),
+            wanted: "token",
+        });
+    }
+    Ok(token)
+}

@@ -1,0 +1,6 @@
+//! What was typed, and its resolution into what is meant.
+
+pub mod driver;
+pub mod exit;
+mod lines;
+pub mod proxy;
