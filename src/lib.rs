@@ -1,1 +1,3 @@
 //! Kubetoll says exactly what every API call of a Kubernetes component costs, per run.
+
+pub mod lab;
