@@ -4,6 +4,7 @@ pub mod admin;
 pub mod classify;
 pub mod cli;
 pub mod identity;
+pub mod lab;
 pub mod ledger;
 pub mod proxy;
 pub mod record;

@@ -1,0 +1,127 @@
+//! watch, also as kube's watcher uses it.
+
+use futures_util::{StreamExt, TryStreamExt, pin_mut};
+use kube::api::{DeleteParams, PostParams, WatchParams};
+use kube::core::WatchEvent;
+use kube::runtime::watcher;
+use serde_json::json;
+
+use super::super::Fault;
+use super::{Lab, vm};
+
+#[tokio::test]
+async fn selected_objects_enter_and_leave() {
+    let lab = Lab::start().await;
+    let vms = lab.vms();
+    let params = WatchParams::default().labels("on=yes");
+    let events = vms.watch(&params, "0").await.unwrap();
+    pin_mut!(events);
+    let mut object = vms.create(&PostParams::default(), &vm("a")).await.unwrap();
+    for labels in [
+        json!({"on": "yes"}),
+        json!({"on": "yes", "more": "x"}),
+        json!({"on": "no"}),
+    ] {
+        object.metadata.labels = serde_json::from_value(labels).unwrap();
+        object = vms
+            .replace("a", &PostParams::default(), &object)
+            .await
+            .unwrap();
+    }
+    vms.delete("a", &DeleteParams::default()).await.unwrap();
+    let mut seen = vec![];
+    while seen.len() < 3 {
+        seen.push(match events.try_next().await.unwrap().unwrap() {
+            WatchEvent::Added(_) => "added",
+            WatchEvent::Modified(_) => "modified",
+            WatchEvent::Deleted(left) => {
+                assert_eq!(left.metadata.labels.unwrap()["on"], "yes");
+                assert_eq!(
+                    left.metadata.resource_version,
+                    object.metadata.resource_version
+                );
+                "deleted"
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(seen, ["added", "modified", "deleted"]);
+}
+
+#[tokio::test]
+async fn a_watcher_recovers_from_an_expired_history() {
+    let lab = Lab::start().await;
+    let vms = lab.vms();
+    vms.create(&PostParams::default(), &vm("a")).await.unwrap();
+    let stream = watcher::watcher(vms.clone(), watcher::Config::default());
+    pin_mut!(stream);
+    let mut ready = 0;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(watcher::Event::InitDone) if ready == 0 => {
+                ready = 1;
+                vms.create(&PostParams::default(), &vm("b")).await.unwrap();
+            }
+            Ok(watcher::Event::Apply(object)) if object.metadata.name.as_deref() == Some("b") => {
+                lab.server.inject(Fault::ExpireHistory);
+            }
+            Ok(watcher::Event::InitDone) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(
+        lab.server
+            .request_log()
+            .iter()
+            .filter(|record| record.verb == "list")
+            .count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn streaming_lists_end_with_the_annotated_bookmark() {
+    let lab = Lab::start().await;
+    let vms = lab.vms();
+    vms.create(&PostParams::default(), &vm("a")).await.unwrap();
+    let stream = watcher::watcher(vms, watcher::Config::default().streaming_lists());
+    pin_mut!(stream);
+    let mut names = vec![];
+    loop {
+        match stream.next().await.unwrap().unwrap() {
+            watcher::Event::InitApply(object) => names.push(object.metadata.name.unwrap()),
+            watcher::Event::InitDone => break,
+            _ => {}
+        }
+    }
+    assert_eq!(names, ["a"]);
+    assert_eq!(lab.server.request_log()[1].verb, "watch");
+}
+
+#[tokio::test]
+async fn cut_watches_end() {
+    let lab = Lab::start().await;
+    let events = lab.vms().watch(&WatchParams::default(), "0").await.unwrap();
+    pin_mut!(events);
+    lab.server.inject(Fault::CutWatches);
+    assert!(events.try_next().await.unwrap().is_none());
+    let events = lab.vms().watch(&WatchParams::default(), "0").await.unwrap();
+    pin_mut!(events);
+    lab.stop.cancel();
+    assert!(events.try_next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_watch_ends_in_time_with_a_bookmark() {
+    let lab = Lab::start().await;
+    let events = lab
+        .vms()
+        .watch(&WatchParams::default().timeout(1), "0")
+        .await
+        .unwrap();
+    let events: Vec<_> = events.try_collect().await.unwrap();
+    assert!(
+        matches!(events.as_slice(), [WatchEvent::Bookmark(_)]),
+        "{events:?}"
+    );
+}

@@ -1,0 +1,2 @@
+//! A control plane to run against without a cluster.
+pub mod apiserver;
