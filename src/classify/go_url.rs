@@ -32,19 +32,17 @@ impl<'a> Target<'a> {
         if raw.iter().any(|&byte| byte < 0x20 || byte == 0x7f) {
             return Err(TargetError::ControlCharacter);
         }
-        if raw == b"*" {
+        if raw == b"*" && method != "CONNECT" {
             return Ok(Self {
                 path: Cow::Borrowed(raw),
                 query: b"",
             });
         }
-        if method == "CONNECT" && !raw.starts_with(b"/") {
-            return Ok(Self {
-                path: Cow::Borrowed(b""),
-                query: b"",
-            });
-        }
-        let rest = origin_form(raw).ok_or(TargetError::NotAPath)?;
+        let rest = if method == "CONNECT" && !raw.starts_with(b"/") {
+            after_authority(raw)
+        } else {
+            origin_form(raw).ok_or(TargetError::NotAPath)?
+        };
         let (path, query) = split_once(rest, b'?');
         Ok(Self {
             path: unescape(path, Plus::Kept).ok_or(TargetError::BadEscape)?,
@@ -111,8 +109,12 @@ fn origin_form(raw: &[u8]) -> Option<&[u8]> {
         // `scheme:/path` has a path; `scheme:opaque` has none.
         return Some(if rest.starts_with(b"/") { rest } else { b"" });
     };
-    let authority_end = after.iter().position(|&byte| matches!(byte, b'/' | b'?'));
-    Some(&after[authority_end.unwrap_or(after.len())..])
+    Some(after_authority(after))
+}
+
+fn after_authority(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|&byte| matches!(byte, b'/' | b'?'));
+    &text[end.unwrap_or(text.len())..]
 }
 
 /// Length of `scheme` in `scheme:`, by `[A-Za-z][A-Za-z0-9+.-]*`.

@@ -20,8 +20,12 @@ pub(super) fn decode(query: Query<'_>) -> ListOptions<'_> {
     for (key, value) in query.parameters() {
         first.keep(&key, value);
     }
-    let watch = first.watch.as_deref().is_some_and(is_true);
-    let name = if first.decodes() {
+    let decodes = first.decodes();
+    let watch = first
+        .watch
+        .as_deref()
+        .is_some_and(|value| is_true(value) && !(decodes && folds_to_false(value)));
+    let name = if decodes {
         first
             .field_selector
             .and_then(name_in)
@@ -72,6 +76,12 @@ impl<'q> FirstValues<'q> {
 /// A boolean parameter: everything but `0` and `false`, also the empty value, is true.
 fn is_true(value: &[u8]) -> bool {
     value != b"0" && !value.eq_ignore_ascii_case(b"false")
+}
+
+/// The codec compares by Unicode's case folding, under which `ſ` is an `s`; the fallback doesn't.
+fn folds_to_false(value: &[u8]) -> bool {
+    std::str::from_utf8(value)
+        .is_ok_and(|text| text.replace('ſ', "s").eq_ignore_ascii_case("false"))
 }
 
 /// What `strconv.ParseInt(value, 10, 64)` takes.
