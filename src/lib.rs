@@ -1,6 +1,7 @@
 //! Kubetoll says exactly what every API call of a Kubernetes component costs, per run.
 
 pub mod admin;
+pub mod audit;
 pub mod classify;
 pub mod cli;
 pub mod identity;
@@ -8,3 +9,4 @@ pub mod lab;
 pub mod ledger;
 pub mod proxy;
 pub mod record;
+pub mod report;

@@ -3,8 +3,14 @@
 //! Invariant: no other room defines a format; the rooms that hold the values derive no
 //! serialization of their own.
 
+mod audit;
+mod run;
 mod snapshot;
 
+pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
+pub use run::{
+    Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, ProxyRun, RUN_SCHEMA, RunRecord,
+};
 pub use snapshot::{
     CallRecord, Durations, InFlight, JournalRecord, NotComparable, ObjectRecord, OpenRun,
     ProxyInfo, RowRecord, RunDetailRecord, Snapshot,

@@ -1,8 +1,9 @@
 //! `kubetoll` and its commands.
 
+mod audit;
 mod classify;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::exit::{self, Exit};
@@ -17,6 +18,8 @@ pub struct DriverArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::AuditArgs),
+    Verify(audit::VerifyArgs),
     Classify(classify::ClassifyArgs),
     /// Print the completion script of a shell.
     Completions {
@@ -25,15 +28,31 @@ enum Command {
     },
 }
 
+/// Form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
 /// Runs the command.
 pub fn run(args: DriverArgs) -> Exit {
     crate::identity::install_provider();
-    match args.command {
-        Command::Classify(args) => classify::run(&args),
+    let result = match args.command {
+        Command::Audit(args) => audit::run_audit(args),
+        Command::Verify(args) => audit::run_verify(&args),
+        Command::Classify(args) => Ok(classify::run(&args)),
         Command::Completions { shell } => {
             let mut command = DriverArgs::command();
             clap_complete::generate(shell, &mut command, "kubetoll", &mut std::io::stdout());
-            Exit::Ok
+            Ok(Exit::Ok)
         }
-    }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("kubetoll: {error:#}");
+        Exit::Failed
+    })
 }

@@ -1,0 +1,14 @@
+//! kube-apiserver's audit log: counts what it says, and compares that with the books.
+//!
+//! Invariant: nothing is read but what the caller hands in, and memory is bounded by the watches
+//! that are open and by a capped number of recent audit IDs.
+
+mod count;
+mod event;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use count::{AuditCounter, AuditFilter};
+pub use event::{AuditEntry, AuditReader, BadLine};
+pub use verify::verify;

@@ -1,0 +1,280 @@
+//! The books of a run against the audit log of the API server.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::AuditEntry;
+use crate::record::{CallRecord, Difference, ProxyRun, RowRecord, RunRecord, Verification};
+
+/// Most differences that are listed one by one.
+const LISTED_MAX: usize = 1_000;
+
+/// Compares a run with the requests of an audit log.
+///
+/// Where the run has a journal, each request is looked up by its audit ID: it must be in the log
+/// with the same user, call and code. What the log has beyond that must be one of the requests
+/// that the books know without an answer. Without a journal only counts are compared.
+pub fn verify(run: &RunRecord, log: &[AuditEntry]) -> Verification {
+    let mut found = Verification {
+        by_request: run
+            .proxies
+            .iter()
+            .all(|proxy| !proxy.closed.journal.is_empty() && proxy.closed.journal_lost == 0),
+        overlaps: window(run).is_some_and(|(from, to)| {
+            log.iter()
+                .any(|entry| entry.received >= from && entry.received <= to)
+        }),
+        ..Verification::default()
+    };
+    if found.by_request {
+        by_request(run, log, &mut found);
+    } else {
+        by_count(run, log, &mut found);
+    }
+    found
+}
+
+/// From the first opening to the last closing.
+fn window(run: &RunRecord) -> Option<(Timestamp, Timestamp)> {
+    let from = run.proxies.iter().map(|proxy| proxy.opened.taken).min()?;
+    let to = run
+        .proxies
+        .iter()
+        .map(|proxy| proxy.closed.snapshot.taken)
+        .max()?;
+    Some((from, to))
+}
+
+impl Verification {
+    fn explain(&mut self, why: &str, count: u64) {
+        if count > 0 {
+            *self.explained.entry(why.to_owned()).or_default() += count;
+        }
+    }
+
+    fn differ(&mut self, difference: Difference) {
+        self.unexplained_count += difference.count;
+        if self.unexplained.len() < LISTED_MAX {
+            self.unexplained.push(difference);
+        }
+    }
+}
+
+fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
+    let mut unmatched: HashMap<&str, &AuditEntry> =
+        log.iter().map(|entry| (entry.id.as_str(), entry)).collect();
+    let mut users = BTreeSet::new();
+    let mut unanswered: BTreeMap<CallRecord, Vec<&RowRecord>> = BTreeMap::new();
+    for proxy in &run.proxies {
+        let rows: HashMap<u32, &RowRecord> =
+            proxy.difference.iter().map(|row| (row.id, row)).collect();
+        for line in &proxy.closed.journal {
+            let Some(row) = rows.get(&line.row) else {
+                continue;
+            };
+            if row.code.is_empty() {
+                unanswered
+                    .entry(without_kubevirt(&row.call))
+                    .or_default()
+                    .push(row);
+                continue;
+            }
+            match unmatched.remove(line.audit_id.as_str()) {
+                Some(entry) => {
+                    users.insert(entry.user.as_str());
+                    compare(row, entry, found);
+                }
+                None => without_event(row, found),
+            }
+        }
+    }
+    let mut pending = pending_at_close(run);
+    let window = window(run);
+    for entry in unmatched.into_values() {
+        let inside =
+            window.is_some_and(|(from, to)| entry.received >= from && entry.received <= to);
+        if inside {
+            without_booking(entry, &users, &mut unanswered, &mut pending, found);
+        }
+    }
+    for row in unanswered.into_values().flatten() {
+        found.explain(&format!("no answer ({}), and no event", row.reason), 1);
+    }
+}
+
+/// Requests that were opened but not answered when the run was closed, by call.
+fn pending_at_close(run: &RunRecord) -> BTreeMap<CallRecord, u64> {
+    let mut pending: BTreeMap<CallRecord, u64> = BTreeMap::new();
+    for proxy in &run.proxies {
+        let snapshot = &proxy.closed.snapshot;
+        let mut answered: BTreeMap<&CallRecord, u64> = BTreeMap::new();
+        for row in &snapshot.rows {
+            *answered.entry(&row.call).or_default() += row.answered;
+        }
+        for call in &snapshot.calls {
+            let answered = answered.get(&call.call).copied().unwrap_or_default();
+            *pending.entry(without_kubevirt(&call.call)).or_default() +=
+                call.opened.saturating_sub(answered);
+        }
+    }
+    pending
+}
+
+fn compare(row: &RowRecord, entry: &AuditEntry, found: &mut Verification) {
+    let same_user = row.user.is_empty() || row.user == entry.user;
+    let same_call = without_kubevirt(&row.call) == without_kubevirt(&entry.call);
+    let same_code = row.code == entry.code.to_string();
+    if same_user && same_call && same_code {
+        found.equal += 1;
+    } else if same_user && same_call && row.code == "504" {
+        // The server's time-out answers; its handler finishes the event with a code of its own.
+        found.explain("answered 504 before the handler was done", 1);
+    } else {
+        found.differ(Difference {
+            user: entry.user.clone(),
+            call: row.call.clone(),
+            books: describe(row),
+            log: format!("{} {} {}", entry.user, entry.call.verb, entry.code),
+            count: 1,
+        });
+    }
+}
+
+/// Answers that kube-apiserver gives before a request reaches the audit stage.
+fn without_event(row: &RowRecord, found: &mut Verification) {
+    match row.code.as_str() {
+        "400" | "429" | "431" | "500" | "504" => {
+            found.explain(&format!("answered {} before the audit stage", row.code), 1);
+        }
+        _ => found.differ(Difference {
+            user: user_of(row),
+            call: row.call.clone(),
+            books: describe(row),
+            log: String::new(),
+            count: 1,
+        }),
+    }
+}
+
+fn without_booking(
+    entry: &AuditEntry,
+    users: &BTreeSet<&str>,
+    unanswered: &mut BTreeMap<CallRecord, Vec<&RowRecord>>,
+    pending: &mut BTreeMap<CallRecord, u64>,
+    found: &mut Verification,
+) {
+    let call = without_kubevirt(&entry.call);
+    let same_user = |row: &&RowRecord| row.user.is_empty() || row.user == entry.user;
+    if let Some(rows) = unanswered.get_mut(&call)
+        && let Some(at) = rows.iter().position(same_user)
+    {
+        let row = rows.swap_remove(at);
+        found.explain(&format!("no answer ({})", row.reason), 1);
+        return;
+    }
+    if !users.contains(entry.user.as_str()) {
+        let count = found.not_through_the_proxy.entry(entry.user.clone());
+        *count.or_default() += 1;
+        return;
+    }
+    if let Some(pending) = pending.get_mut(&call).filter(|pending| **pending > 0) {
+        *pending -= 1;
+        found.explain("under way when the run was closed", 1);
+        return;
+    }
+    found.differ(Difference {
+        user: entry.user.clone(),
+        call: entry.call.clone(),
+        books: String::new(),
+        log: format!("{} at {}", entry.code, entry.received),
+        count: 1,
+    });
+}
+
+/// A call without KubeVirt's names: they follow from the method, which a log doesn't have.
+fn without_kubevirt(call: &CallRecord) -> CallRecord {
+    CallRecord {
+        kubevirt_verb: String::new(),
+        kubevirt_resource: String::new(),
+        ..call.clone()
+    }
+}
+
+fn describe(row: &RowRecord) -> String {
+    if row.code.is_empty() {
+        row.reason.clone()
+    } else {
+        format!("{} {} {}", user_of(row), row.call.verb, row.code)
+    }
+}
+
+fn user_of(row: &RowRecord) -> String {
+    if row.user.is_empty() {
+        row.component.clone()
+    } else {
+        row.user.clone()
+    }
+}
+
+/// What can be compared without audit IDs.
+type CountKey = (String, CallRecord, String);
+
+fn by_count(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
+    let mut books: BTreeMap<CountKey, u64> = BTreeMap::new();
+    let mut users = BTreeSet::new();
+    for row in run
+        .proxies
+        .iter()
+        .flat_map(|proxy: &ProxyRun| &proxy.difference)
+    {
+        if row.code.is_empty() {
+            found.explain(&format!("no answer ({})", row.reason), row.answered);
+            continue;
+        }
+        users.insert(row.user.clone());
+        let key = (
+            row.user.clone(),
+            without_kubevirt(&row.call),
+            row.code.clone(),
+        );
+        *books.entry(key).or_default() += row.answered;
+    }
+    let mut logged: BTreeMap<CountKey, u64> = BTreeMap::new();
+    let window = window(run);
+    for entry in log {
+        if !window.is_some_and(|(from, to)| entry.staged >= from && entry.staged <= to) {
+            continue;
+        }
+        if !users.contains(&entry.user) {
+            *found
+                .not_through_the_proxy
+                .entry(entry.user.clone())
+                .or_default() += 1;
+            continue;
+        }
+        let key = (
+            entry.user.clone(),
+            without_kubevirt(&entry.call),
+            entry.code.to_string(),
+        );
+        *logged.entry(key).or_default() += 1;
+    }
+    let keys: BTreeSet<&CountKey> = books.keys().chain(logged.keys()).collect();
+    for key in keys {
+        let (ours, theirs) = (
+            books.get(key).copied().unwrap_or_default(),
+            logged.get(key).copied().unwrap_or_default(),
+        );
+        found.equal += ours.min(theirs);
+        if ours != theirs {
+            found.differ(Difference {
+                user: key.0.clone(),
+                call: key.1.clone(),
+                books: format!("{ours} × {}", key.2),
+                log: format!("{theirs} × {}", key.2),
+                count: ours.abs_diff(theirs),
+            });
+        }
+    }
+}

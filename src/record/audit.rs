@@ -1,0 +1,80 @@
+//! What `kubetoll audit` and `kubetoll verify` print as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::CallRecord;
+
+/// Counts of an audit log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// All users.
+    pub counts: Vec<AuditCount>,
+    /// `VERB-resource-count` of KubeVirt's components, by KubeVirt's rule.
+    pub values: BTreeMap<String, Value>,
+}
+
+/// A value as KubeVirt's results have it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// The value.
+    pub value: f64,
+}
+
+/// How often a user made a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditCount {
+    /// The full user name; `USER as OTHER` where it impersonated another.
+    pub component: String,
+    /// kube-apiserver's verb.
+    pub verb: String,
+    /// API group, empty for the core group.
+    pub group: String,
+    /// Plural resource; empty for a non-resource request.
+    pub resource: String,
+    /// Subresource or empty.
+    pub subresource: String,
+    /// Class of the path of a non-resource request.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// The status code; 0 where the log has none.
+    pub code: u16,
+    /// Requests.
+    pub count: u64,
+}
+
+/// The comparison of a run's books with an audit log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Whether requests were compared one by one, by their audit IDs, or by counts.
+    pub by_request: bool,
+    /// Requests that are the same on both sides.
+    pub equal: u64,
+    /// Requests that differ for a known reason, by reason.
+    pub explained: BTreeMap<String, u64>,
+    /// Requests that differ and should not.
+    pub unexplained: Vec<Difference>,
+    /// How many requests the list stands for.
+    pub unexplained_count: u64,
+    /// Users of the log that never came through the proxy, and their requests.
+    pub not_through_the_proxy: BTreeMap<String, u64>,
+    /// Whether the log covers any of the run.
+    pub overlaps: bool,
+}
+
+/// A difference between the books and the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The user, or the component where the books know no user.
+    pub user: String,
+    /// What was called.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// Code or reason in the books and how often; empty where the books have nothing.
+    pub books: String,
+    /// Code in the log and how often; empty where the log has nothing.
+    pub log: String,
+    /// Requests.
+    pub count: u64,
+}

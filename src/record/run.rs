@@ -1,0 +1,142 @@
+//! The record of a run: everything raw, so that it can be evaluated again years later.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ObjectRecord, RowRecord, RunDetailRecord, Snapshot};
+
+/// The schema's name and version.
+pub const RUN_SCHEMA: &str = "kubetoll.run/1";
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// `kubetoll.run/1`.
+    pub schema: String,
+    /// The run's id, also the label on its objects.
+    pub id: String,
+    /// What was run: `vmi`, `vm`, `instancetype`, or what `measure` was told.
+    pub scenario: String,
+    /// Whether KubeVirt was simulated.
+    pub simulated: bool,
+    /// Kubetoll's version.
+    pub kubetoll_version: String,
+    /// When the run began, before the preflight.
+    pub started: Timestamp,
+    /// When it was over, after the clean-up.
+    pub finished: Timestamp,
+    /// The cluster.
+    pub cluster: ClusterRecord,
+    /// What was asked for.
+    pub configuration: BTreeMap<String, String>,
+    /// The books of each proxy that took part.
+    pub proxies: Vec<ProxyRun>,
+    /// The run's objects in the order of their creation.
+    pub objects: Vec<ObjectTimes>,
+    /// The driver's own calls, never part of any count above.
+    pub driver: Vec<DriverCall>,
+    /// The run's checks of itself.
+    pub checks: Vec<Check>,
+}
+
+/// Where a run took place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterRecord {
+    /// The API server's URL.
+    pub server: String,
+    /// The kubeconfig's context, if there was one.
+    pub context: String,
+    /// The namespace of the run's objects.
+    pub namespace: String,
+    /// `gitVersion` of the API server.
+    pub kubernetes_version: String,
+    /// KubeVirt's version, empty if there is none.
+    pub kubevirt_version: String,
+}
+
+/// One proxy's books around a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProxyRun {
+    /// Its admin address.
+    pub admin: String,
+    /// The books at the beginning of the baseline window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Snapshot>,
+    /// The books when the run was opened.
+    pub opened: Snapshot,
+    /// The books when the run was closed, and the run's detail.
+    pub closed: RunDetailRecord,
+    /// The difference of the two.
+    pub difference: Vec<RowRecord>,
+    /// What was counted while the run's objects were deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+}
+
+/// The books of the deletion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// The books when everything was gone.
+    pub closed: Snapshot,
+    /// Counted since the deletion began.
+    pub difference: Vec<RowRecord>,
+    /// By row and object.
+    pub objects: Vec<ObjectRecord>,
+}
+
+/// The times of one object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectTimes {
+    /// Name of the VMI.
+    pub name: String,
+    /// UID of the VMI.
+    pub uid: String,
+    /// When the driver sent the create.
+    pub create_sent: Timestamp,
+    /// How long the create took, in milliseconds.
+    pub create_ms: f64,
+    /// The VMI's creationTimestamp.
+    pub created: Option<Timestamp>,
+    /// When the driver saw the phase Running.
+    pub running_seen: Option<Timestamp>,
+    /// `status.phaseTransitionTimestamps` of the VMI; whole seconds.
+    pub phases: BTreeMap<String, Timestamp>,
+}
+
+/// A call of the driver.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DriverCall {
+    /// kube-apiserver's verb.
+    pub verb: String,
+    /// Plural resource.
+    pub resource: String,
+    /// The status code or `error`.
+    pub code: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// A check of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+impl RunRecord {
+    /// The rows of all proxies.
+    pub fn rows(&self) -> impl Iterator<Item = &RowRecord> {
+        self.proxies.iter().flat_map(|proxy| &proxy.difference)
+    }
+
+    /// Whether all checks hold.
+    pub fn is_valid(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}

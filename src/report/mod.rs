@@ -1,0 +1,3 @@
+//! Writers: what a record looks like to people.
+
+pub mod text;
