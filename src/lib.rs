@@ -4,6 +4,7 @@ pub mod admin;
 pub mod audit;
 pub mod classify;
 pub mod cli;
+pub mod driver;
 pub mod identity;
 pub mod lab;
 pub mod ledger;

@@ -7,7 +7,7 @@
 //! | `GET /metrics` | Prometheus's text format |
 //! | `GET /snapshot` | one instant of the books |
 //! | `PUT /runs/ID` | opens a run (`record::OpenRun`), gives the snapshot of that instant |
-//! | `GET /runs/ID` | a snapshot, and the run's lease starts anew |
+//! | `GET /runs/ID?namespace=N` | a snapshot and the run's requests for that namespace; the run's lease starts anew |
 //! | `DELETE /runs/ID` | closes the run: snapshot and detail |
 //!
 //! All but `/livez`, `/readyz` and `/metrics` need the bearer token where there is one.

@@ -8,7 +8,7 @@ use std::{
 use super::Admin;
 use crate::{
     ledger::{RunError, RunOptions},
-    record::{OpenRun, RunDetailRecord, Snapshot},
+    record::{OpenRun, RunDetailRecord, RunProgress, Snapshot},
 };
 
 /// How long a run stays open that nobody asks for: its driver has died.
@@ -52,13 +52,16 @@ impl Admin {
         Ok(self.record(snapshot))
     }
 
-    pub(super) fn look_at_run(&self, id: &str) -> Result<Snapshot, RunError> {
+    pub(super) fn look_at_run(&self, id: &str, namespace: &str) -> Result<RunProgress, RunError> {
         let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        match lease.as_mut().filter(|lease| lease.id == id) {
-            Some(lease) => lease.ends = Instant::now() + lease.duration,
-            None => return Err(RunError::Unknown(id.to_owned())),
+        let (snapshot, in_namespace) = self.proxy.books.look_at_run(id, namespace)?;
+        if let Some(lease) = lease.as_mut() {
+            lease.ends = Instant::now() + lease.duration;
         }
-        Ok(self.record(self.proxy.books.snapshot()))
+        Ok(RunProgress {
+            snapshot: self.record(snapshot),
+            in_namespace,
+        })
     }
 
     pub(super) fn close_run(&self, id: &str) -> Result<RunDetailRecord, RunError> {

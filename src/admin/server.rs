@@ -93,7 +93,11 @@ async fn runs(admin: &Admin, method: &Method, id: &str, request: Request<Incomin
                 None => text(StatusCode::BAD_REQUEST, "not what opens a run\n"),
             }
         }
-        Method::GET => run_reply(admin.look_at_run(id)),
+        Method::GET => {
+            let query = request.uri().query().unwrap_or_default();
+            let namespace = query.strip_prefix("namespace=").unwrap_or_default();
+            run_reply(admin.look_at_run(id, namespace))
+        }
         Method::DELETE => run_reply(admin.close_run(id)),
         _ => text(StatusCode::METHOD_NOT_ALLOWED, "PUT, GET or DELETE\n"),
     }

@@ -115,6 +115,12 @@ impl Leaf {
     }
 }
 
+/// A key pair for signing tokens: the private key and the public one, PEM.
+pub fn signing_key() -> Result<(String, String), IdentityError> {
+    let key = KeyPair::generate()?;
+    Ok((key.serialize_pem(), key.public_key_pem()))
+}
+
 fn params_for(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -3,6 +3,7 @@
 //! Invariant: this is the only room that reads keys, and nothing here ever prints a token or a key.
 
 pub mod client;
+pub mod kubeconfig;
 pub mod mint;
 pub mod server;
 pub mod upstream;

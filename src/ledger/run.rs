@@ -159,6 +159,23 @@ impl Books {
         Ok((snapshot, run.detail()))
     }
 
+    /// A snapshot while a run is open, and how many requests of the run named `namespace`.
+    pub fn look_at_run(&self, id: &str, namespace: &str) -> Result<(Snapshot, u64), RunError> {
+        let (snapshot, run) = {
+            let desk = self.closed_desk();
+            let run = desk
+                .as_ref()
+                .filter(|run| run.id == id)
+                .ok_or_else(|| RunError::Unknown(id.to_owned()))?;
+            (self.read_all(), Arc::clone(run))
+        };
+        let named = run
+            .objects
+            .iter()
+            .filter(|count| *count.key().1.namespace == *namespace);
+        Ok((snapshot, named.map(|count| *count.value()).sum()))
+    }
+
     /// The id of the run that is open.
     pub fn run_id(&self) -> Option<String> {
         self.desk().as_ref().map(|run| run.id.clone())

@@ -13,5 +13,5 @@ pub use run::{
 };
 pub use snapshot::{
     CallRecord, Durations, InFlight, JournalRecord, NotComparable, ObjectRecord, OpenRun,
-    ProxyInfo, RowRecord, RunDetailRecord, Snapshot,
+    ProxyInfo, RowRecord, RunDetailRecord, RunProgress, Snapshot,
 };

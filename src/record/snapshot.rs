@@ -131,6 +131,15 @@ pub struct OpenRun {
     pub lease_seconds: u64,
 }
 
+/// A run that is open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunProgress {
+    /// The books now.
+    pub snapshot: Snapshot,
+    /// The run's requests that named the namespace asked for.
+    pub in_namespace: u64,
+}
+
 /// A closed run: the snapshot of that instant and what was kept since it was opened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunDetailRecord {

@@ -42,3 +42,13 @@ fn missing_go() {
     );
     SAID.call_once(|| eprintln!("\n*** THE REAL TIER DID NOT RUN: Go is not installed ***\n"));
 }
+
+/// etcd, kube-apiserver and kubectl; `None` where Go is missing and may be.
+pub fn assets() -> Option<kubetoll::lab::real::Assets> {
+    if env::var_os("KUBEBUILDER_ASSETS").is_none() {
+        for name in ["etcd", "kube-apiserver", "kubectl"] {
+            program(name)?;
+        }
+    }
+    Some(kubetoll::lab::real::Assets::find().unwrap())
+}

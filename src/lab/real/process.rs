@@ -1,0 +1,84 @@
+//! A process of the lab.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::{Child, Command};
+
+use super::{RealError, io_error};
+
+/// How much of a log an error shows.
+const LOG_TAIL_LINES: usize = 5;
+
+/// A child process that is killed when it is dropped.
+pub(super) struct Process {
+    program: &'static str,
+    child: Child,
+    log: PathBuf,
+    address: String,
+}
+
+impl Process {
+    /// Starts `binary`, its output appended to `log`. It has a process group of its own, so that
+    /// Ctrl-C ends it only when its owner is done. `address` is kept for the owner.
+    pub(super) fn start(
+        program: &'static str,
+        binary: &Path,
+        arguments: &[String],
+        log: &Path,
+        address: &str,
+    ) -> Result<Self, RealError> {
+        let output = File::options().create(true).append(true).open(log);
+        let output = output.map_err(|source| io_error("cannot write a log", source))?;
+        let errors = output
+            .try_clone()
+            .map_err(|source| io_error("cannot write a log", source))?;
+        let child = Command::new(binary)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| io_error(format!("cannot start {}", binary.display()), source))?;
+        Ok(Self {
+            program,
+            child,
+            log: log.to_owned(),
+            address: address.to_owned(),
+        })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub(super) async fn kill(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill().await;
+    }
+
+    pub(super) fn not_ready(&self) -> RealError {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(LOG_TAIL_LINES).collect();
+        let lines: Vec<&str> = lines.into_iter().rev().collect();
+        RealError::NotReady {
+            program: self.program,
+            detail: lines.join("\n"),
+        }
+    }
+}
+
+/// A port of the loopback address that was free a moment ago.
+pub(super) fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,80 @@
+//! A proxy in the process, on ports of its own, with a CA of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use kubetoll::{
+    admin::{self, Admin},
+    driver::proxies::ProxyClient,
+    identity::{
+        mint::Authority,
+        server::ServingCertificate,
+        upstream::{CaSource, Upstream},
+    },
+    proxy::{self, Dialer, Listener, Options, Proxy},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// A running proxy.
+pub struct TestProxy {
+    pub proxy: Arc<Proxy>,
+    pub url: String,
+    pub admin: ProxyClient,
+    pub authority: Authority,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl TestProxy {
+    /// A proxy in front of `upstream`, whose CA is `ca_pem`.
+    pub async fn start(upstream: &str, ca_pem: &str) -> Self {
+        Self::start_with(upstream, ca_pem, Options::default()).await
+    }
+
+    pub async fn start_with(upstream: &str, ca_pem: &str, options: Options) -> Self {
+        kubetoll::identity::install_provider();
+        let upstream = Upstream {
+            url: upstream.to_owned(),
+            ca: CaSource::Pem(ca_pem.into()),
+            server_name: None,
+        };
+        let dialer = Dialer::new(&upstream.url, None, upstream.client_config(None).unwrap());
+        let options = Options {
+            drain: Duration::from_secs(2),
+            ..options
+        };
+        let proxy = Proxy::new(dialer.unwrap(), options);
+        let authority = Authority::new("test proxy").unwrap();
+        let leaf = authority
+            .serving("proxy", &["127.0.0.1".to_owned()])
+            .unwrap();
+        let certificate =
+            ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin_tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", tcp.local_addr().unwrap());
+        let admin_url = format!("http://{}", admin_tcp.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let admin = Admin::new(Arc::clone(&proxy), "test".to_owned(), None);
+        tokio::spawn(admin::serve(admin_tcp, admin, stop.clone()));
+        let listener = Listener {
+            tcp,
+            tls: certificate.server_config().unwrap(),
+        };
+        let served = tokio::spawn(proxy::serve(listener, Arc::clone(&proxy), stop.clone()));
+        Self {
+            proxy,
+            url,
+            admin: ProxyClient::new(&admin_url, None).unwrap(),
+            authority,
+            stop,
+            served,
+        }
+    }
+
+    /// Stops it; a panic in it fails the test.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.served.await.unwrap();
+    }
+}
