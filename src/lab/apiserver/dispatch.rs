@@ -16,7 +16,7 @@ use super::registry::{Resource, ResourceId};
 use super::route::Route;
 use super::status::Failure;
 use super::view::View;
-use super::{ApiServer, create, discovery, meta, native, read, remove, update, watch};
+use super::{ApiServer, create, discovery, meta, native, patch, pods, read, remove, update, watch};
 
 /// The largest body, as kube-apiserver's.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -158,6 +158,9 @@ async fn handle(server: &Arc<ApiServer>, call: Call, asked: &Asked) -> Result<An
         ("", "watch") => watch::start(server.clone(), call, asked.stop.clone()),
         ("", "create") => create::create(server, &call).await,
         ("" | "status", "update") => update::put(server, &call).await,
+        ("" | "status", "patch") => patch::patch(server, &call).await,
+        ("binding", "create") => pods::bind(server, &call),
+        ("eviction", "create") => pods::evict(server, &call),
         ("", "delete") => remove::delete(server, &call),
         ("", "deletecollection") => remove::delete_collection(server, &call),
         ("log", "get") => Ok(Answer::text(404, "this server keeps no container logs\n")),

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt, pin_mut};
 use kube::api::{DeleteParams, PostParams, WatchParams};
 use kube::core::WatchEvent;
-use kube::runtime::watcher;
+use kube::runtime::watcher::{self, watcher};
 use serde_json::json;
 
 use super::super::Fault;
@@ -53,7 +53,7 @@ async fn a_watcher_recovers_from_an_expired_history() {
     let lab = Lab::start().await;
     let vms = lab.vms();
     vms.create(&PostParams::default(), &vm("a")).await.unwrap();
-    let stream = watcher::watcher(vms.clone(), watcher::Config::default());
+    let stream = watcher(vms.clone(), watcher::Config::default());
     pin_mut!(stream);
     let mut ready = 0;
     while let Some(event) = stream.next().await {
@@ -84,7 +84,7 @@ async fn streaming_lists_end_with_the_annotated_bookmark() {
     let lab = Lab::start().await;
     let vms = lab.vms();
     vms.create(&PostParams::default(), &vm("a")).await.unwrap();
-    let stream = watcher::watcher(vms, watcher::Config::default().streaming_lists());
+    let stream = watcher(vms, watcher::Config::default().streaming_lists());
     pin_mut!(stream);
     let mut names = vec![];
     loop {
