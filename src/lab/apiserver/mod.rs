@@ -34,6 +34,7 @@ mod log;
 mod meta;
 mod native;
 mod object;
+mod openapi;
 mod patch;
 mod pods;
 mod query;

@@ -127,6 +127,12 @@ impl Resource {
         format!("{}List", self.kind)
     }
 
+    /// Whether `kubectl get all` shows it.
+    pub(crate) fn in_all(&self) -> bool {
+        let native = matches!(self.plural, "pods" | "services");
+        native || (self.origin == Origin::Custom && self.namespaced)
+    }
+
     pub(crate) fn is_pods(&self) -> bool {
         self.group.is_empty() && self.plural == "pods"
     }
