@@ -1,11 +1,11 @@
 //! patch: JSON patch, merge patch, strategic merge patch, apply.
 
 use json_patch::{PatchOperation, TestOperation};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::registry::{Origin, Resource};
+use super::registry::Origin;
 use super::status::Failure;
 use super::{ApiServer, create, meta, strategic, update};
 
@@ -17,41 +17,50 @@ const APPLY_PATCH: &str = "application/apply-patch+yaml";
 /// Patches the named object, or its status.
 pub(crate) async fn patch(server: &ApiServer, call: &Call) -> Result<Answer, Failure> {
     if call.route.name.is_empty() {
-        return Err(Failure::method_not_allowed());
+        return Err(call.name_missing());
     }
     let native = call.resource.origin == Origin::Native;
     match call.content_type.as_str() {
         JSON_PATCH => {
-            let operations: Vec<PatchOperation> = serde_json::from_slice(&call.body)
-                .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+            let operations = operations(&call.body)?;
             change(server, call, |old| {
                 apply_operations(old.clone(), &operations)
             })
             .await
         }
         MERGE_PATCH => {
-            let patch = members(call.json()?)?;
+            let patch = members(document(call)?)?;
             change(server, call, |old| Ok(merged(old, &patch))).await
         }
         STRATEGIC_PATCH if native => {
-            let patch = members(call.json()?)?;
+            let patch = members(document(call)?)?;
             change(server, call, |old| Ok(strategic::merged(old, &patch))).await
         }
         APPLY_PATCH => apply(server, call).await,
-        _ => Err(Failure::unsupported_media_type(accepted(call.resource))),
+        _ if native => Err(Failure::new(
+            415,
+            "UnsupportedMediaType",
+            "415: Unsupported Media Type",
+        )),
+        _ => Err(Failure::unsupported_media_type(
+            &[JSON_PATCH, MERGE_PATCH, APPLY_PATCH].join(", "),
+        )),
     }
 }
 
-fn accepted(resource: &Resource) -> &'static str {
-    match resource.origin {
-        Origin::Native => {
-            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
-             application/apply-patch+yaml"
-        }
-        Origin::Custom => {
-            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-        }
-    }
+/// What is no list of objects cannot be read; an operation that does not exist is one that does not apply.
+fn operations(body: &[u8]) -> Result<Vec<PatchOperation>, Failure> {
+    let list: Vec<Map<String, Value>> =
+        serde_json::from_slice(body).map_err(|error| undecodable(&error.to_string()))?;
+    let operation = |members| serde_json::from_value(Value::Object(members));
+    list.into_iter()
+        .map(operation)
+        .collect::<Result<_, _>>()
+        .map_err(|_| Failure::patch_does_not_apply())
+}
+
+fn undecodable(why: &str) -> Failure {
+    Failure::bad_request(format!("error decoding patch: {why}"))
 }
 
 async fn change(
@@ -64,13 +73,15 @@ async fn change(
     Ok(update::answer(call, &object))
 }
 
+fn document(call: &Call) -> Result<Value, Failure> {
+    serde_json::from_slice(&call.body).map_err(|error| undecodable(&error.to_string()))
+}
+
 fn members(patch: Value) -> Result<Value, Failure> {
     if patch.is_object() {
         return Ok(patch);
     }
-    Err(Failure::bad_request(
-        "error decoding patch: it is not an object",
-    ))
+    Err(undecodable("it is not an object"))
 }
 
 /// Each operation in turn. As in Kubernetes, a test for null holds for what is absent.
@@ -100,9 +111,8 @@ fn merged(old: &Value, patch: &Value) -> Value {
 /// owns which field is not kept, so that fields left out stay and nobody gets a conflict.
 async fn apply(server: &ApiServer, call: &Call) -> Result<Answer, Failure> {
     if call.query.text("fieldManager").is_empty() {
-        let why = "fieldManager: Required value: is required for apply patch";
-        let message = format!("PatchOptions.meta.k8s.io \"\" is invalid: {why}");
-        return Err(Failure::new(422, "Invalid", message));
+        let why = "Required value: is required for apply patch";
+        return Err(Failure::invalid_option("PatchOptions", "fieldManager", why));
     }
     let mut configuration = call.check(members(call.yaml()?)?)?;
     if !super::object::items(&configuration["metadata"]["managedFields"]).is_empty() {

@@ -72,9 +72,13 @@ fn check_propagation(policy: &str) -> Result<(), Failure> {
     if matches!(policy, "" | "Background" | "Foreground" | "Orphan") {
         return Ok(());
     }
-    let why = format!("propagationPolicy: Unsupported value: \"{policy}\"");
-    let message = format!("DeleteOptions.meta.k8s.io \"\" is invalid: {why}");
-    Err(Failure::new(422, "Invalid", message))
+    let supported = "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
+    let why = format!("Unsupported value: \"{policy}\": {supported}");
+    Err(Failure::invalid_option(
+        "DeleteOptions",
+        "propagationPolicy",
+        &why,
+    ))
 }
 
 /// What became of an object that was to be deleted.
@@ -100,7 +104,7 @@ pub(crate) fn delete(server: &ApiServer, call: &Call) -> Result<Answer, Failure>
         remove(&server.store, call.id, &call.key(), &options)?.ok_or_else(|| call.not_found())?;
     let object = removal.object();
     match &removal {
-        Removal::Gone(_) if !call.resource.is_pods() => {
+        Removal::Gone(_) if !call.resource.deletion_returns => {
             let name = &object.facts.key.name;
             Ok(Answer::value(
                 200,
@@ -179,15 +183,30 @@ fn check_preconditions(
 ) -> Result<(), Failure> {
     let version = current.version.to_string();
     let checks = [
-        ("UID", &options.uid, current.facts.uid.as_str()),
-        ("ResourceVersion", &options.version, version.as_str()),
+        (
+            "UID",
+            &options.uid,
+            current.facts.uid.as_str(),
+            "deleted and then recreated",
+        ),
+        (
+            "ResourceVersion",
+            &options.version,
+            version.as_str(),
+            "modified",
+        ),
     ];
-    for (what, wanted, stored) in checks {
+    for (what, wanted, stored, happened) in checks {
         if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != stored) {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {stored}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({stored}). \
+                 The object might have been {happened}"
             );
-            return Err(Failure::conflict(resource, &current.facts.key.name, &why));
+            return Err(Failure::conflict_of_kind(
+                resource,
+                &current.facts.key.name,
+                &why,
+            ));
         }
     }
     Ok(())

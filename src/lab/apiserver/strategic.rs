@@ -3,8 +3,11 @@
 
 use serde_json::{Map, Value};
 
+use super::object::items;
+
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
+const ELEMENT_ORDER: &str = "$setElementOrder/";
 const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
 
 /// How a list is merged.
@@ -63,7 +66,17 @@ fn merge(target: &mut Value, patch: &Value) {
         map.retain(|name, _| kept.iter().any(|kept| kept == name));
     }
     for (name, change) in changes {
+        let before = map
+            .get(name)
+            .map(|known| items(known).to_vec())
+            .unwrap_or_default();
         merge_member(map, name, change);
+        let order = changes
+            .get(&format!("{ELEMENT_ORDER}{name}"))
+            .unwrap_or(change);
+        if let (Some(Value::Array(list)), Value::Array(order)) = (map.get_mut(name), order) {
+            sort(list, &before, order, strategy(name));
+        }
     }
 }
 
@@ -74,7 +87,7 @@ fn merge_member(map: &mut Map<String, Value>, name: &str, change: &Value) {
         }
         return;
     }
-    // The other directives are read elsewhere, or only order a list.
+    // The other directives are read elsewhere.
     if name.starts_with('$') {
         return;
     }
@@ -117,9 +130,45 @@ fn merge_list(known: &mut Vec<Value>, changes: &[Value], strategy: Strategy) {
     }
 }
 
-fn merge_element(known: &mut Vec<Value>, change: &Value, keys: &[&str]) {
-    let key = keys.iter().find(|key| !change[**key].is_null());
-    let same = |element: &Value| key.is_some_and(|key| element[*key] == change[*key]);
+/// Puts a merged list into order: elements of the patch as `order` has them, the others where they stood before among
+/// the known ones; a new element comes before what is left of them.
+fn sort(list: &mut Vec<Value>, before: &[Value], order: &[Value], strategy: Strategy) {
+    if strategy == Strategy::Replace {
+        return;
+    }
+    let position = |among: &[Value], element: &Value| {
+        among
+            .iter()
+            .position(|known| same(known, element, strategy))
+    };
+    let (mut patched, others): (Vec<_>, Vec<_>) = list
+        .drain(..)
+        .partition(|element| position(order, element).is_some());
+    patched.sort_by_key(|element| position(order, element));
+    let mut others = others.into_iter().peekable();
+    for element in patched {
+        let bound = position(before, &element);
+        while let Some(other) = others.next_if(|other| position(before, other) < bound) {
+            list.push(other);
+        }
+        list.push(element);
+    }
+    list.extend(others);
+}
+
+/// Whether two elements stand for the same.
+fn same(one: &Value, other: &Value, strategy: Strategy) -> bool {
+    match strategy {
+        Strategy::By(keys) => {
+            let key = keys.iter().find(|key| !other[**key].is_null());
+            key.is_some_and(|key| one[*key] == other[*key])
+        }
+        Strategy::Set | Strategy::Replace => one == other,
+    }
+}
+
+fn merge_element(known: &mut Vec<Value>, change: &Value, keys: &'static [&'static str]) {
+    let same = |element: &Value| same(element, change, Strategy::By(keys));
     if change[DIRECTIVE] == "delete" {
         known.retain(|element| !same(element));
         return;

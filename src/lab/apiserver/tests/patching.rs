@@ -7,9 +7,18 @@ use serde_json::{Value, json};
 use super::super::strategic;
 use super::{Lab, status_of, vm};
 
+/// Name, stored value, patch, result.
+type Case = (&'static str, Value, Value, Value);
+
+fn check(cases: &[Case]) {
+    for (name, old, patch, expected) in cases {
+        assert_eq!(strategic::merged(old, patch), *expected, "{name}");
+    }
+}
+
 #[test]
-fn strategic_merge() {
-    let table: [(&str, Value, Value, Value); 12] = [
+fn maps_merge_and_obey_directives() {
+    check(&[
         (
             "scalars",
             json!({"a": 1, "b": 2}),
@@ -29,16 +38,52 @@ fn strategic_merge() {
             json!({"args": [3]}),
         ),
         (
+            "a new map has no nulls",
+            json!({}),
+            json!({"a": {"b": null, "c": 1}}),
+            json!({"a": {"c": 1}}),
+        ),
+        (
+            "a map is deleted",
+            json!({"m": {"a": 1}}),
+            json!({"m": {"$patch": "delete"}}),
+            json!({}),
+        ),
+        (
+            "a map is replaced",
+            json!({"m": {"a": 1}}),
+            json!({"m": {"$patch": "replace", "b": 2}}),
+            json!({"m": {"b": 2}}),
+        ),
+        (
+            "keys are retained",
+            json!({"strategy": {"type": "A", "rolling": {}}}),
+            json!({"strategy": {"$retainKeys": ["type"], "type": "B"}}),
+            json!({"strategy": {"type": "B"}}),
+        ),
+    ]);
+}
+
+#[test]
+fn lists_merge_by_their_keys() {
+    check(&[
+        (
             "containers by name",
             json!({"containers": [{"name": "a", "image": "x"}, {"name": "b"}]}),
             json!({"containers": [{"name": "b", "image": "z"}, {"name": "c"}]}),
             json!({"containers": [{"name": "a", "image": "x"}, {"name": "b", "image": "z"}, {"name": "c"}]}),
         ),
         (
-            "environment in a container",
+            "environment in a container, new elements first",
             json!({"containers": [{"name": "a", "env": [{"name": "X", "value": "1"}]}]}),
             json!({"containers": [{"name": "a", "env": [{"name": "Y", "value": "2"}]}]}),
-            json!({"containers": [{"name": "a", "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]}]}),
+            json!({"containers": [{"name": "a", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}]}]}),
+        ),
+        (
+            "in the order asked for",
+            json!({"volumes": [{"name": "a"}, {"name": "b"}]}),
+            json!({"volumes": [{"name": "c"}], "$setElementOrder/volumes": [{"name": "b"}, {"name": "c"}, {"name": "a"}]}),
+            json!({"volumes": [{"name": "b"}, {"name": "c"}, {"name": "a"}]}),
         ),
         (
             "conditions by type",
@@ -58,34 +103,25 @@ fn strategic_merge() {
             json!({"volumes": [{"$patch": "replace"}, {"name": "c"}]}),
             json!({"volumes": [{"name": "c"}]}),
         ),
+    ]);
+}
+
+#[test]
+fn lists_of_scalars_are_sets() {
+    check(&[
         (
-            "finalizers are a set",
+            "finalizers",
             json!({"finalizers": ["a", "b"]}),
             json!({"finalizers": ["b", "c"]}),
             json!({"finalizers": ["a", "b", "c"]}),
         ),
         (
-            "elements of a set are deleted",
+            "elements are deleted",
             json!({"finalizers": ["a", "b"]}),
             json!({"$deleteFromPrimitiveList/finalizers": ["a"], "$setElementOrder/finalizers": ["b"]}),
             json!({"finalizers": ["b"]}),
         ),
-        (
-            "keys are retained",
-            json!({"strategy": {"type": "A", "rolling": {}}}),
-            json!({"strategy": {"$retainKeys": ["type"], "type": "B"}}),
-            json!({"strategy": {"type": "B"}}),
-        ),
-        (
-            "a map is replaced",
-            json!({"m": {"a": 1}}),
-            json!({"m": {"$patch": "replace", "b": 2}}),
-            json!({"m": {"b": 2}}),
-        ),
-    ];
-    for (name, old, patch, expected) in table {
-        assert_eq!(strategic::merged(&old, &patch), expected, "{name}");
-    }
+    ]);
 }
 
 #[tokio::test]
