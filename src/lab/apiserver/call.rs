@@ -67,6 +67,14 @@ impl Call {
         }
     }
 
+    /// A change without a name in the path.
+    pub(crate) fn name_missing(&self) -> Failure {
+        match self.resource.origin {
+            Origin::Native => Failure::method_not_allowed(),
+            Origin::Custom => Failure::bad_request("name must be provided"),
+        }
+    }
+
     pub(crate) fn is_dry_run(&self) -> bool {
         self.query.text("dryRun") == "All"
     }
@@ -89,7 +97,8 @@ impl Call {
     }
 
     pub(crate) fn json(&self) -> Result<Value, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| unreadable("json", &error.to_string()))
+        serde_json::from_slice(&self.body)
+            .map_err(|error| self.unreadable("json", &error.to_string()))
     }
 
     /// YAML; most clients send JSON under that name, which is read faster.
@@ -98,14 +107,27 @@ impl Call {
             return Ok(value);
         }
         let text = std::str::from_utf8(&self.body)
-            .map_err(|error| unreadable("yaml", &error.to_string()))?;
-        serde_saphyr::from_str(text).map_err(|error| unreadable("yaml", &error.to_string()))
+            .map_err(|error| self.unreadable("yaml", &error.to_string()))?;
+        serde_saphyr::from_str(text).map_err(|error| self.unreadable("yaml", &error.to_string()))
+    }
+
+    fn unreadable(&self, format: &str, why: &str) -> Failure {
+        self.unrecognised(&format!(
+            "couldn't get version/kind; {format} parse error: {why}"
+        ))
+    }
+
+    fn unrecognised(&self, why: &str) -> Failure {
+        let kind = self.resource.kind;
+        Failure::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why}"
+        ))
     }
 
     /// Checks type and namespace of an object against the path; fills them in where Kubernetes does.
     pub(crate) fn check(&self, mut value: Value) -> Result<Value, Failure> {
         if !value.is_object() {
-            return Err(unreadable("json", "not an object"));
+            return Err(self.unreadable("json", "not an object"));
         }
         let api_version = self.resource.api_version();
         for (field, expected) in [
@@ -114,11 +136,8 @@ impl Call {
         ] {
             match value[field].as_str().unwrap_or("") {
                 "" if self.resource.origin == Origin::Native => value[field] = expected.into(),
-                "" => {
-                    return Err(Failure::bad_request(format!(
-                        "Object '{}' is missing in the body",
-                        title(field)
-                    )));
+                "" if field == "kind" => {
+                    return Err(self.unrecognised("Object 'Kind' is missing in the body"));
                 }
                 given if given == expected => {}
                 given => return Err(wrong_type(field, given, expected)),
@@ -136,14 +155,6 @@ impl Call {
     }
 }
 
-fn title(field: &str) -> &'static str {
-    if field == "kind" {
-        "Kind"
-    } else {
-        "apiVersion"
-    }
-}
-
 fn wrong_type(field: &str, given: &str, expected: &str) -> Failure {
     let what = if field == "kind" {
         "kind"
@@ -153,12 +164,6 @@ fn wrong_type(field: &str, given: &str, expected: &str) -> Failure {
     let message =
         format!("the {what} in the data ({given}) does not match the expected {what} ({expected})");
     Failure::bad_request(message)
-}
-
-fn unreadable(format: &str, why: &str) -> Failure {
-    Failure::bad_request(format!(
-        "couldn't get version/kind; {format} parse error: {why}"
-    ))
 }
 
 /// The content type without its parameters.

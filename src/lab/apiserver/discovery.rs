@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Options;
 use super::answer::Answer;
 use super::registry::{self, RESOURCES, Resource};
 use super::route::Route;
 use super::status::Failure;
 use super::view::encode;
+use super::{Options, openapi};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -62,6 +62,7 @@ pub(crate) fn answer(options: &Options, route: &Route, accept: &str) -> Result<A
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1:443"}],
         }),
         ["apis"] => json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": named_groups()}),
+        ["openapi", "v3", parts @ ..] => openapi::answer(parts)?,
         ["api", version] => resources("", version)?,
         ["apis", group] => group_of(group)?,
         ["apis", group, version] => resources(group, version)?,
@@ -166,6 +167,9 @@ fn api_resources(resource: &Resource) -> Vec<Value> {
     if !resource.short_names.is_empty() {
         main["shortNames"] = json!(resource.short_names);
     }
+    if resource.in_all() {
+        main["categories"] = json!(["all"]);
+    }
     let subresource = |name: &str, kind: &str, verbs: &[&str]| {
         json!({
             "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced,
@@ -231,6 +235,9 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" }, "verbs": VERBS,
         "shortNames": resource.short_names,
     });
+    if resource.in_all() {
+        value["categories"] = json!(["all"]);
+    }
     if !subresources.is_empty() {
         value["subresources"] = subresources.into();
     }

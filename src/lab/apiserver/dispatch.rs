@@ -12,11 +12,11 @@ use super::answer::{Answer, Body};
 use super::call::{self, Call};
 use super::log::Pending;
 use super::query::Query;
-use super::registry::{Resource, ResourceId};
+use super::registry::{self, Origin, Resource, ResourceId};
 use super::route::Route;
 use super::status::Failure;
 use super::view::View;
-use super::{ApiServer, create, discovery, meta, native, read, remove, update, watch};
+use super::{ApiServer, create, discovery, meta, native, patch, pods, read, remove, update, watch};
 
 /// The largest body, as kube-apiserver's.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -51,7 +51,7 @@ pub(super) async fn respond(
     } else {
         Err(Failure::bad_request("the path cannot be decoded"))
     };
-    let answer = outcome.unwrap_or_else(Answer::from);
+    let answer = outcome.unwrap_or_else(|failure| refusal(failure, &asked.route));
     let (code, delay) = (answer.code(), server.faults.delay());
     let response = answer.into_response(&asked.method, pending.audit_id(), delay);
     pending.answered(code);
@@ -64,6 +64,15 @@ struct Asked {
     route: Route,
     query: Query,
     stop: CancellationToken,
+}
+
+/// Where nothing is installed that could tell in a `Status`, there is only text: outside the groups that are compiled
+/// into kube-apiserver, and outside all groups.
+fn refusal(failure: Failure, route: &Route) -> Answer {
+    if failure.is_no_such_path() && !registry::is_native(&route.group, &route.version) {
+        return Answer::text(404, "404 page not found\n");
+    }
+    failure.into()
 }
 
 /// The client's, if it is a sensible one, as kube-apiserver does; else a new one.
@@ -92,8 +101,8 @@ async fn answer(
         let call = make_call(asked, known, user, view, read_body(body).await?)?;
         return handle(server, call, asked).await;
     }
+    let body = read_body(body).await?;
     if asked.route.is_resource() {
-        let body = read_body(body).await?;
         return native::review(server, &asked.route, &user, &body);
     }
     discovery::answer(&server.options, &asked.route, call::accept(&asked.headers))
@@ -124,7 +133,10 @@ fn make_call(
     }
     let across = matches!(route.verb.as_str(), "list" | "watch");
     if resource.namespaced && route.namespace.is_empty() && !across {
-        return Err(Failure::method_not_allowed());
+        return Err(match resource.origin {
+            Origin::Native => Failure::method_not_allowed(),
+            Origin::Custom => Failure::no_such_path(),
+        });
     }
     let (headers, query) = (&asked.headers, asked.query.clone());
     let (content_type, agent) = (call::content_type(headers), call::agent(headers));
@@ -158,6 +170,9 @@ async fn handle(server: &Arc<ApiServer>, call: Call, asked: &Asked) -> Result<An
         ("", "watch") => watch::start(server.clone(), call, asked.stop.clone()),
         ("", "create") => create::create(server, &call).await,
         ("" | "status", "update") => update::put(server, &call).await,
+        ("" | "status", "patch") => patch::patch(server, &call).await,
+        ("binding", "create") => pods::bind(server, &call),
+        ("eviction", "create") => pods::evict(server, &call),
         ("", "delete") => remove::delete(server, &call),
         ("", "deletecollection") => remove::delete_collection(server, &call),
         ("log", "get") => Ok(Answer::text(404, "this server keeps no container logs\n")),

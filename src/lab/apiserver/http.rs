@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ApiServer;
 use super::answer::Body;
-use super::dispatch;
+use super::{dispatch, gc};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
@@ -38,6 +38,10 @@ pub(super) async fn serve(
 ) {
     let acceptor = TlsAcceptor::from(tls);
     let connections = TaskTracker::new();
+    connections.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(gc::run(server.clone())),
+    );
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((socket, _)) => {

@@ -76,6 +76,16 @@ pub(crate) fn restore(value: &mut Value, original: &Value, field: &str) {
     };
 }
 
+/// Removes what a typed server would not write in metadata: null, empty lists and maps, and `selfLink`.
+pub(crate) fn drop_empty(value: &mut Value) {
+    of(value).retain(|name, member| match member {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => name != "selfLink",
+    });
+}
+
 /// Removes members that are null: a typed server would not have them.
 pub(crate) fn prune_nulls(value: &mut Value) {
     match value {
@@ -90,12 +100,11 @@ pub(crate) fn prune_nulls(value: &mut Value) {
 
 /// Fills what the server decides at creation, the name excepted.
 pub(crate) fn initialise(resource: &Resource, value: &mut Value, namespace: &str) {
+    drop_empty(value);
     let metadata = of(value);
-    metadata.retain(|_, member| !member.is_null());
     for field in [
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
-        "selfLink",
         "resourceVersion",
         "managedFields",
     ] {

@@ -28,11 +28,15 @@ mod create;
 mod discovery;
 mod dispatch;
 mod fault;
+mod gc;
 mod http;
 mod log;
 mod meta;
 mod native;
 mod object;
+mod openapi;
+mod patch;
+mod pods;
 mod query;
 mod read;
 mod registry;
@@ -41,6 +45,7 @@ mod route;
 mod selector;
 mod status;
 mod store;
+mod strategic;
 mod update;
 mod view;
 mod watch;
@@ -113,6 +118,8 @@ pub struct ApiServer {
     admission: Admission,
     log: Arc<RequestLog>,
     faults: Faults,
+    /// Held by the collector that is at work: one for all listeners.
+    collecting: tokio::sync::Mutex<()>,
 }
 
 impl ApiServer {
@@ -125,6 +132,7 @@ impl ApiServer {
             admission: Admission::default(),
             log: Arc::new(RequestLog::new(options.log_limit)),
             faults: Faults::new(),
+            collecting: tokio::sync::Mutex::default(),
             options,
         };
         native::populate(&server.store);

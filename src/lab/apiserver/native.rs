@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::access::UserInfo;
 use super::answer::Answer;
@@ -11,7 +11,7 @@ use super::registry::{self, Origin, RESOURCES, Resource};
 use super::route::Route;
 use super::status::{Failure, qualified};
 use super::store::Store;
-use super::{ApiServer, meta};
+use super::{ApiServer, meta, pods};
 
 const FIRST_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -83,7 +83,7 @@ pub(crate) fn prepare_new(resource: &Resource, value: &mut Value) {
         map.remove("status");
     }
     match (resource.group, resource.plural) {
-        ("", "pods") => prepare_pod(value),
+        ("", "pods") => pods::prepare(value),
         ("", "namespaces") => {
             value["spec"] = json!({"finalizers": ["kubernetes"]});
             value["status"] = json!({"phase": "Active"});
@@ -99,61 +99,6 @@ pub(crate) fn name_labels(resource: &Resource, value: &mut Value) {
         let name = value["metadata"]["name"].clone();
         let labels = meta::of(value).entry("labels").or_insert_with(|| json!({}));
         labels["kubernetes.io/metadata.name"] = name;
-    }
-}
-
-fn prepare_pod(value: &mut Value) {
-    let spec = value
-        .as_object_mut()
-        .expect("an object was checked")
-        .entry("spec")
-        .or_insert_with(|| json!({}));
-    if let Some(spec) = spec.as_object_mut() {
-        set_defaults(
-            spec,
-            &json!({
-                "restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
-                "terminationGracePeriodSeconds": 30, "securityContext": {}, "serviceAccountName": "default",
-                "enableServiceLinks": true,
-            }),
-        );
-    }
-    value["status"] = json!({"phase": "Pending", "qosClass": quality(&value["spec"])});
-}
-
-fn set_defaults(map: &mut Map<String, Value>, defaults: &Value) {
-    for (name, default) in defaults.as_object().into_iter().flatten() {
-        map.entry(name.clone()).or_insert_with(|| default.clone());
-    }
-}
-
-/// Guaranteed if each container's limits are its requests, BestEffort if there are none at all.
-fn quality(spec: &Value) -> &'static str {
-    let containers = super::object::items(&spec["containers"]);
-    let part =
-        |container: &Value, part: &str, name: &str| container["resources"][part][name].clone();
-    let empty = |container: &Value| {
-        ["requests", "limits"].iter().all(|part| {
-            container["resources"][part]
-                .as_object()
-                .is_none_or(Map::is_empty)
-        })
-    };
-    let guaranteed = |container: &Value| {
-        ["cpu", "memory"].iter().all(|name| {
-            let (request, limit) = (
-                part(container, "requests", name),
-                part(container, "limits", name),
-            );
-            !limit.is_null() && (request.is_null() || request == limit)
-        })
-    };
-    if containers.iter().all(empty) {
-        "BestEffort"
-    } else if containers.iter().all(guaranteed) {
-        "Guaranteed"
-    } else {
-        "Burstable"
     }
 }
 

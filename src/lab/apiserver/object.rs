@@ -15,6 +15,29 @@ pub(crate) struct Key {
     pub(crate) name: String,
 }
 
+/// An owner reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    /// Whether the owner waits for this dependent in a foreground deletion.
+    pub(crate) blocks: bool,
+}
+
+impl Owner {
+    fn read(reference: &Value) -> Self {
+        Self {
+            api_version: text(&reference["apiVersion"]),
+            kind: text(&reference["kind"]),
+            name: text(&reference["name"]),
+            uid: text(&reference["uid"]),
+            blocks: reference["blockOwnerDeletion"] == true,
+        }
+    }
+}
+
 /// What is read from an object without parsing it.
 #[derive(Debug)]
 pub(crate) struct Facts {
@@ -22,7 +45,7 @@ pub(crate) struct Facts {
     pub(crate) uid: String,
     pub(crate) labels: BTreeMap<String, String>,
     fields: Vec<(&'static str, String)>,
-    pub(crate) owners: Vec<String>,
+    pub(crate) owners: Vec<Owner>,
     pub(crate) finalizers: Vec<String>,
     pub(crate) deleting: bool,
 }
@@ -44,7 +67,7 @@ impl Facts {
                 .collect(),
             owners: items(&metadata["ownerReferences"])
                 .iter()
-                .map(|owner| text(&owner["uid"]))
+                .map(Owner::read)
                 .collect(),
             finalizers: items(&metadata["finalizers"]).iter().map(text).collect(),
             deleting: metadata["deletionTimestamp"].is_string(),

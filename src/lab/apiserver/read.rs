@@ -10,7 +10,6 @@ use super::ApiServer;
 use super::answer::Answer;
 use super::call::Call;
 use super::object::{Key, Object};
-use super::registry::Resource;
 use super::selector::{FieldSelector, LabelSelector};
 use super::status::Failure;
 use super::store::Store;
@@ -84,7 +83,11 @@ pub(crate) fn asked_version(call: &Call) -> Result<Option<u64>, Failure> {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
             let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
-            Failure::bad_request(format!("invalid resource version: {why}"))
+            let message = format!("resourceVersion: Invalid value: \"{text}\": {why}");
+            match call.route.verb.as_str() {
+                "watch" => Failure::new(500, "", message),
+                _ => Failure::bad_request(format!("invalid resource version: {message}")),
+            }
         }),
     }
 }
@@ -154,28 +157,32 @@ fn snapshot(
             ))
         }
         ("Exact" | "NotOlderThan", None) => Err(forbidden_match(
-            call.resource,
             "resourceVersionMatch is forbidden unless resourceVersion is provided",
         )),
         ("Exact", Some(_)) => Err(forbidden_match(
-            call.resource,
             "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
         )),
         ("" | "NotOlderThan", _) => Ok(store.snapshot(call.id, &filter.namespace)),
-        (other, _) => Err(Failure::bad_request(format!(
-            "unknown resourceVersionMatch {other:?}"
-        ))),
+        (other, _) => {
+            let why = format!(
+                "Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+            );
+            Err(Failure::invalid_option(
+                "ListOptions",
+                "resourceVersionMatch",
+                &why,
+            ))
+        }
     }
 }
 
-/// An option of a list or watch that may not stand there.
-pub(crate) fn forbidden_match(resource: &Resource, why: &str) -> Failure {
-    let message =
-        format!("ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: {why}");
-    Failure {
-        details: json!({"kind": resource.plural}),
-        ..Failure::new(422, "Invalid", message)
-    }
+/// `resourceVersionMatch` where it may not stand.
+pub(crate) fn forbidden_match(why: &str) -> Failure {
+    Failure::invalid_option(
+        "ListOptions",
+        "resourceVersionMatch",
+        &format!("Forbidden: {why}"),
+    )
 }
 
 /// The position that a continue token stands for: version, and the key after which to go on.
@@ -189,7 +196,7 @@ fn resume(call: &Call, asked: Option<u64>) -> Result<Option<(u64, Key)>, Failure
             "specifying resource version is not allowed when using continue",
         ));
     }
-    let invalid = || Failure::bad_request("continue key is not valid");
+    let invalid = || Failure::bad_request("invalid continue token: continue key is not valid");
     let text = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
     let value: Value = serde_json::from_slice(&text).map_err(|_| invalid())?;
     let part = |name: &str| value[name].as_str().map(str::to_owned).ok_or_else(invalid);

@@ -28,6 +28,12 @@ pub(crate) struct Resource {
     pub(crate) origin: Origin,
     /// Whether `/status` exists, so that the main resource cannot change `.status`.
     pub(crate) status: bool,
+    /// Whether an update without a resourceVersion is taken.
+    pub(crate) unconditional: bool,
+    /// Whether an update creates the object if it is missing.
+    pub(crate) update_creates: bool,
+    /// Whether a deletion answers the object, instead of a `Status`.
+    pub(crate) deletion_returns: bool,
     /// Whether `metadata.generation` is kept.
     pub(crate) generation: bool,
     /// Further subresources, only ever POSTed or read: (name, kind, verbs).
@@ -57,6 +63,9 @@ impl Resource {
             namespaced: true,
             origin: Origin::Native,
             status: false,
+            unconditional: true,
+            update_creates: false,
+            deletion_returns: false,
             generation: false,
             subresources: &[],
             fields: &[],
@@ -72,6 +81,7 @@ impl Resource {
         let mut resource = Self::native(group, names, short_names);
         resource.origin = Origin::Custom;
         resource.generation = true;
+        resource.unconditional = false;
         resource
     }
 
@@ -87,6 +97,21 @@ impl Resource {
 
     const fn status(mut self) -> Self {
         self.status = true;
+        self
+    }
+
+    const fn versioned(mut self) -> Self {
+        self.unconditional = false;
+        self
+    }
+
+    const fn update_creates(mut self) -> Self {
+        self.update_creates = true;
+        self
+    }
+
+    const fn deletion_returns(mut self) -> Self {
+        self.deletion_returns = true;
         self
     }
 
@@ -125,6 +150,12 @@ impl Resource {
     /// `PodList`.
     pub(crate) fn list_kind(&self) -> String {
         format!("{}List", self.kind)
+    }
+
+    /// Whether `kubectl get all` shows it.
+    pub(crate) fn in_all(&self) -> bool {
+        let native = matches!(self.plural, "pods" | "services");
+        native || (self.origin == Origin::Custom && self.namespaced)
     }
 
     pub(crate) fn is_pods(&self) -> bool {
@@ -191,11 +222,13 @@ const EVENT_COLUMNS: &[Column] = &[
 /// Kubernetes's own resources.
 const NATIVE: &[Resource] = &[
     Resource::native("", ["namespaces", "namespace", "Namespace"], &["ns"])
+        .deletion_returns()
         .cluster()
         .status()
         .fields(&["status.phase"])
         .columns(&[("Status", "string", "status.phase")]),
     Resource::native("", ["pods", "pod", "Pod"], &["po"])
+        .deletion_returns()
         .status()
         .generation()
         .fields(POD_FIELDS)
@@ -210,6 +243,7 @@ const NATIVE: &[Resource] = &[
             ("Version", "string", "status.nodeInfo.kubeletVersion"),
         ]),
     Resource::native("", ["events", "event", "Event"], &["ev"])
+        .update_creates()
         .fields(EVENT_FIELDS)
         .columns(EVENT_COLUMNS),
     Resource::native("", ["configmaps", "configmap", "ConfigMap"], &["cm"]),
@@ -217,6 +251,8 @@ const NATIVE: &[Resource] = &[
         .fields(&["type"])
         .columns(&[("Type", "string", "type")]),
     Resource::native("", ["services", "service", "Service"], &["svc"])
+        .deletion_returns()
+        .update_creates()
         .status()
         .fields(&["spec.clusterIP", "spec.type"])
         .columns(&[
@@ -227,13 +263,15 @@ const NATIVE: &[Resource] = &[
         "",
         ["serviceaccounts", "serviceaccount", "ServiceAccount"],
         &["sa"],
-    ),
-    Resource::native("", ["limitranges", "limitrange", "LimitRange"], &["limits"]),
+    )
+    .deletion_returns(),
+    Resource::native("", ["limitranges", "limitrange", "LimitRange"], &["limits"]).update_creates(),
     Resource::native(
         "",
         ["resourcequotas", "resourcequota", "ResourceQuota"],
         &["quota"],
     )
+    .deletion_returns()
     .status(),
     Resource::native(
         "",
@@ -244,24 +282,26 @@ const NATIVE: &[Resource] = &[
         ],
         &["pvc"],
     )
+    .deletion_returns()
     .status()
     .columns(&[
         ("Status", "string", "status.phase"),
         ("Volume", "string", "spec.volumeName"),
     ]),
-    Resource::native("coordination.k8s.io", ["leases", "lease", "Lease"], &[]).columns(&[(
-        "Holder",
-        "string",
-        "spec.holderIdentity",
-    )]),
-    Resource::native("events.k8s.io", ["events", "event", "Event"], &["ev"]).fields(&[
-        "reason",
-        "reportingController",
-        "type",
-        "regarding.kind",
-        "regarding.name",
-        "regarding.namespace",
-    ]),
+    Resource::native("coordination.k8s.io", ["leases", "lease", "Lease"], &[])
+        .versioned()
+        .update_creates()
+        .columns(&[("Holder", "string", "spec.holderIdentity")]),
+    Resource::native("events.k8s.io", ["events", "event", "Event"], &["ev"])
+        .update_creates()
+        .fields(&[
+            "reason",
+            "reportingController",
+            "type",
+            "regarding.kind",
+            "regarding.name",
+            "regarding.namespace",
+        ]),
     Resource::native(
         "apps",
         [
@@ -280,6 +320,7 @@ const NATIVE: &[Resource] = &[
         ],
         &["crd", "crds"],
     )
+    .versioned()
     .cluster()
     .status()
     .generation(),
@@ -402,9 +443,21 @@ static BY_NAME: LazyLock<HashMap<(&'static str, &'static str, &'static str), Res
             .collect()
     });
 
+/// The group of the access reviews, which are answered and not stored.
+const REVIEWS: (&str, &str) = ("authorization.k8s.io", "v1");
+
 /// The resource that a path names.
 pub(crate) fn find(group: &str, version: &str, plural: &str) -> Option<ResourceId> {
     BY_NAME.get(&(group, version, plural)).copied()
+}
+
+/// Whether a group and version are compiled into kube-apiserver.
+pub(crate) fn is_native(group: &str, version: &str) -> bool {
+    let mut native = NATIVE
+        .iter()
+        .map(|resource| (resource.group, resource.version))
+        .chain([REVIEWS]);
+    native.any(|known| known == (group, version))
 }
 
 /// Where `namespaces` stands.
@@ -415,11 +468,10 @@ pub(crate) fn namespaces() -> ResourceId {
 /// The groups with their versions, in the order of the table; `""` is the core group.
 pub(crate) fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = vec![];
-    let reviews = [("authorization.k8s.io", "v1")];
     for (group, version) in RESOURCES
         .iter()
         .map(|resource| (resource.group, resource.version))
-        .chain(reviews)
+        .chain([REVIEWS])
     {
         match groups.iter_mut().find(|known| known.0 == group) {
             Some((_, versions)) if versions.contains(&version) => {}

@@ -38,30 +38,47 @@ impl DeleteOptions {
         } else {
             call.document()?
         };
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let propagation = text(&body["propagationPolicy"]);
-        let propagation =
-            propagation.unwrap_or_else(|| call.query.text("propagationPolicy").to_owned());
-        if !matches!(
-            propagation.as_str(),
-            "" | "Background" | "Foreground" | "Orphan"
-        ) {
-            let message = format!(
-                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"{propagation}\""
-            );
-            return Err(Failure::new(422, "Invalid", message));
+        let mut options = Self::from_value(&body)?;
+        if options.propagation.is_empty() {
+            call.query
+                .text("propagationPolicy")
+                .clone_into(&mut options.propagation);
+            check_propagation(&options.propagation)?;
         }
-        let asked = body["gracePeriodSeconds"].as_i64();
+        let grace = read::number(call, "gracePeriodSeconds")?.map(|seconds| seconds.max(0));
+        options.grace_seconds = options.grace_seconds.or(grace);
+        options.dry_run |= call.is_dry_run();
+        Ok(options)
+    }
+
+    /// From a `DeleteOptions` object; null stands for one without anything.
+    pub(crate) fn from_value(value: &Value) -> Result<Self, Failure> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let propagation = text(&value["propagationPolicy"]).unwrap_or_default();
+        check_propagation(&propagation)?;
         Ok(Self {
-            grace_seconds: asked
-                .or(read::number(call, "gracePeriodSeconds")?)
+            grace_seconds: value["gracePeriodSeconds"]
+                .as_i64()
                 .map(|seconds| seconds.max(0)),
             propagation,
-            uid: text(&body["preconditions"]["uid"]),
-            version: text(&body["preconditions"]["resourceVersion"]),
-            dry_run: call.is_dry_run() || items(&body["dryRun"]).iter().any(|item| item == "All"),
+            uid: text(&value["preconditions"]["uid"]),
+            version: text(&value["preconditions"]["resourceVersion"]),
+            dry_run: items(&value["dryRun"]).iter().any(|item| item == "All"),
         })
     }
+}
+
+fn check_propagation(policy: &str) -> Result<(), Failure> {
+    if matches!(policy, "" | "Background" | "Foreground" | "Orphan") {
+        return Ok(());
+    }
+    let supported = "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
+    let why = format!("Unsupported value: \"{policy}\": {supported}");
+    Err(Failure::invalid_option(
+        "DeleteOptions",
+        "propagationPolicy",
+        &why,
+    ))
 }
 
 /// What became of an object that was to be deleted.
@@ -87,7 +104,7 @@ pub(crate) fn delete(server: &ApiServer, call: &Call) -> Result<Answer, Failure>
         remove(&server.store, call.id, &call.key(), &options)?.ok_or_else(|| call.not_found())?;
     let object = removal.object();
     match &removal {
-        Removal::Gone(_) if !call.resource.is_pods() => {
+        Removal::Gone(_) if !call.resource.deletion_returns => {
             let name = &object.facts.key.name;
             Ok(Answer::value(
                 200,
@@ -166,15 +183,30 @@ fn check_preconditions(
 ) -> Result<(), Failure> {
     let version = current.version.to_string();
     let checks = [
-        ("UID", &options.uid, current.facts.uid.as_str()),
-        ("ResourceVersion", &options.version, version.as_str()),
+        (
+            "UID",
+            &options.uid,
+            current.facts.uid.as_str(),
+            "deleted and then recreated",
+        ),
+        (
+            "ResourceVersion",
+            &options.version,
+            version.as_str(),
+            "modified",
+        ),
     ];
-    for (what, wanted, stored) in checks {
+    for (what, wanted, stored, happened) in checks {
         if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != stored) {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {stored}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({stored}). \
+                 The object might have been {happened}"
             );
-            return Err(Failure::conflict(resource, &current.facts.key.name, &why));
+            return Err(Failure::conflict_of_kind(
+                resource,
+                &current.facts.key.name,
+                &why,
+            ));
         }
     }
     Ok(())

@@ -112,6 +112,12 @@ fn key(text: &str) -> Result<String, String> {
     if !prefix.is_empty() && !name.is_empty() && label_text(name) && label_text(prefix) {
         return Ok(text.to_owned());
     }
+    if let Some((_, rest)) = text.split_once(char::is_whitespace) {
+        let found = rest.split_whitespace().next().unwrap_or_default();
+        return Err(format!(
+            "unable to parse requirement: found '{found}', expected: in, notin, =, ==, !=, gt, lt"
+        ));
+    }
     Err(format!(
         "unable to parse requirement: key: Invalid value: \"{text}\""
     ))

@@ -14,6 +14,8 @@ pub(crate) struct Failure {
     pub(crate) details: Value,
 }
 
+const NO_SUCH_PATH: &str = "the server could not find the requested resource";
+
 /// `pods` or `virtualmachines.kubevirt.io`.
 pub(crate) fn qualified(group: &str, name: &str) -> String {
     if group.is_empty() {
@@ -60,12 +62,12 @@ impl Failure {
     pub(crate) fn no_such_path() -> Self {
         Self {
             details: json!({}),
-            ..Self::new(
-                404,
-                "NotFound",
-                "the server could not find the requested resource",
-            )
+            ..Self::new(404, "NotFound", NO_SUCH_PATH)
         }
+    }
+
+    pub(crate) fn is_no_such_path(&self) -> bool {
+        self.code == 404 && self.message == NO_SUCH_PATH
     }
 
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
@@ -79,9 +81,26 @@ impl Failure {
     }
 
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let what = qualified(resource.group, resource.plural);
+        Self::conflict_as(resource, resource.plural, name, why)
+    }
+
+    /// A conflict that Kubernetes words with `kind`, or a subresource, in place of the resource.
+    fn conflict_as(resource: &Resource, kind: &str, name: &str, why: &str) -> Self {
+        let what = qualified(resource.group, kind);
         let message = format!("Operation cannot be fulfilled on {what} \"{name}\": {why}");
-        Self::new(409, "Conflict", message).about(resource, name)
+        let mut failure = Self::new(409, "Conflict", message).about(resource, name);
+        failure.details["kind"] = kind.into();
+        failure
+    }
+
+    /// A precondition of a deletion does not hold.
+    pub(crate) fn conflict_of_kind(resource: &Resource, name: &str, why: &str) -> Self {
+        Self::conflict_as(resource, resource.kind, name, why)
+    }
+
+    /// A pod cannot be bound.
+    pub(crate) fn binding_conflict(resource: &Resource, name: &str, why: &str) -> Self {
+        Self::conflict_as(resource, "pods/binding", name, why)
     }
 
     /// The optimistic lock failed.
@@ -90,17 +109,43 @@ impl Failure {
         Self::conflict(resource, name, why)
     }
 
-    /// `field` is for example `metadata.name`; `why` starts with `Required value` or `Invalid value`.
+    /// `field` is for example `metadata.name`; `why` starts with `Required value`, `Invalid value` or `Forbidden`.
     pub(crate) fn invalid(resource: &Resource, name: &str, field: &str, why: &str) -> Self {
-        let what = qualified(resource.group, resource.kind);
-        let reason = if why.starts_with("Required value") {
-            "FieldValueRequired"
-        } else {
-            "FieldValueInvalid"
+        Self::invalid_kind(resource.group, resource.kind, name, field, why)
+    }
+
+    /// An option of a request that may not have that value; `kind` is `ListOptions` for example.
+    pub(crate) fn invalid_option(kind: &str, field: &str, why: &str) -> Self {
+        Self::invalid_kind("meta.k8s.io", kind, "", field, why)
+    }
+
+    /// An update of a type that is never updated blindly. Kubernetes puts the resource where the kind should be.
+    pub(crate) fn version_required(resource: &Resource, name: &str) -> Self {
+        let why = "Invalid value: 0: must be specified for an update";
+        Self::invalid_kind(
+            resource.group,
+            resource.plural,
+            name,
+            "metadata.resourceVersion",
+            why,
+        )
+    }
+
+    fn invalid_kind(group: &str, kind: &str, name: &str, field: &str, why: &str) -> Self {
+        let reason = match why.split(':').next().unwrap_or_default() {
+            "Required value" => "FieldValueRequired",
+            "Forbidden" => "FieldValueForbidden",
+            "Unsupported value" => "FieldValueNotSupported",
+            _ => "FieldValueInvalid",
         };
-        let mut details = details(resource, name);
-        details["kind"] = json!(resource.kind);
-        details["causes"] = json!([{"reason": reason, "message": why, "field": field}]);
+        let mut details =
+            json!({"kind": kind, "causes": [{"reason": reason, "message": why, "field": field}]});
+        for (member, text) in [("group", group), ("name", name)] {
+            if !text.is_empty() {
+                details[member] = text.into();
+            }
+        }
+        let what = qualified(group, kind);
         let message = format!("{what} \"{name}\" is invalid: {field}: {why}");
         Self {
             details,
@@ -210,8 +255,11 @@ impl Failure {
     pub(crate) fn to_status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::admission::AdmissionRequest;
 use super::answer::Answer;
 use super::call::Call;
 use super::meta::Manager;
-use super::object::{Draft, Object, items};
+use super::object::{Draft, Key, Object, items};
 use super::registry::Origin;
 use super::remove::is_free;
 use super::status::Failure;
-use super::{ApiServer, meta};
+use super::{ApiServer, create, meta, pods};
 
 /// How often a change without a resourceVersion is computed anew because another writer was faster. Each time that
 /// other one got ahead, so it ends; the bound is for the case that it does not.
@@ -32,13 +32,15 @@ const SYSTEM_FIELDS: [&str; 7] = [
 /// Replaces the named object, or its status, by the one in the body.
 pub(crate) async fn put(server: &ApiServer, call: &Call) -> Result<Answer, Failure> {
     if call.route.name.is_empty() {
-        return Err(Failure::method_not_allowed());
+        return Err(call.name_missing());
     }
     let proposed = call.object()?;
-    let object = rewrite(server, call, &call.manager("Update"), |_| {
-        Ok(proposed.clone())
-    })
-    .await?;
+    check_name(call, &proposed)?;
+    let manager = call.manager("Update");
+    if server.store.get(call.id, &call.key()).is_none() && call.resource.update_creates {
+        return create::store_new(server, call, proposed, &manager).await;
+    }
+    let object = rewrite(server, call, &manager, |_| Ok(proposed.clone())).await?;
     Ok(answer(call, &object))
 }
 
@@ -65,6 +67,7 @@ pub(crate) async fn rewrite(
         check(call, &old, &proposed)?;
         let next = merge(call, &old, proposed);
         check_finalizers(call, &old, &next)?;
+        pods::check_update(call.resource, &old, &next)?;
         let mut next = admit(server, call, &old, next).await?;
         if next == old {
             return Ok(current);
@@ -91,33 +94,58 @@ fn was_deleted(value: &Value) -> bool {
     value["metadata"]["deletionTimestamp"].is_string()
 }
 
+fn check_name(call: &Call, proposed: &Value) -> Result<(), Failure> {
+    let (name, asked) = (
+        proposed["metadata"]["name"].as_str().unwrap_or_default(),
+        &call.route.name,
+    );
+    if name == asked {
+        return Ok(());
+    }
+    let message =
+        format!("the name of the object ({name}) does not match the name on the URL ({asked})");
+    Err(Failure::bad_request(message))
+}
+
 /// Checks the proposal's identity and resourceVersion against the stored object.
 fn check(call: &Call, old: &Value, proposed: &Value) -> Result<(), Failure> {
+    check_name(call, proposed)?;
     let (given, stored) = (&proposed["metadata"], &old["metadata"]);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (name, uid, version) = (
-        text(&given["name"]),
-        text(&given["uid"]),
-        text(&given["resourceVersion"]),
-    );
-    if name != call.route.name {
-        let message = format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            call.route.name
-        );
-        return Err(Failure::bad_request(message));
-    }
+    let (uid, version) = (text(&given["uid"]), text(&given["resourceVersion"]));
     if !uid.is_empty() && uid != text(&stored["uid"]) {
-        let stored = text(&stored["uid"]);
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}"
-        );
-        return Err(Failure::conflict(call.resource, &name, &why));
+        return Err(wrong_uid(call, &uid, &text(&stored["uid"])));
     }
-    if !matches!(version.as_str(), "" | "0") && version != text(&stored["resourceVersion"]) {
-        return Err(Failure::modified(call.resource, &name));
+    let given_version = !matches!(version.as_str(), "" | "0");
+    if !given_version && !call.resource.unconditional {
+        return Err(Failure::version_required(call.resource, &call.route.name));
+    }
+    if given_version && version != text(&stored["resourceVersion"]) {
+        return Err(Failure::modified(call.resource, &call.route.name));
     }
     Ok(())
+}
+
+/// The storage layer's own words.
+fn wrong_uid(call: &Call, uid: &str, stored: &str) -> Failure {
+    let Key { namespace, name } = call.key();
+    let parts = [
+        "/registry",
+        call.resource.group,
+        call.resource.plural,
+        &namespace,
+        &name,
+    ];
+    let path = parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("/");
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {path}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+         failed: UID in precondition: {uid}, UID in object meta: {stored}"
+    );
+    Failure::conflict(call.resource, &name, &why)
 }
 
 /// The object to store: of the proposal what this path may change, of the old one the rest.
@@ -129,7 +157,7 @@ fn merge(call: &Call, old: &Value, proposed: Value) -> Value {
     for field in SYSTEM_FIELDS.into_iter().chain(["resourceVersion"]) {
         meta::restore(&mut next, old, field);
     }
-    meta::of(&mut next).retain(|name, member| !member.is_null() && name != "selfLink");
+    meta::drop_empty(&mut next);
     if call.resource.status {
         replace_member(&mut next, old, "status");
     }
@@ -166,9 +194,10 @@ fn check_finalizers(call: &Call, old: &Value, next: &Value) -> Result<(), Failur
     if added.is_empty() || !was_deleted(old) {
         return Ok(());
     }
-    let added = json!(added);
+    let added: Vec<_> = added.into_iter().map(Value::to_string).collect();
     let why = format!(
-        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added}"
+        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
     );
     Err(Failure::invalid(
         call.resource,

@@ -24,6 +24,9 @@ use super::view::{View, encode};
 /// How many events are taken from the history, or from the initial state, at once.
 const BATCH: usize = 256;
 
+/// How long before its end a watch gets its last bookmark.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
 /// The annotation of the bookmark that says that the initial state is complete.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -66,13 +69,13 @@ pub(crate) fn start(
         .into_iter()
         .filter(|object| !skip && filter.matches(object))
         .collect();
-    let interval = server.options.bookmark_interval;
     let watcher = Watcher {
         initial,
-        announce: bookmarks && wants_initial == Some(true),
+        // Kubernetes announces the end of the initial state to older clients too.
+        announce: bookmarks && from_now && wants_initial != Some(false),
         position,
         deadline,
-        next_bookmark: bookmarks.then(|| Instant::now() + interval),
+        next_bookmark: bookmarks.then(|| next_bookmark(&server, deadline)),
         finished: false,
         changed: server.store.subscribe(call.id),
         cut: server.faults.cut(),
@@ -96,13 +99,24 @@ fn check_initial_events(call: &Call) -> Result<Option<bool>, Failure> {
     match (wanted, call.query.text("resourceVersionMatch")) {
         (Some(_), "NotOlderThan") | (None, "") => Ok(wanted),
         (Some(_), _) => Err(read::forbidden_match(
-            call.resource,
             "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         )),
         (None, _) => Err(read::forbidden_match(
-            call.resource,
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         )),
+    }
+}
+
+/// After the interval, and once more shortly before the end, so that the client can resume from there.
+fn next_bookmark(server: &ApiServer, deadline: Instant) -> Instant {
+    let now = Instant::now();
+    let regular = now + server.options.bookmark_interval;
+    match deadline
+        .checked_sub(LAST_BOOKMARK)
+        .filter(|last| *last > now)
+    {
+        Some(last) => regular.min(last),
+        None => regular,
     }
 }
 
@@ -207,7 +221,7 @@ impl Watcher {
     fn bookmark(&mut self, end_of_initial: bool) -> Bytes {
         self.next_bookmark = self
             .next_bookmark
-            .map(|_| Instant::now() + self.server.options.bookmark_interval);
+            .map(|_| next_bookmark(&self.server, self.deadline));
         let mut metadata =
             json!({"creationTimestamp": null, "resourceVersion": self.position.to_string()});
         if end_of_initial {
@@ -224,18 +238,20 @@ impl Watcher {
         chunk.into()
     }
 
-    /// A bookmark is due, or the watch is over: then a last bookmark is sent if they are wanted, after what else there
-    /// is to send. The initial state is finished first: a bookmark before its end would claim too much.
+    /// A bookmark is due, or the watch is over. The bookmark follows what else there is to send; while the initial state
+    /// is not complete it would claim too much.
     fn time_is_up(&mut self) -> Option<Bytes> {
-        let over = Instant::now() >= self.deadline;
-        let bookmark = self.next_bookmark.is_some() && self.initial.len() <= BATCH;
+        self.finished = Instant::now() >= self.deadline;
+        if self.finished {
+            return None;
+        }
+        let complete = self.initial.len() <= BATCH;
         let mut chunk = self.ready().map(Vec::from).unwrap_or_default();
-        if bookmark && !self.finished {
+        if complete && !self.finished {
             let announce = std::mem::take(&mut self.announce);
             chunk.extend_from_slice(&self.bookmark(announce));
         }
-        self.finished |= over;
-        (!chunk.is_empty()).then(|| chunk.into())
+        Some(chunk.into())
     }
 
     fn expired(&mut self, expired: Expired) -> Bytes {

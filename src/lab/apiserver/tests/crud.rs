@@ -57,7 +57,24 @@ async fn a_stale_update_conflicts_and_an_equal_one_changes_nothing() {
          please apply your changes to the latest version and try again"
     );
     changed.metadata.resource_version = None;
-    vms.replace("a", &PostParams::default(), &changed)
+    let blind = status_of(
+        vms.replace("a", &PostParams::default(), &changed)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(blind.code, 422);
+    assert!(
+        blind.message.ends_with(
+            "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+        )
+    );
+    let maps: Api<ConfigMap> = Api::namespaced(lab.client(), "default");
+    let map = ConfigMap {
+        metadata: vm("m").metadata,
+        ..ConfigMap::default()
+    };
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    maps.replace("m", &PostParams::default(), &map)
         .await
         .unwrap();
 }

@@ -1,7 +1,10 @@
 //! Tests of the server over its sockets, by the `kube` crate and by raw hyper.
 
 mod crud;
+mod deleting;
+mod patching;
 mod selectors;
+mod serving;
 mod watching;
 
 use std::net::SocketAddr;

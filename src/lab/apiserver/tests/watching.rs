@@ -1,19 +1,21 @@
 //! watch, also as kube's watcher uses it.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, pin_mut};
 use kube::api::{DeleteParams, PostParams, WatchParams};
 use kube::core::WatchEvent;
-use kube::runtime::watcher;
+use kube::runtime::watcher::{self, watcher};
 use serde_json::json;
 
-use super::super::Fault;
+use super::super::{Fault, Options};
 use super::{Lab, vm};
 
 #[tokio::test]
 async fn selected_objects_enter_and_leave() {
     let lab = Lab::start().await;
     let vms = lab.vms();
-    let params = WatchParams::default().labels("on=yes");
+    let params = WatchParams::default().labels("on=yes").disable_bookmarks();
     let events = vms.watch(&params, "0").await.unwrap();
     pin_mut!(events);
     let mut object = vms.create(&PostParams::default(), &vm("a")).await.unwrap();
@@ -53,7 +55,7 @@ async fn a_watcher_recovers_from_an_expired_history() {
     let lab = Lab::start().await;
     let vms = lab.vms();
     vms.create(&PostParams::default(), &vm("a")).await.unwrap();
-    let stream = watcher::watcher(vms.clone(), watcher::Config::default());
+    let stream = watcher(vms.clone(), watcher::Config::default());
     pin_mut!(stream);
     let mut ready = 0;
     while let Some(event) = stream.next().await {
@@ -84,7 +86,7 @@ async fn streaming_lists_end_with_the_annotated_bookmark() {
     let lab = Lab::start().await;
     let vms = lab.vms();
     vms.create(&PostParams::default(), &vm("a")).await.unwrap();
-    let stream = watcher::watcher(vms, watcher::Config::default().streaming_lists());
+    let stream = watcher(vms, watcher::Config::default().streaming_lists());
     pin_mut!(stream);
     let mut names = vec![];
     loop {
@@ -101,27 +103,56 @@ async fn streaming_lists_end_with_the_annotated_bookmark() {
 #[tokio::test]
 async fn cut_watches_end() {
     let lab = Lab::start().await;
-    let events = lab.vms().watch(&WatchParams::default(), "0").await.unwrap();
+    let quiet = WatchParams::default().disable_bookmarks();
+    let events = lab.vms().watch(&quiet, "0").await.unwrap();
     pin_mut!(events);
     lab.server.inject(Fault::CutWatches);
     assert!(events.try_next().await.unwrap().is_none());
-    let events = lab.vms().watch(&WatchParams::default(), "0").await.unwrap();
+    let events = lab.vms().watch(&quiet, "0").await.unwrap();
     pin_mut!(events);
     lab.stop.cancel();
     assert!(events.try_next().await.unwrap().is_none());
 }
 
 #[tokio::test]
-async fn a_watch_ends_in_time_with_a_bookmark() {
-    let lab = Lab::start().await;
+async fn bookmarks_come_in_their_interval_and_a_watch_ends_in_time() {
+    let options = Options {
+        bookmark_interval: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let lab = Lab::with(options).await;
     let events = lab
         .vms()
         .watch(&WatchParams::default().timeout(1), "0")
         .await
         .unwrap();
     let events: Vec<_> = events.try_collect().await.unwrap();
+    assert!((2..=4).contains(&events.len()), "{events:?}");
     assert!(
-        matches!(events.as_slice(), [WatchEvent::Bookmark(_)]),
+        events
+            .iter()
+            .all(|event| matches!(event, WatchEvent::Bookmark(_))),
         "{events:?}"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_is_too_far_behind_gets_410() {
+    let lab = Lab::with(Options {
+        history: 2,
+        ..Options::default()
+    })
+    .await;
+    let vms = lab.vms();
+    let first = vms.create(&PostParams::default(), &vm("a")).await.unwrap();
+    for name in ["b", "c", "d"] {
+        vms.create(&PostParams::default(), &vm(name)).await.unwrap();
+    }
+    let version = first.metadata.resource_version.unwrap();
+    let events = vms.watch(&WatchParams::default(), &version).await.unwrap();
+    let events: Vec<_> = events.try_collect().await.unwrap();
+    let [WatchEvent::Error(status)] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
 }
