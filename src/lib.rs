@@ -11,3 +11,5 @@ pub mod ledger;
 pub mod proxy;
 pub mod record;
 pub mod report;
+pub mod stats;
+pub mod workload;

@@ -2,6 +2,15 @@
 //!
 //! The driver sees proxies only over HTTP and talks to the API server directly, never through one.
 
+pub mod client;
+mod error;
 pub mod measure;
+mod observe;
+mod preflight;
 pub mod proxies;
+mod run;
 pub mod settle;
+mod verdict;
+
+pub use error::RunError;
+pub use run::{Driver, Plan, Progress};

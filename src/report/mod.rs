@@ -1,3 +1,7 @@
-//! Writers: what a record looks like to people.
+//! Writers: what a record comes to, and what it looks like to people.
 
+mod evaluate;
+pub mod run_text;
 pub mod text;
+
+pub use evaluate::{evaluate, perf_audit_file_name, perf_audit_results};

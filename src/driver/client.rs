@@ -1,0 +1,124 @@
+//! The driver's own client of the API server. It counts its calls, which are part of no result,
+//! and repeats none of them by itself.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+    client::Body,
+};
+use tower_service::Service;
+
+use crate::{
+    classify::{Target, classify},
+    record::DriverCall,
+    workload::Kind,
+};
+
+/// Counts of a client's calls.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<Mutex<BTreeMap<(String, String, String), u64>>>);
+
+impl Tally {
+    /// All counts so far.
+    pub fn calls(&self) -> Vec<DriverCall> {
+        let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        calls
+            .iter()
+            .map(|((verb, resource, code), count)| DriverCall {
+                verb: verb.clone(),
+                resource: resource.clone(),
+                code: code.clone(),
+                count: *count,
+            })
+            .collect()
+    }
+
+    fn add(&self, verb: String, resource: String, code: String) {
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *calls.entry((verb, resource, code)).or_default() += 1;
+    }
+}
+
+/// A client whose calls are counted. `client` should not repeat calls by itself.
+pub fn counted(client: Client, default_namespace: &str) -> (Client, Tally) {
+    let tally = Tally::default();
+    let service = Counted {
+        client,
+        tally: tally.clone(),
+    };
+    (Client::new(service, default_namespace), tally)
+}
+
+struct Counted {
+    client: Client,
+    tally: Tally,
+}
+
+impl Service<Request<Body>> for Counted {
+    type Response = Response<Body>;
+    type Error = kube::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, kube::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (client, tally) = (self.client.clone(), self.tally.clone());
+        Box::pin(async move {
+            let (verb, resource) = name(&request);
+            let answer = client.send(request).await;
+            let code = match &answer {
+                Ok(response) => response.status().as_str().to_owned(),
+                Err(_) => "error".to_owned(),
+            };
+            tally.add(verb, resource, code);
+            answer
+        })
+    }
+}
+
+fn name(request: &Request<Body>) -> (String, String) {
+    let method = request.method().as_str();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    match Target::parse(method, target.as_bytes()) {
+        Ok(target) => {
+            let call = classify(method, &target);
+            let resource = String::from_utf8_lossy(call.resource).into_owned();
+            (call.verb.into_owned(), resource)
+        }
+        Err(_) => (method.to_lowercase(), String::new()),
+    }
+}
+
+/// Objects of `kind` in a namespace.
+pub fn api(client: &Client, namespace: &str, kind: Kind) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &resource(kind))
+}
+
+/// kube's description of a kind.
+pub fn resource(kind: Kind) -> ApiResource {
+    ApiResource {
+        group: kind.group.to_owned(),
+        version: kind.version.to_owned(),
+        api_version: if kind.group.is_empty() {
+            kind.version.to_owned()
+        } else {
+            kind.api_version()
+        },
+        kind: kind.kind.to_owned(),
+        plural: kind.plural.to_owned(),
+    }
+}

@@ -1,0 +1,126 @@
+//! What can go wrong with a run, and whose turn it is then.
+
+use kube::core::Status;
+
+use super::proxies::ProxyError;
+use crate::workload::Kind;
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The API server can't be reached, or doesn't know the driver.
+    #[error("{message}")]
+    NoApi {
+        /// What happened and what to do.
+        message: String,
+    },
+    /// The API server refused something.
+    #[error("{what}: {message}")]
+    Api {
+        /// What was being done.
+        what: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// The API server doesn't have a kind.
+    #[error(
+        "the API server has no {} ({}/{}): KubeVirt is not installed, or too old for this scenario",
+        .0.plural, .0.group, .0.version
+    )]
+    MissingKind(Kind),
+    /// The user may not do what a run does.
+    #[error("you may not {verb} {resource}{}: ask for a role that allows it", group_suffix(.group))]
+    NoRight {
+        /// The verb.
+        verb: String,
+        /// The resource.
+        resource: String,
+        /// Its group.
+        group: String,
+    },
+    /// The namespace has objects of others, whose calls could not be told from the run's.
+    #[error("namespace {namespace} has {count} {plural} already: choose an empty one")]
+    ForeignObjects {
+        /// The namespace.
+        namespace: String,
+        /// How many.
+        count: usize,
+        /// Of what.
+        plural: &'static str,
+    },
+    /// A proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// Not everything came to Running.
+    #[error("only {running} of {count} VMIs were Running after {seconds} s{hint}")]
+    NotRunning {
+        /// VMIs that were.
+        running: usize,
+        /// VMIs wanted.
+        count: usize,
+        /// The time-out in seconds.
+        seconds: u64,
+        /// What was seen instead.
+        hint: String,
+    },
+    /// Not everything was gone in time.
+    #[error("{left} objects were left after {seconds} s")]
+    NotGone {
+        /// Objects left.
+        left: usize,
+        /// The time-out in seconds.
+        seconds: u64,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+fn group_suffix(group: &str) -> String {
+    if group.is_empty() {
+        String::new()
+    } else {
+        format!(".{group}")
+    }
+}
+
+impl RunError {
+    pub(super) fn api(what: impl Into<String>, error: kube::Error) -> Self {
+        Self::Api {
+            what: what.into(),
+            message: describe(&error),
+        }
+    }
+
+    pub(super) fn no_api(error: &kube::Error) -> Self {
+        let advice = match error {
+            kube::Error::Api(status) if status.code == 401 => {
+                "the credential is not valid, or has expired"
+            }
+            kube::Error::Api(_) => "the API server refuses this",
+            _ => "is the cluster running, and is this its address and CA?",
+        };
+        Self::NoApi {
+            message: format!("cannot use the API server ({advice}): {}", describe(error)),
+        }
+    }
+}
+
+/// An error with its causes; of a refusal, what the API server says.
+pub(super) fn describe(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        let Status { message, code, .. } = &**status;
+        return format!("{message} ({code})");
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,174 @@
+//! Watches a run's objects: when each VMI came to each phase, and who created what.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use kube::{
+    Client, ResourceExt,
+    api::DynamicObject,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::client::api;
+use crate::workload::{Kind, VM, VMI};
+
+/// Pods, whose creation is what a run costs first of all.
+pub const POD: Kind = Kind {
+    group: "",
+    version: "v1",
+    kind: "Pod",
+    plural: "pods",
+};
+
+/// What was seen of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// Name.
+    pub name: String,
+    /// Who created it, by the oldest entry of `managedFields`.
+    pub creator: String,
+    /// `creationTimestamp`.
+    pub created: Option<Timestamp>,
+    /// When the driver first saw the phase Running.
+    pub running_seen: Option<Timestamp>,
+    /// `status.phase`.
+    pub phase: String,
+    /// `status.phaseTransitionTimestamps`.
+    pub phases: BTreeMap<String, Timestamp>,
+    /// Whether it is still there.
+    pub exists: bool,
+}
+
+/// All objects that a watch has shown, by kind's plural and UID.
+pub type Objects = BTreeMap<(&'static str, String), Seen>;
+
+/// Watches of one namespace. They survive dropped connections and expired versions.
+pub struct Observer {
+    objects: watch::Receiver<Arc<Objects>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Observer {
+    /// Starts to watch VMIs, pods and, if `with_vms`, VMs in a namespace.
+    pub fn start(client: &Client, namespace: &str, with_vms: bool) -> Self {
+        let (sender, objects) = watch::channel(Arc::new(Objects::new()));
+        let sender = Arc::new(sender);
+        let mut kinds = vec![VMI, POD];
+        if with_vms {
+            kinds.push(VM);
+        }
+        let tasks = kinds.into_iter().map(|kind| {
+            let events = watcher(api(client, namespace, kind), watcher::Config::default());
+            let sender = Arc::clone(&sender);
+            tokio::spawn(async move {
+                let mut events = std::pin::pin!(events.default_backoff());
+                while let Some(event) = events.next().await {
+                    match event {
+                        Ok(event) => note(&sender, kind, event),
+                        Err(error) => tracing::debug!(kind = kind.kind, %error, "watch again"),
+                    }
+                }
+            })
+        });
+        Self {
+            objects,
+            tasks: tasks.collect(),
+        }
+    }
+
+    /// What was seen so far.
+    pub fn objects(&self) -> Arc<Objects> {
+        Arc::clone(&self.objects.borrow())
+    }
+
+    /// Waits until `enough` says so; gives what it was shown last if `longest` is over before.
+    pub async fn wait_for(
+        &mut self,
+        longest: Duration,
+        enough: impl FnMut(&Arc<Objects>) -> bool,
+    ) -> bool {
+        let waited = tokio::time::timeout(longest, self.objects.wait_for(enough)).await;
+        matches!(waited, Ok(Ok(_)))
+    }
+}
+
+fn note(sender: &watch::Sender<Arc<Objects>>, kind: Kind, event: Event<DynamicObject>) {
+    let now = Timestamp::now();
+    sender.send_if_modified(|objects| {
+        let objects = Arc::make_mut(objects);
+        match event {
+            Event::Apply(object) | Event::InitApply(object) => {
+                update(objects, kind, &object, now);
+            }
+            Event::Delete(object) => {
+                update(objects, kind, &object, now);
+                let key = (kind.plural, object.uid().unwrap_or_default());
+                if let Some(seen) = objects.get_mut(&key) {
+                    seen.exists = false;
+                }
+            }
+            // A new list follows: what it doesn't show is gone.
+            Event::Init => {
+                let same_kind = objects
+                    .iter_mut()
+                    .filter(|((plural, _), _)| *plural == kind.plural);
+                same_kind.for_each(|(_, seen)| seen.exists = false);
+                return false;
+            }
+            Event::InitDone => {}
+        }
+        true
+    });
+}
+
+fn update(objects: &mut Objects, kind: Kind, object: &DynamicObject, now: Timestamp) {
+    let status = &object.data["status"];
+    let seen = objects
+        .entry((kind.plural, object.uid().unwrap_or_default()))
+        .or_insert_with(|| Seen {
+            name: object.name_any(),
+            creator: creator(object),
+            created: object.creation_timestamp().map(|time| time.0),
+            running_seen: None,
+            phase: String::new(),
+            phases: BTreeMap::new(),
+            exists: true,
+        });
+    seen.exists = true;
+    status["phase"]
+        .as_str()
+        .unwrap_or_default()
+        .clone_into(&mut seen.phase);
+    if seen.phase == "Running" && seen.running_seen.is_none() {
+        seen.running_seen = Some(now);
+    }
+    let transitions = status["phaseTransitionTimestamps"].as_array();
+    for transition in transitions.into_iter().flatten() {
+        let phase = transition["phase"].as_str();
+        let time = transition["phaseTransitionTimestamp"].as_str();
+        if let (Some(phase), Some(Ok(time))) = (phase, time.map(str::parse)) {
+            seen.phases.insert(phase.to_owned(), time);
+        }
+    }
+}
+
+fn creator(object: &DynamicObject) -> String {
+    let fields = object.managed_fields().iter();
+    let oldest = fields.min_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    oldest
+        .and_then(|entry| entry.manager.clone())
+        .unwrap_or_default()
+}

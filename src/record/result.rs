@@ -1,0 +1,180 @@
+//! What a run's record comes to: `kubetoll run --output json`, and KubeVirt's own file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CallRecord, Check, ClusterRecord, DriverCall};
+
+/// The result of a run, derived from its record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// The run's id.
+    pub id: String,
+    /// What was run.
+    pub scenario: String,
+    /// Whether KubeVirt was simulated.
+    pub simulated: bool,
+    /// Objects created.
+    pub count: usize,
+    /// Where.
+    pub cluster: ClusterRecord,
+    /// Whether all checks hold.
+    pub valid: bool,
+    /// The run's checks of itself.
+    pub checks: Vec<Check>,
+    /// The proxies that took part.
+    pub proxies: Vec<ProxyTook>,
+    /// All rows.
+    pub rows: Vec<ResultRow>,
+    /// `VERB-resource-count` over KubeVirt's components, by KubeVirt's rule.
+    pub values: BTreeMap<String, u64>,
+    /// From creation to Running.
+    pub latency: Latency,
+    /// The driver's own calls.
+    pub driver: Vec<DriverCall>,
+    /// Thresholds that were asked for.
+    pub thresholds: Vec<ThresholdVerdict>,
+}
+
+/// A proxy that took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyTook {
+    /// Its admin address.
+    pub admin: String,
+    /// When its process started.
+    pub since: jiff::Timestamp,
+    /// The component that it counts for, if it was given.
+    pub component: Option<String>,
+}
+
+/// Whose cost a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Share {
+    /// It named the run's namespace.
+    Workload,
+    /// Leases and watches: they come whether or not anything runs.
+    Standing,
+    /// The rest: other namespaces, nodes, cluster scope.
+    Unattributed,
+}
+
+/// A row of the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultRow {
+    /// Whose cost it is.
+    pub share: Share,
+    /// Component.
+    pub component: String,
+    /// What was called.
+    #[serde(flatten)]
+    pub call: CallRecord,
+    /// Status code or empty.
+    pub code: String,
+    /// Why there is no code, or empty.
+    pub reason: String,
+    /// Requests answered.
+    pub count: u64,
+    /// Requests per object.
+    pub per_object: f64,
+    /// Whether it is work for nothing: answered 404, 409, 422 or 429.
+    pub wasted: bool,
+    /// Whether the simulation assumes it, rather than following a recording of the real thing.
+    pub assumed: bool,
+}
+
+/// Time from creation to Running, in seconds, by nearest rank over all objects.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// By `phaseTransitionTimestamps` less `creationTimestamp`: whole seconds, KubeVirt's way.
+    pub by_status: Option<Quantiles>,
+    /// By the driver's clock, from sending the create to seeing Running.
+    pub by_driver: Option<Quantiles>,
+}
+
+/// Three quantiles, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Half of all samples don't exceed it.
+    pub p50: f64,
+    /// 95 of 100.
+    pub p95: f64,
+    /// 99 of 100.
+    pub p99: f64,
+}
+
+/// perfscale-audit's `thresholdExpectations`, as its input file has them.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct ThresholdFile {
+    /// By name of the metric.
+    #[serde(rename = "thresholdExpectations")]
+    pub expectations: BTreeMap<String, ThresholdExpectation>,
+}
+
+/// What is expected of a metric.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdExpectation {
+    /// It must not exceed this.
+    #[serde(default)]
+    pub value: f64,
+    /// Or: this metric…
+    #[serde(default)]
+    pub metric: String,
+    /// …times this.
+    #[serde(default)]
+    pub ratio: f64,
+}
+
+/// What became of a threshold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdVerdict {
+    /// The metric.
+    pub name: String,
+    /// Its value; `None` if the run doesn't have it.
+    pub value: Option<f64>,
+    /// What it may be at the most; `None` if the metric that it depends on is missing.
+    pub limit: Option<f64>,
+    /// The expectation.
+    pub expected: ThresholdExpectation,
+    /// Whether it is kept; `None` if that can't be known.
+    pub kept: Option<bool>,
+}
+
+/// perfscale-audit's results file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PerfAuditResults {
+    /// By name of the metric.
+    #[serde(rename = "Values")]
+    pub values: BTreeMap<String, PerfAuditValue>,
+}
+
+/// A value of perfscale-audit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PerfAuditValue {
+    /// The value.
+    pub value: f64,
+    /// What became of its threshold.
+    #[serde(
+        rename = "thresholdResult",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub threshold_result: Option<PerfAuditThreshold>,
+}
+
+/// A threshold in perfscale-audit's results.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PerfAuditThreshold {
+    /// What the value may be at the most.
+    pub threshold_value: f64,
+    /// The metric that the limit depends on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub threshold_metric: String,
+    /// The value over that metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold_ratio: Option<f64>,
+    /// Whether the value is over its limit.
+    pub threshold_exceeded: bool,
+}

@@ -1,0 +1,259 @@
+//! From the record of a run to its result.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    classify::kubevirt::is_kubevirt_component,
+    record::{
+        Latency, ObjectTimes, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
+        Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation,
+        ThresholdFile, ThresholdVerdict,
+    },
+    stats::nearest_rank,
+};
+
+/// Components whose calls the lab assumes, since no recording of them exists.
+const ASSUMED: [&str; 2] = ["virt-handler", "kubelet"];
+/// Codes of work for nothing.
+const WASTED: [&str; 4] = ["404", "409", "422", "429"];
+
+/// Derives the result of a run.
+pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
+    let values = kubevirt_values(record);
+    let latency = latency(&record.objects);
+    let metrics = metrics(&values, &latency);
+    RunResult {
+        id: record.id.clone(),
+        scenario: record.scenario.clone(),
+        simulated: record.simulated,
+        count: record.objects.len(),
+        cluster: record.cluster.clone(),
+        valid: record.is_valid(),
+        checks: record.checks.clone(),
+        proxies: record
+            .proxies
+            .iter()
+            .map(|proxy| ProxyTook {
+                admin: proxy.admin.clone(),
+                since: proxy.opened.proxy.started,
+                component: proxy.opened.proxy.component.clone(),
+            })
+            .collect(),
+        rows: rows(record),
+        thresholds: judge(&metrics, thresholds),
+        values,
+        latency,
+        driver: record.driver.clone(),
+    }
+}
+
+/// KubeVirt's results file: what the run knows, under KubeVirt's names, and nothing else.
+pub fn perf_audit_results(result: &RunResult) -> PerfAuditResults {
+    let mut values: BTreeMap<String, PerfAuditValue> = metrics(&result.values, &result.latency)
+        .into_iter()
+        .map(|(name, value)| {
+            (
+                name,
+                PerfAuditValue {
+                    value,
+                    threshold_result: None,
+                },
+            )
+        })
+        .collect();
+    for verdict in &result.thresholds {
+        let (Some(value), Some(limit)) = (verdict.value, verdict.limit) else {
+            continue;
+        };
+        let expected = &verdict.expected;
+        let ratio = (!expected.metric.is_empty()).then(|| value / (limit / expected.ratio));
+        if let Some(entry) = values.get_mut(&verdict.name) {
+            entry.threshold_result = Some(PerfAuditThreshold {
+                threshold_value: limit,
+                threshold_metric: expected.metric.clone(),
+                threshold_ratio: ratio,
+                threshold_exceeded: verdict.kept == Some(false),
+            });
+        }
+    }
+    PerfAuditResults { values }
+}
+
+/// The name of KubeVirt's results file for a scenario.
+pub fn perf_audit_file_name(scenario: &str) -> Option<&'static str> {
+    match scenario {
+        "vmi" => Some("VMI-perf-audit-results.json"),
+        "vm" => Some("VM-perf-audit-results.json"),
+        "instancetype" => Some("VM-instance-type-preference-perf-audit-results.json"),
+        _ => None,
+    }
+}
+
+/// Everything answered by KubeVirt's components, by KubeVirt's rule.
+fn kubevirt_values(record: &RunRecord) -> BTreeMap<String, u64> {
+    let mut values = BTreeMap::new();
+    for row in record.rows() {
+        if row.answered > 0 && is_kubevirt_component(&row.component) {
+            let name = format!("{}-count", row.call.key());
+            *values.entry(name).or_default() += row.answered;
+        }
+    }
+    values
+}
+
+fn metrics(values: &BTreeMap<String, u64>, latency: &Latency) -> BTreeMap<String, f64> {
+    let mut metrics: BTreeMap<String, f64> = values
+        .iter()
+        .map(|(name, count)| (name.clone(), *count as f64))
+        .collect();
+    if let Some(quantiles) = latency.by_status {
+        for (name, value) in [
+            ("P50", quantiles.p50),
+            ("P95", quantiles.p95),
+            ("P99", quantiles.p99),
+        ] {
+            metrics.insert(format!("vmiCreationToRunningSeconds{name}"), value);
+        }
+    }
+    metrics
+}
+
+fn latency(objects: &[ObjectTimes]) -> Latency {
+    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+    let by_status = objects
+        .iter()
+        .filter_map(|object| Some(seconds(object.created?, *object.phases.get("Running")?)));
+    let by_driver = objects
+        .iter()
+        .filter_map(|object| Some(seconds(object.create_sent, object.running_seen?)));
+    Latency {
+        by_status: quantiles(&by_status.collect::<Vec<_>>()),
+        by_driver: quantiles(&by_driver.collect::<Vec<_>>()),
+    }
+}
+
+fn quantiles(samples: &[f64]) -> Option<Quantiles> {
+    Some(Quantiles {
+        p50: nearest_rank(samples, 50.0)?,
+        p95: nearest_rank(samples, 95.0)?,
+        p99: nearest_rank(samples, 99.0)?,
+    })
+}
+
+fn rows(record: &RunRecord) -> Vec<ResultRow> {
+    let mut rows = BTreeMap::new();
+    for proxy in &record.proxies {
+        for row in &proxy.difference {
+            let objects = proxy.closed.objects.iter();
+            let own = objects
+                .filter(|object| object.row == row.id && !record.cluster.namespace.is_empty())
+                .filter(|object| object.namespace == record.cluster.namespace)
+                .map(|object| object.count)
+                .sum();
+            add(&mut rows, row, Share::Workload, own);
+            add(
+                &mut rows,
+                row,
+                share_of_rest(row),
+                row.answered.saturating_sub(own),
+            );
+        }
+    }
+    let count = record.objects.len().max(1) as f64;
+    let mut rows: Vec<ResultRow> = rows.into_values().collect();
+    for row in &mut rows {
+        row.per_object = row.count as f64 / count;
+        row.assumed = record.simulated && ASSUMED.contains(&row.component.as_str());
+    }
+    rows
+}
+
+fn share_of_rest(row: &RowRecord) -> Share {
+    if row.call.resource == "leases" || row.call.verb == "watch" {
+        Share::Standing
+    } else {
+        Share::Unattributed
+    }
+}
+
+/// Rows of the same component, call and outcome of several proxies or users are one.
+type RowKey = (Share, String, crate::record::CallRecord, String, String);
+
+fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, count: u64) {
+    if count == 0 {
+        return;
+    }
+    let key = (
+        share,
+        row.component.clone(),
+        row.call.clone(),
+        row.code.clone(),
+        row.reason.clone(),
+    );
+    let entry = rows.entry(key).or_insert_with(|| ResultRow {
+        share,
+        component: row.component.clone(),
+        call: row.call.clone(),
+        code: row.code.clone(),
+        reason: row.reason.clone(),
+        count: 0,
+        per_object: 0.0,
+        wasted: WASTED.contains(&row.code.as_str()),
+        assumed: false,
+    });
+    entry.count += count;
+}
+
+/// Judges as perfscale-audit meant to: too much is what exceeds, and a missing metric is no pass.
+fn judge(metrics: &BTreeMap<String, f64>, thresholds: &ThresholdFile) -> Vec<ThresholdVerdict> {
+    let verdict = |(name, expected): (&String, &ThresholdExpectation)| {
+        let value = metrics.get(name).copied();
+        let limit = if expected.metric.is_empty() {
+            Some(expected.value)
+        } else {
+            let other = metrics.get(&expected.metric);
+            other.map(|other| other * expected.ratio)
+        };
+        ThresholdVerdict {
+            name: name.clone(),
+            value,
+            limit,
+            expected: expected.clone(),
+            kept: value.zip(limit).map(|(value, limit)| value <= limit),
+        }
+    };
+    thresholds.expectations.iter().map(verdict).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge_one(text: &str, values: &[(&str, f64)]) -> ThresholdVerdict {
+        let thresholds: ThresholdFile = serde_json::from_str(text).unwrap();
+        let metrics = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value));
+        judge(&metrics.collect(), &thresholds).remove(0)
+    }
+
+    #[test]
+    fn a_ratio_is_exceeded_by_too_much_and_not_by_too_little() {
+        let ratio = r#"{"prometheusURL": "http://127.0.0.1:9090", "thresholdExpectations":
+            {"PATCH-virtualmachineinstances-count": {"ratio": 2, "metric": "CREATE-pods-count"}}}"#;
+        let patched = |count: f64| {
+            let values = [
+                ("PATCH-virtualmachineinstances-count", count),
+                ("CREATE-pods-count", 100.0),
+            ];
+            judge_one(ratio, &values).kept
+        };
+        assert_eq!(patched(20.0), Some(true));
+        assert_eq!(patched(200.0), Some(true));
+        assert_eq!(patched(201.0), Some(false));
+        let missing = judge_one(ratio, &[("CREATE-pods-count", 100.0)]);
+        assert_eq!((missing.kept, missing.limit), (None, Some(200.0)));
+    }
+}

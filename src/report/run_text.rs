@@ -1,0 +1,222 @@
+//! The result of a run as text.
+
+use std::fmt::Write as _;
+
+use super::text::{align_right, resource, table};
+use crate::record::{Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
+
+/// The result of a run.
+pub fn run(result: &RunResult) -> String {
+    let mut text = String::new();
+    head(&mut text, result);
+    for (share, title) in [
+        (Share::Workload, "Calls that name the run's namespace"),
+        (
+            Share::Standing,
+            "Standing calls (leases, watches): they come whether or not anything runs",
+        ),
+        (
+            Share::Unattributed,
+            "Unattributed calls (other namespaces, nodes, cluster scope)",
+        ),
+    ] {
+        rows(&mut text, result, share, title);
+    }
+    wasted(&mut text, result);
+    values(&mut text, result);
+    latency(&mut text, result);
+    thresholds(&mut text, &result.thresholds);
+    checks(&mut text, result);
+    text
+}
+
+fn head(text: &mut String, result: &RunResult) {
+    let simulated = if result.simulated {
+        ", KubeVirt SIMULATED"
+    } else {
+        ""
+    };
+    let _ = writeln!(
+        text,
+        "\n{} × {}{simulated}   run {}",
+        result.count, result.scenario, result.id
+    );
+    let cluster = &result.cluster;
+    let _ = writeln!(
+        text,
+        "Kubernetes {}, KubeVirt {}, namespace {}",
+        or_none(&cluster.kubernetes_version),
+        or_none(&cluster.kubevirt_version),
+        or_none(&cluster.namespace)
+    );
+    for proxy in &result.proxies {
+        let component = proxy.component.as_deref().unwrap_or("all components");
+        let since = proxy.since.round(jiff::Unit::Second).unwrap_or(proxy.since);
+        let _ = writeln!(
+            text,
+            "proxy {} ({component}) counting since {since}",
+            proxy.admin
+        );
+    }
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "(unknown)" } else { text }
+}
+
+fn rows(text: &mut String, result: &RunResult, share: Share, title: &str) {
+    let rows: Vec<&ResultRow> = result
+        .rows
+        .iter()
+        .filter(|row| row.share == share)
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{title}");
+    let mut table = table(&[
+        "COMPONENT",
+        "VERB",
+        "RESOURCE",
+        "CODE",
+        "COUNT",
+        "PER OBJECT",
+        "",
+    ]);
+    for row in rows {
+        let mut notes = Vec::new();
+        if row.wasted {
+            notes.push("wasted");
+        }
+        if row.assumed {
+            notes.push("assumed");
+        }
+        table.add_row([
+            row.component.clone(),
+            row.call.verb.clone(),
+            resource_of(row),
+            outcome(row).to_owned(),
+            row.count.to_string(),
+            format!("{:.2}", row.per_object),
+            notes.join(", "),
+        ]);
+    }
+    align_right(&mut table, &[3, 4, 5]);
+    for line in table.to_string().lines() {
+        let _ = writeln!(text, "  {}", line.trim_end());
+    }
+}
+
+fn resource_of(row: &ResultRow) -> String {
+    let call = &row.call;
+    resource(&call.group, &call.resource, &call.subresource, &call.path)
+}
+
+fn outcome(row: &ResultRow) -> &str {
+    if row.code.is_empty() {
+        &row.reason
+    } else {
+        &row.code
+    }
+}
+
+fn wasted(text: &mut String, result: &RunResult) {
+    let wasted: Vec<&ResultRow> = result.rows.iter().filter(|row| row.wasted).collect();
+    let total: u64 = wasted.iter().map(|row| row.count).sum();
+    let _ = writeln!(text, "\nWasted calls (404, 409, 422, 429): {total}");
+    for row in wasted {
+        let _ = writeln!(
+            text,
+            "  {:>6}  {} {} {} {}",
+            row.count,
+            row.component,
+            row.call.verb,
+            resource_of(row),
+            row.code
+        );
+    }
+}
+
+fn values(text: &mut String, result: &RunResult) {
+    if result.values.is_empty() {
+        return;
+    }
+    text.push_str("\nKubeVirt's names, over KubeVirt's components, exact\n");
+    let width = result
+        .values
+        .keys()
+        .map(String::len)
+        .max()
+        .unwrap_or_default();
+    for (name, value) in &result.values {
+        let _ = writeln!(text, "  {name:<width$}  {value}");
+    }
+}
+
+fn latency(text: &mut String, result: &RunResult) {
+    if result.count == 0 {
+        return;
+    }
+    text.push_str("\nFrom creation to Running, nearest rank over all objects\n");
+    if let Some(quantiles) = result.latency.by_status {
+        for (name, value) in names(quantiles) {
+            let value = if value == 0.0 {
+                "0 (below the 1 s grain)".to_owned()
+            } else {
+                format!("{value}")
+            };
+            let _ = writeln!(text, "  vmiCreationToRunningSeconds{name}  {value}");
+        }
+    }
+    if let Some(quantiles) = result.latency.by_driver {
+        for (name, value) in names(quantiles) {
+            let _ = writeln!(
+                text,
+                "  by the driver's clock {name}        {:.0} ms",
+                value * 1e3
+            );
+        }
+    }
+}
+
+fn names(quantiles: Quantiles) -> [(&'static str, f64); 3] {
+    [
+        ("P50", quantiles.p50),
+        ("P95", quantiles.p95),
+        ("P99", quantiles.p99),
+    ]
+}
+
+fn thresholds(text: &mut String, thresholds: &[ThresholdVerdict]) {
+    if thresholds.is_empty() {
+        return;
+    }
+    text.push_str("\nThresholds\n");
+    for verdict in thresholds {
+        let number =
+            |value: Option<f64>| value.map_or("missing".to_owned(), |value| value.to_string());
+        let word = match verdict.kept {
+            Some(true) => "ok      ",
+            Some(false) => "EXCEEDED",
+            None => "MISSING ",
+        };
+        let _ = writeln!(
+            text,
+            "  {word}  {}: {} of at most {}",
+            verdict.name,
+            number(verdict.value),
+            number(verdict.limit)
+        );
+    }
+}
+
+fn checks(text: &mut String, result: &RunResult) {
+    text.push_str("\nThe run's checks of itself\n");
+    for check in &result.checks {
+        let word = if check.ok { "ok    " } else { "FAILED" };
+        let _ = writeln!(text, "  {word}  {}: {}", check.name, check.detail);
+    }
+    if !result.valid {
+        text.push_str("THE COUNTS ARE NOT VALID\n");
+    }
+}
