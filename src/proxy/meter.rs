@@ -49,11 +49,12 @@ impl Exchange {
 
     /// Counts the bytes of the request's body.
     pub(super) fn meter(&mut self, body: Incoming) -> RequestBody {
-        if !body.is_end_stream() {
-            self.request_bytes = Some(Arc::default());
+        if body.is_end_stream() {
+            return RequestBody::none();
         }
+        self.request_bytes = Some(Arc::default());
         RequestBody {
-            inner: body,
+            inner: Some(body),
             bytes: self.request_bytes.clone(),
         }
     }
@@ -115,10 +116,20 @@ impl Drop for Exchange {
     }
 }
 
-/// A request's body on its way to the API server.
+/// A request's body on its way to the API server; `None` where there is none.
 pub(super) struct RequestBody {
-    inner: Incoming,
+    inner: Option<Incoming>,
     bytes: Option<Arc<AtomicU64>>,
+}
+
+impl RequestBody {
+    /// No body, as a request has it that can be sent again.
+    pub(super) fn none() -> Self {
+        Self {
+            inner: None,
+            bytes: None,
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -129,7 +140,10 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(inner).poll_frame(context));
         if let (Some(Ok(frame)), Some(bytes)) = (&frame, &self.bytes)
             && let Some(data) = frame.data_ref()
         {
@@ -139,11 +153,12 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let none = || SizeHint::with_exact(0);
+        self.inner.as_ref().map_or_else(none, Body::size_hint)
     }
 }
 

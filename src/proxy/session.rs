@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
@@ -99,11 +100,17 @@ impl Session {
                     return self.send_http1(request, Some(stream)).await;
                 }
             };
+            let again = copy_without_body(&request);
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(SendError::after_sending(&error.into_error())),
+                Err(mut error) => match (error.take_message(), again) {
+                    (Some(unsent), _) => request = unsent,
+                    (None, again) => {
+                        let error = SendError::after_sending(&error.into_error());
+                        request = again
+                            .filter(|_| error.reason == Reason::Unprocessed)
+                            .ok_or(error)?;
+                    }
                 },
             }
         }
@@ -226,6 +233,20 @@ impl Session {
     }
 }
 
+/// A request that can be sent again, if it has no body: a server that closes its connection
+/// gracefully says which requests it never looked at.
+fn copy_without_body(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::none());
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
 enum Dialled {
     Http2(http2::SendRequest<RequestBody>),
     Http1(hyper_rustls::MaybeHttpsStream<TokioIo<TcpStream>>),
@@ -259,8 +280,11 @@ impl SendError {
         let http2 = error
             .source()
             .and_then(|cause| cause.downcast_ref::<h2::Error>());
+        // h2 gives the GOAWAY itself only to streams behind the last one that the server looked at;
+        // the others see the connection's end.
         let refused = http2.is_some_and(|cause| {
-            cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM)
+            cause.is_remote()
+                && (cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM))
         });
         let reason = if refused {
             Reason::Unprocessed
