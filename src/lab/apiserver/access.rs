@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use serde_json::json;
 
 use super::route::Route;
 use super::status::{Failure, qualified};
@@ -51,19 +52,19 @@ impl Access {
 
     /// The user of a request; `Impersonate-User` is honoured for who may impersonate.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<UserInfo, Failure> {
-        let user = match headers.get(AUTHORIZATION) {
+        let header = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        // Another scheme is not looked at.
+        let user = match header.and_then(|value| value.strip_prefix("Bearer ")) {
             None => UserInfo {
                 name: "system:anonymous".to_owned(),
                 groups: vec!["system:unauthenticated".to_owned()],
             },
-            Some(value) => {
-                let token = value
-                    .to_str()
-                    .ok()
-                    .and_then(|value| value.strip_prefix("Bearer "));
+            Some(token) => {
                 let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-                token
-                    .and_then(|token| tokens.get(token.trim()))
+                tokens
+                    .get(token.trim())
                     .cloned()
                     .ok_or_else(Failure::unauthorized)?
             }
@@ -150,5 +151,14 @@ fn refused(user: &UserInfo, route: &Route) -> Failure {
     let why = format!(
         "User \"{name}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}"
     );
-    Failure::forbidden(&what, &why)
+    let mut details = json!({"kind": route.resource});
+    for (member, text) in [("group", group), ("name", &route.name)] {
+        if !text.is_empty() {
+            details[member] = text.as_str().into();
+        }
+    }
+    Failure {
+        details,
+        ..Failure::forbidden(&what, &why)
+    }
 }

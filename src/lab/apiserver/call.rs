@@ -8,11 +8,14 @@ use serde_json::Value;
 use super::access::UserInfo;
 use super::meta::Manager;
 use super::object::Key;
+use super::protobuf::{self, Unreadable};
 use super::query::Query;
 use super::registry::{Origin, Resource, ResourceId};
 use super::route::Route;
 use super::status::Failure;
 use super::view::View;
+
+const MEDIA_TYPES: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// A request for a known resource.
 #[derive(Debug)]
@@ -85,14 +88,13 @@ impl Call {
         self.check(value)
     }
 
-    /// The body as JSON or YAML, by the content type.
+    /// The body as JSON, YAML or protobuf, by the content type.
     pub(crate) fn document(&self) -> Result<Value, Failure> {
         match self.content_type.as_str() {
             "" | "application/json" => self.json(),
             "application/yaml" => self.yaml(),
-            _ => Err(Failure::unsupported_media_type(
-                "application/json, application/yaml",
-            )),
+            protobuf::MEDIA_TYPE => from_protobuf(&self.body),
+            _ => Err(Failure::unsupported_media_type(MEDIA_TYPES)),
         }
     }
 
@@ -153,6 +155,16 @@ impl Call {
         }
         Ok(value)
     }
+}
+
+/// A protobuf body; of most types it cannot be read, which is then an unsupported media type.
+pub(crate) fn from_protobuf(body: &[u8]) -> Result<Value, Failure> {
+    protobuf::decode(body).map_err(|unreadable| match unreadable {
+        Unreadable::UnknownType => {
+            Failure::unsupported_media_type("application/json, application/yaml")
+        }
+        Unreadable::Malformed => Failure::bad_request("the protobuf body cannot be decoded"),
+    })
 }
 
 fn wrong_type(field: &str, given: &str, expected: &str) -> Failure {

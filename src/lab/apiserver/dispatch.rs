@@ -103,7 +103,13 @@ async fn answer(
     }
     let body = read_body(body).await?;
     if asked.route.is_resource() {
-        return native::review(server, &asked.route, &user, &body);
+        return native::review(
+            server,
+            &asked.route,
+            &user,
+            &call::content_type(&asked.headers),
+            &body,
+        );
     }
     discovery::answer(&server.options, &asked.route, call::accept(&asked.headers))
 }

@@ -4,10 +4,15 @@
 //! means it: resourceVersions come from one counter, conflicts from races only, watches resume from a bounded history,
 //! finalizers hold objects back, owners take their dependents with them.
 //!
-//! What it is not: objects are not validated against schemas (names are) and native types get a few defaults only;
-//! server-side apply is a merge without field ownership; `core/v1` and `events.k8s.io/v1` events are stored apart; the
-//! garbage collector and the removal of a namespace's contents run in the process instead of calling the API, so that
-//! the calls of a kube-controller-manager are in no log; a resource has one version.
+//! What it is not, where it differs from a real one:
+//! - Objects are not validated against schemas (names are), and native types get a few defaults only.
+//! - Server-side apply is a merge without field ownership; managedFields name the writers, not their fields.
+//! - `core/v1` and `events.k8s.io/v1` events are stored apart. Each resource has one version.
+//! - The garbage collector and the removal of a namespace's contents run in the process instead of calling the API, so
+//!   that the calls of a kube-controller-manager are in no log. There is no scheduler and no kubelet.
+//! - Bodies in protobuf are read for small types only (see `messages.rs`). Who writes pods or nodes by a typed client of
+//!   client-go, which prefers protobuf, sets its `ContentType` to `application/json`. Answers are always JSON.
+//! - A slow watch is dropped when its position has left the history of its resource type, not by a queue of its own.
 //!
 //! ```no_run
 //! # async fn example(listener: tokio::net::TcpListener, tls: std::sync::Arc<rustls::ServerConfig>) {
@@ -31,16 +36,19 @@ mod fault;
 mod gc;
 mod http;
 mod log;
+mod messages;
 mod meta;
 mod native;
 mod object;
 mod openapi;
 mod patch;
 mod pods;
+mod protobuf;
 mod query;
 mod read;
 mod registry;
 mod remove;
+mod resources;
 mod route;
 mod selector;
 mod status;

@@ -11,7 +11,7 @@ use super::registry::{self, Origin, RESOURCES, Resource};
 use super::route::Route;
 use super::status::{Failure, qualified};
 use super::store::Store;
-use super::{ApiServer, meta, pods};
+use super::{ApiServer, call, meta, pods, protobuf};
 
 const FIRST_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -142,6 +142,7 @@ pub(crate) fn review(
     server: &ApiServer,
     route: &Route,
     user: &UserInfo,
+    content_type: &str,
     body: &[u8],
 ) -> Result<Answer, Failure> {
     let reviews = [
@@ -156,8 +157,12 @@ pub(crate) fn review(
     if route.verb != "create" {
         return Err(Failure::method_not_allowed());
     }
-    let mut value: Value =
-        serde_json::from_slice(body).map_err(|error| Failure::bad_request(error.to_string()))?;
+    let mut value = match content_type {
+        protobuf::MEDIA_TYPE => call::from_protobuf(body)?,
+        _ => {
+            serde_json::from_slice(body).map_err(|error| Failure::bad_request(error.to_string()))?
+        }
+    };
     if !value.is_object() {
         return Err(Failure::bad_request("the body is not an object"));
     }

@@ -150,7 +150,6 @@ pub(crate) fn remove(
         };
         let mut value = current.parse();
         check_preconditions(resource, &current, options)?;
-        check_not_terminating(resource, &value)?;
         let before = value.clone();
         mark(resource, &mut value, options);
         let gone = is_free(resource, &value);
@@ -212,15 +211,6 @@ fn check_preconditions(
     Ok(())
 }
 
-fn check_not_terminating(resource: &Resource, value: &Value) -> Result<(), Failure> {
-    if resource.is_namespaces() && value["metadata"]["deletionTimestamp"].is_string() {
-        let why = "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will automatically be purged by the system.";
-        let name = value["metadata"]["name"].as_str().unwrap_or_default();
-        return Err(Failure::conflict(resource, name, why));
-    }
-    Ok(())
-}
-
 /// Enters the deletion into the object: when, after which grace period, and for whom it waits.
 fn mark(resource: &Resource, value: &mut Value, options: &DeleteOptions) {
     add_propagation(value, &options.propagation);
@@ -237,7 +227,9 @@ fn mark(resource: &Resource, value: &mut Value, options: &DeleteOptions) {
         .unwrap_or(0);
     if !marked || grace < left {
         metadata.insert("deletionTimestamp".into(), meta::in_seconds(grace).into());
-        metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+        if !resource.is_namespaces() {
+            metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+        }
         if let Some(generation) = metadata
             .get("generation")
             .and_then(Value::as_i64)

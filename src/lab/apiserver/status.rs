@@ -182,7 +182,7 @@ impl Failure {
     }
 
     pub(crate) fn not_acceptable() -> Self {
-        let message = "only the following media types are accepted: application/json";
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json";
         Self::new(406, "NotAcceptable", message)
     }
 
@@ -231,7 +231,10 @@ impl Failure {
         } else {
             format!("{what} is forbidden: {why}")
         };
-        Self::new(403, "Forbidden", message)
+        Self {
+            details: json!({}),
+            ..Self::new(403, "Forbidden", message)
+        }
     }
 
     pub(crate) fn too_many_requests() -> Self {

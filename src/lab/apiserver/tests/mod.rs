@@ -2,9 +2,12 @@
 
 mod crud;
 mod deleting;
+mod http2;
 mod patching;
+mod protobuf;
 mod selectors;
 mod serving;
+mod views;
 mod watching;
 
 use std::net::SocketAddr;
