@@ -19,7 +19,7 @@ use std::borrow::Cow;
 
 pub use go_url::{Target, TargetError};
 pub use known::is_known_resource;
-pub use name::{CallName, INVALID};
+pub use name::{CallName, INVALID, path_class};
 
 /// A classified request. Byte strings are percent-decoded and need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]

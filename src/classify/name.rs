@@ -128,7 +128,7 @@ const PATHS: &[(&str, &str)] = &[
 
 /// The class of the path of a non-resource request: a closed set, so that nobody can fill the
 /// books with paths.
-fn path_class(path: &[u8]) -> &'static str {
+pub fn path_class(path: &[u8]) -> &'static str {
     if path == b"/" {
         return "/";
     }

@@ -3,4 +3,5 @@
 pub mod driver;
 pub mod exit;
 mod lines;
+mod progress;
 pub mod proxy;

@@ -2,7 +2,10 @@
 //! and KubeVirt's components, simulated.
 
 pub mod apiserver;
+pub mod embedded;
+pub mod kubevirt;
 pub mod real;
+pub mod simulation;
 
 use kube::Client;
 

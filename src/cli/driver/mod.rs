@@ -2,9 +2,18 @@
 
 mod audit;
 mod classify;
+mod inner_proxy;
+mod lab;
+mod results;
+mod run;
 
+use std::io;
+
+use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use super::exit::{self, Exit};
 
@@ -18,6 +27,7 @@ pub struct DriverArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Box<run::RunArgs>),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Classify(classify::ClassifyArgs),
@@ -41,13 +51,15 @@ enum Output {
 /// Runs the command.
 pub fn run(args: DriverArgs) -> Exit {
     crate::identity::install_provider();
+    log_to_stderr();
     let result = match args.command {
+        Command::Run(args) => until_done(|stop| run::run(*args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Completions { shell } => {
             let mut command = DriverArgs::command();
-            clap_complete::generate(shell, &mut command, "kubetoll", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut command, "kubetoll", &mut io::stdout());
             Ok(Exit::Ok)
         }
     };
@@ -55,4 +67,32 @@ pub fn run(args: DriverArgs) -> Exit {
         eprintln!("kubetoll: {error:#}");
         Exit::Failed
     })
+}
+
+/// Runs `work`; the first Ctrl-C or SIGTERM cancels its token, the second ends the process.
+fn until_done<F: Future<Output = Result<Exit>>>(
+    work: impl FnOnce(CancellationToken) -> F,
+) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let stop = CancellationToken::new();
+    let interrupted = stop.clone();
+    runtime.spawn(async move {
+        super::proxy::wait_for_signal().await;
+        eprintln!("kubetoll: stopping; once more to leave everything as it is");
+        interrupted.cancel();
+        super::proxy::wait_for_signal().await;
+        std::process::exit(Exit::Interrupted.code().into());
+    });
+    runtime.block_on(work(stop))
+}
+
+/// Problems only, unless `RUST_LOG` asks for more.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
 }

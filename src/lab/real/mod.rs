@@ -2,6 +2,7 @@
 //! runs them. No kubelet, no scheduler, no controllers: the lab's simulated components play those.
 
 mod assets;
+mod kubevirt;
 mod process;
 
 use std::{

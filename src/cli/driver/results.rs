@@ -1,0 +1,44 @@
+//! The files of a run.
+
+use std::{fs, io::Write, path::Path};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::{
+    record::{RunRecord, RunResult},
+    report::{perf_audit_file_name, perf_audit_results},
+};
+
+/// Makes the folder before anything runs, so that a bad one costs nothing.
+pub(super) fn prepare(dir: &Path) -> Result<()> {
+    let failed = || format!("cannot write results to {}", dir.display());
+    fs::create_dir_all(dir).with_context(failed)?;
+    tempfile::tempfile_in(dir).with_context(failed)?;
+    Ok(())
+}
+
+/// Writes `record.json` and KubeVirt's file.
+pub(super) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Result<()> {
+    write_json(&dir.join("record.json"), record)?;
+    if let Some(name) = perf_audit_file_name(&record.scenario) {
+        write_json(&dir.join(name), &perf_audit_results(result))?;
+    }
+    Ok(())
+}
+
+/// All of it or nothing: a crash leaves the old file or the new one.
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(failed)?;
+    let text = serde_json::to_vec_pretty(value).with_context(failed)?;
+    file.write_all(&text)
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.as_file().sync_all())
+        .with_context(failed)?;
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(file.path(), permissions).with_context(failed)?;
+    file.persist(path).with_context(failed)?;
+    Ok(())
+}

@@ -1,0 +1,359 @@
+//! `kubetoll run`: a density run in a lab or on a cluster.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Output, lab::Lab, results};
+use crate::{
+    cli::progress::Terminal,
+    driver::{self, Driver, Plan, RunError, client::counted, proxies::ProxyClient},
+    identity,
+    record::{ClusterRecord, RunRecord, RunResult, ThresholdFile},
+    report,
+    workload::{Scenario, Spec, Template},
+};
+
+/// Create KubeVirt's density workload and say exactly what it cost.
+///
+/// Without --kubeconfig, --context, --in-cluster or --lab real this runs against an API server in
+/// this process, with simulated KubeVirt components behind the proxy: nothing is needed and
+/// nothing outside of the process is touched. On a cluster, name the admin address of each proxy
+/// that takes part with --proxy.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubetoll run vmi
+  kubetoll run vm --lab real --results-dir results
+  kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444 --count 20")]
+pub(super) struct RunArgs {
+    /// vmi: minimal VMIs; vm: VMs with run strategy Always; instancetype: VMs with one
+    /// instancetype and one preference for all.
+    #[arg(value_enum, required_unless_present = "template")]
+    scenario: Option<Name>,
+    /// How many objects to create.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+    /// Pause after each create.
+    #[arg(long, default_value = "100ms", value_name = "DURATION")]
+    pause: SignedDuration,
+    /// Longest wait for all to be Running.
+    #[arg(long, default_value = "5m", value_name = "DURATION")]
+    timeout: SignedDuration,
+    /// How long the run's namespace must be silent before the books are closed
+    /// [default: 1s in a lab, 10s on a cluster].
+    #[arg(long, value_name = "DURATION")]
+    settle: Option<SignedDuration>,
+    /// Window before the run in which nothing is created [default: 2s in a lab, 60s on a cluster].
+    #[arg(long, value_name = "DURATION")]
+    baseline: Option<SignedDuration>,
+    /// Kubeconfig of the cluster to run on.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Run on the cluster that this process is a pod of.
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    in_cluster: bool,
+    /// Create in this namespace, which must be empty; otherwise one is made and removed again.
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// The API server of the lab: in this process, or a real etcd and kube-apiserver.
+    #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy"])]
+    lab: Option<LabKind>,
+    /// Add the node selector and tolerations of KubeVirt's KWOK lane.
+    #[arg(long)]
+    kwok: bool,
+    /// YAML file with a VMI or VM of your own to create.
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    template: Option<PathBuf>,
+    /// JSON file with perfscale-audit's thresholdExpectations.
+    #[arg(long, value_name = "FILE")]
+    thresholds: Option<PathBuf>,
+    /// Record the audit ID of each request, for `kubetoll verify` (always in a lab).
+    #[arg(long)]
+    audit_ids: bool,
+    /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
+    #[arg(long, value_name = "URL")]
+    proxy: Vec<String>,
+    /// File with the proxies' admin token.
+    #[arg(long, value_name = "FILE")]
+    proxy_token_file: Option<PathBuf>,
+    /// Folder for record.json and KubeVirt's results file.
+    #[arg(long, value_name = "DIR")]
+    results_dir: Option<PathBuf>,
+    /// Form of the result on standard output.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+    /// Leave the objects where they are.
+    #[arg(long)]
+    keep: bool,
+    /// Don't create and delete one object first.
+    #[arg(long)]
+    no_primer: bool,
+}
+
+/// KubeVirt's three density tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    Vmi,
+    Vm,
+    Instancetype,
+}
+
+/// The API server of a lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LabKind {
+    Embedded,
+    Real,
+}
+
+/// Where a run takes place.
+struct Place {
+    lab: Option<Lab>,
+    client: Client,
+    cluster: ClusterRecord,
+    proxies: Vec<ProxyClient>,
+}
+
+pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
+    let thresholds = args.thresholds()?;
+    let spec = args.spec()?;
+    if let Some(dir) = &args.results_dir {
+        results::prepare(dir)?;
+    }
+    let starting = stop.run_until_cancelled(args.place()).await;
+    let Some(place) = starting.transpose()? else {
+        return Ok(Exit::Interrupted);
+    };
+    let progress = Terminal::new();
+    let (client, tally) = counted(place.client.clone(), "default");
+    let driver = Driver {
+        client,
+        tally,
+        proxies: place.proxies.clone(),
+        cluster: place.cluster.clone(),
+        progress: &progress,
+        stop,
+    };
+    let plan = args.plan(spec, place.lab.is_some());
+    let outcome = driver.run(&plan).await;
+    progress.finish();
+    let exit = match outcome {
+        Ok(record) => args.finish(record, place.lab.as_ref(), &thresholds),
+        Err(error) => Ok(explain(&error)),
+    };
+    if let Some(lab) = place.lab {
+        lab.stop().await;
+    }
+    exit
+}
+
+fn explain(error: &RunError) -> Exit {
+    eprintln!("kubetoll: {error}");
+    match error {
+        RunError::Interrupted => Exit::Interrupted,
+        RunError::Proxy(driver::proxies::ProxyError::Lost { .. }) => Exit::NotValid,
+        _ => Exit::Failed,
+    }
+}
+
+impl RunArgs {
+    fn spec(&self) -> Result<Spec> {
+        let scenario = match (&self.template, self.scenario) {
+            (Some(path), _) => {
+                let name = path.display();
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+                let object = serde_saphyr::from_str(&text)
+                    .with_context(|| format!("{name} is not one YAML document"))?;
+                Scenario::Template(Template::new(object).with_context(|| format!("{name}"))?)
+            }
+            (None, Some(Name::Vm)) => Scenario::Vm,
+            (None, Some(Name::Instancetype)) => Scenario::Instancetype,
+            (None, _) => Scenario::Vmi,
+        };
+        Ok(Spec {
+            scenario,
+            kwok: self.kwok,
+        })
+    }
+
+    fn thresholds(&self) -> Result<ThresholdFile> {
+        let Some(path) = &self.thresholds else {
+            return Ok(ThresholdFile::default());
+        };
+        let name = path.display();
+        let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+        serde_json::from_slice(&text).with_context(|| {
+            format!("{name} has no thresholdExpectations as perfscale-audit has them")
+        })
+    }
+
+    /// Starts the lab, or connects to the cluster; says which first.
+    async fn place(&self) -> Result<Place> {
+        let on_cluster = self.in_cluster || self.kubeconfig.is_some() || self.context.is_some();
+        if on_cluster {
+            return self.cluster().await;
+        }
+        if !self.proxy.is_empty() {
+            bail!("--proxy is for a run on a cluster: add --kubeconfig, --context or --in-cluster");
+        }
+        let lab = if self.lab == Some(LabKind::Real) {
+            eprintln!(
+                "lab: a real etcd and kube-apiserver on this machine; KubeVirt is SIMULATED (use \
+                 --kubeconfig or --context for a cluster)"
+            );
+            Lab::real().await?
+        } else {
+            eprintln!(
+                "lab: an API server in this process; KubeVirt is SIMULATED (use --kubeconfig or \
+                 --context for a cluster, --lab real for a real kube-apiserver)"
+            );
+            Lab::embedded().await?
+        };
+        Ok(Place {
+            client: lab.client.clone(),
+            cluster: ClusterRecord {
+                server: lab.url(),
+                ..ClusterRecord::default()
+            },
+            proxies: vec![lab.proxy()],
+            lab: Some(lab),
+        })
+    }
+
+    async fn cluster(&self) -> Result<Place> {
+        if self.proxy.is_empty() {
+            bail!(
+                "name the admin address of each proxy that takes part with --proxy: without one nothing is counted"
+            );
+        }
+        let mut config = if self.in_cluster {
+            Config::incluster().context("not in a cluster")?
+        } else {
+            let options = KubeConfigOptions {
+                context: self.context.clone(),
+                ..KubeConfigOptions::default()
+            };
+            match &self.kubeconfig {
+                Some(path) => {
+                    let kubeconfig = Kubeconfig::read_from(path)
+                        .with_context(|| format!("cannot use {}", path.display()))?;
+                    Config::from_custom_kubeconfig(kubeconfig, &options).await
+                }
+                None => Config::from_kubeconfig(&options).await,
+            }
+            .context("cannot use the kubeconfig")?
+        };
+        // What a client does again by itself would be a call that nobody asked for.
+        config.default_retry = false;
+        let cluster = ClusterRecord {
+            server: config.cluster_url.to_string(),
+            context: self.context.clone().unwrap_or_default(),
+            ..ClusterRecord::default()
+        };
+        eprintln!(
+            "cluster: server {}, context {}, namespace {}",
+            cluster.server,
+            self.context.as_deref().unwrap_or("(current)"),
+            self.namespace.as_deref().unwrap_or("(a new one)")
+        );
+        Ok(Place {
+            lab: None,
+            client: Client::try_from(config).context("cannot make a client")?,
+            cluster,
+            proxies: self.proxy_clients()?,
+        })
+    }
+
+    fn proxy_clients(&self) -> Result<Vec<ProxyClient>> {
+        proxy_clients(&self.proxy, self.proxy_token_file.as_deref())
+    }
+
+    fn plan(&self, spec: Spec, in_lab: bool) -> Plan {
+        let by_place = |given: Option<SignedDuration>, lab: u64, cluster: u64| {
+            let default = Duration::from_secs(if in_lab { lab } else { cluster });
+            given.map_or(default, SignedDuration::unsigned_abs)
+        };
+        let mut configuration = BTreeMap::new();
+        if let Some(lab) = self.lab {
+            configuration.insert("lab".to_owned(), format!("{lab:?}").to_lowercase());
+        }
+        Plan {
+            spec,
+            count: self.count as usize,
+            pause: self.pause.unsigned_abs(),
+            timeout: self.timeout.unsigned_abs(),
+            settle: by_place(self.settle, 1, 10),
+            baseline: by_place(self.baseline, 2, 60),
+            namespace: self.namespace.clone(),
+            keep: self.keep,
+            primer: !self.no_primer,
+            audit_ids: self.audit_ids || in_lab,
+            simulated: in_lab,
+            configuration,
+        }
+    }
+
+    fn finish(
+        &self,
+        mut record: RunRecord,
+        lab: Option<&Lab>,
+        thresholds: &ThresholdFile,
+    ) -> Result<Exit> {
+        if let Some(lab) = lab {
+            record.checks.push(lab.check(&record)?);
+        }
+        let result = report::evaluate(&record, thresholds);
+        print_result(&result, self.output)?;
+        if let Some(dir) = &self.results_dir {
+            results::write(dir, &record, &result)?;
+            eprintln!("results are in {}", dir.display());
+        }
+        Ok(verdict(&result))
+    }
+}
+
+/// Clients of admin ports, with the token in `token_file` if there is one.
+pub(super) fn proxy_clients(
+    urls: &[String],
+    token_file: Option<&std::path::Path>,
+) -> Result<Vec<ProxyClient>> {
+    let token = token_file.map(identity::read_token).transpose()?;
+    let clients = urls
+        .iter()
+        .map(|url| ProxyClient::new(url, token.as_deref()));
+    Ok(clients.collect::<Result<_, _>>()?)
+}
+
+/// Prints a result to standard output.
+pub(super) fn print_result(result: &RunResult, output: Output) -> Result<()> {
+    use std::io::Write;
+    let text = match output {
+        Output::Text => report::run_text::run(result),
+        Output::Json => serde_json::to_string_pretty(result)? + "\n",
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// The exit code of a result.
+pub(super) fn verdict(result: &RunResult) -> Exit {
+    let missing = result.thresholds.iter().any(|one| one.kept.is_none());
+    let exceeded = result.thresholds.iter().any(|one| one.kept == Some(false));
+    if !result.valid || missing {
+        Exit::NotValid
+    } else if exceeded {
+        Exit::NotMet
+    } else {
+        Exit::Ok
+    }
+}

@@ -1,0 +1,264 @@
+//! The objects of one type as a component last saw them, kept current by a list and a watch.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::Api;
+use kube::core::{ApiResource, DynamicObject, TypeMeta};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use tokio::sync::watch;
+
+use super::object::Key;
+use super::rest::Rest;
+use super::tasks::Tasks;
+
+/// A shared object; nobody changes it in the cache.
+pub(crate) type Shared = Arc<DynamicObject>;
+
+/// What an index files an object under; empty means nothing.
+pub(crate) type IndexOf = fn(&DynamicObject) -> String;
+
+/// The newest known state, which may be older than the API server's.
+pub(crate) struct Cache {
+    index_of: IndexOf,
+    content: RwLock<Content>,
+    synced: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Content {
+    objects: HashMap<Key, Shared>,
+    index: HashMap<String, BTreeSet<Key>>,
+}
+
+impl Cache {
+    fn new(index_of: IndexOf) -> Self {
+        Self {
+            index_of,
+            content: RwLock::default(),
+            synced: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Shared> {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        content.objects.get(key).cloned()
+    }
+
+    /// All objects, in no order.
+    pub(crate) fn all(&self) -> Vec<Shared> {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        content.objects.values().cloned().collect()
+    }
+
+    /// The objects that the index files under `value`, by name.
+    pub(crate) fn indexed(&self, value: &str) -> Vec<Shared> {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(keys) = content.index.get(value) else {
+            return vec![];
+        };
+        keys.iter()
+            .filter_map(|key| content.objects.get(key).cloned())
+            .collect()
+    }
+
+    /// How many objects the index files under `value`.
+    pub(crate) fn count(&self, value: &str) -> usize {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        content.index.get(value).map_or(0, BTreeSet::len)
+    }
+
+    /// Waits for the first complete list.
+    pub(crate) async fn synced(&self) {
+        let mut synced = self.synced.subscribe();
+        // The sender is in this cache, so it outlives the wait.
+        let _ = synced.wait_for(|synced| *synced).await;
+    }
+
+    fn put(&self, object: Shared) -> Option<Shared> {
+        let key = Key::of(&object);
+        let filed = (self.index_of)(&object);
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        let old = content.objects.insert(key.clone(), object);
+        if let Some(old) = &old {
+            content.unfile(&(self.index_of)(old), &key);
+        }
+        if !filed.is_empty() {
+            content.index.entry(filed).or_default().insert(key);
+        }
+        old
+    }
+
+    fn remove(&self, key: &Key) -> Option<Shared> {
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        let old = content.objects.remove(key)?;
+        content.unfile(&(self.index_of)(&old), key);
+        Some(old)
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        content.objects.keys().cloned().collect()
+    }
+}
+
+impl Content {
+    fn unfile(&mut self, filed: &str, key: &Key) {
+        if let Some(keys) = self.index.get_mut(filed) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.index.remove(filed);
+            }
+        }
+    }
+}
+
+/// A change that a watch told.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) key: Key,
+    /// The state before; `None` for a new object.
+    pub(crate) old: Option<Shared>,
+    /// The state now; `None` for one that is gone.
+    pub(crate) new: Option<Shared>,
+}
+
+impl Change {
+    /// The newest state that is known.
+    pub(crate) fn object(&self) -> Option<&Shared> {
+        self.new.as_ref().or(self.old.as_ref())
+    }
+}
+
+type Handler = Box<dyn Fn(&Change) + Send + Sync>;
+
+/// A list and a watch that fill a cache and tell handlers what changed.
+pub(crate) struct Informer {
+    resource: ApiResource,
+    config: Config,
+    cache: Arc<Cache>,
+    handlers: Vec<Handler>,
+}
+
+impl Informer {
+    pub(crate) fn new(resource: &ApiResource) -> Self {
+        Self {
+            resource: resource.clone(),
+            config: Config::default(),
+            cache: Arc::new(Cache::new(|_| String::new())),
+            handlers: vec![],
+        }
+    }
+
+    /// Only the objects with these labels.
+    pub(crate) fn labels(mut self, selector: &str) -> Self {
+        self.config = self.config.labels(selector);
+        self
+    }
+
+    /// Only the objects with these fields.
+    pub(crate) fn fields(mut self, selector: &str) -> Self {
+        self.config = self.config.fields(selector);
+        self
+    }
+
+    /// Files the objects under what `index_of` says.
+    pub(crate) fn indexed_by(mut self, index_of: IndexOf) -> Self {
+        self.cache = Arc::new(Cache::new(index_of));
+        self
+    }
+
+    pub(crate) fn cache(&self) -> Arc<Cache> {
+        self.cache.clone()
+    }
+
+    /// Calls `handler` for each change, after the cache has it.
+    pub(crate) fn on(&mut self, handler: impl Fn(&Change) + Send + Sync + 'static) {
+        self.handlers.push(Box::new(handler));
+    }
+
+    /// Lists and watches until the component stops. Dropped watches are opened again, and what was missed is listed.
+    pub(crate) fn start(self, rest: &Rest, tasks: &Tasks) -> Arc<Cache> {
+        let cache = self.cache.clone();
+        let api: Api<DynamicObject> = Api::all_with(rest.client(), &self.resource);
+        tasks.spawn(async move { self.run(api).await });
+        cache
+    }
+
+    async fn run(self, api: Api<DynamicObject>) {
+        let plural = self.resource.plural.clone();
+        let mut events = watcher(api, self.config.clone()).default_backoff().boxed();
+        let mut listed = BTreeSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.take(event, &mut listed),
+                Err(error) => report(&plural, &error),
+            }
+        }
+    }
+
+    fn take(&self, event: Event<DynamicObject>, listed: &mut BTreeSet<Key>) {
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => {
+                listed.insert(Key::of(&object));
+                self.apply(object);
+            }
+            Event::InitDone => self.finish_list(listed),
+            Event::Apply(object) => self.apply(object),
+            Event::Delete(object) => self.forget(&Key::of(&object), Some(object)),
+        }
+    }
+
+    /// What a new list does not have is gone.
+    fn finish_list(&self, listed: &BTreeSet<Key>) {
+        for key in self.cache.keys() {
+            if !listed.contains(&key) {
+                self.forget(&key, None);
+            }
+        }
+        self.cache.synced.send_replace(true);
+    }
+
+    fn apply(&self, mut object: DynamicObject) {
+        // Items of a list come without their type.
+        object.types.get_or_insert_with(|| TypeMeta {
+            api_version: self.resource.api_version.clone(),
+            kind: self.resource.kind.clone(),
+        });
+        let object = Arc::new(object);
+        let key = Key::of(&object);
+        let old = self.cache.put(object.clone());
+        self.tell(&Change {
+            key,
+            old,
+            new: Some(object),
+        });
+    }
+
+    fn forget(&self, key: &Key, last: Option<DynamicObject>) {
+        let known = self.cache.remove(key);
+        let old = last.map(Arc::new).or(known);
+        self.tell(&Change {
+            key: key.clone(),
+            old,
+            new: None,
+        });
+    }
+
+    fn tell(&self, change: &Change) {
+        for handler in &self.handlers {
+            handler(change);
+        }
+    }
+}
+
+/// How long a component may wait for its first lists before it says so.
+pub(crate) const SYNC_WARNING: Duration = Duration::from_secs(10);
+
+fn report(plural: &str, error: &watcher::Error) {
+    tracing::warn!(resource = plural, %error, "a watch or list failed, it will be repeated");
+}

@@ -1,0 +1,156 @@
+//! Simulated KubeVirt components: virt-controller, virt-api, a virt-handler per node, kube-scheduler and kubelet.
+//!
+//! Each one is a controller under its own identity: it watches, keeps a cache, and reconciles keys of a work queue with
+//! the calls that the real one makes, in its order. Nothing is scripted: a conflict is a race between two writers, and
+//! its retry is a new look at the cache. What the calls are follows recorded runs of KubeVirt's own virt-controller and
+//! virt-api against a kube-apiserver; only virt-handler's are assumed, see its module.
+//!
+//! ```no_run
+//! # async fn example(clients: kubetoll::lab::kubevirt::ComponentClients) {
+//! use kubetoll::lab::kubevirt::{Components, Options, prerequisites};
+//! let options = Options::default();
+//! for object in prerequisites(&options) {
+//!     // create it
+//! }
+//! let components = Components::start(clients, &options);
+//! components.ready().await;
+//! // create VMIs or VMs
+//! components.stop().await;
+//! # }
+//! ```
+
+mod cache;
+mod controller;
+mod expectations;
+mod handler;
+mod kubelet;
+mod lease;
+mod names;
+mod object;
+mod phase;
+mod prerequisites;
+mod queue;
+mod recorder;
+mod resources;
+mod rest;
+mod scheduler;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod time;
+mod virt_api;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+
+pub use self::prerequisites::prerequisites;
+pub use self::virt_api::{AdmissionRequest, VirtApi, Webhooks};
+
+use self::cache::Cache;
+use self::tasks::Tasks;
+
+/// How the components behave.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many nodes there are; their names are [`Options::node_names`].
+    pub nodes: usize,
+    /// How virt-api learns what to look at.
+    pub webhooks: Webhooks,
+    /// How often a virt-handler patches its node.
+    pub heartbeat: Duration,
+    /// How often kubelet renews each node's lease.
+    pub node_lease_renewal: Duration,
+    /// How often virt-controller and kube-scheduler renew their leader election lease.
+    pub leader_renewal: Duration,
+    /// How long that lease is valid.
+    pub leader_lease: Duration,
+}
+
+impl Default for Options {
+    /// Ten nodes and the periods of the real components.
+    fn default() -> Self {
+        Self {
+            nodes: 10,
+            webhooks: Webhooks::default(),
+            heartbeat: Duration::from_secs(60),
+            node_lease_renewal: Duration::from_secs(10),
+            leader_renewal: Duration::from_secs(2),
+            leader_lease: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Options {
+    /// `lab-node-1`, `lab-node-2`, ...
+    #[must_use]
+    pub fn node_names(&self) -> Vec<String> {
+        (1..=self.nodes)
+            .map(|number| format!("lab-node-{number}"))
+            .collect()
+    }
+}
+
+/// One client per component; its identity and user agent are what the API server sees of the component.
+pub struct ComponentClients {
+    /// virt-controller.
+    pub controller: Client,
+    /// virt-api.
+    pub api: Client,
+    /// virt-handlers, each with the name of its node.
+    pub handler: Vec<(String, Client)>,
+    /// kube-scheduler.
+    pub scheduler: Client,
+    /// kubelet, of all nodes.
+    pub kubelet: Client,
+}
+
+/// The running components.
+pub struct Components {
+    tasks: Tasks,
+    virt_api: Arc<VirtApi>,
+    caches: Vec<Arc<Cache>>,
+}
+
+impl Components {
+    /// Starts all components as tasks of the current tokio runtime. What [`prerequisites`] gives should exist, and
+    /// rustls have a default provider. Errors are logged and work is repeated, for as long as it takes.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(clients: ComponentClients, options: &Options) -> Self {
+        let tasks = Tasks::default();
+        let (virt_api, mut caches) = virt_api::start(clients.api, options.webhooks, &tasks);
+        caches.extend(controller::start(clients.controller, options, &tasks));
+        caches.extend(scheduler::start(clients.scheduler, options, &tasks));
+        caches.extend(kubelet::start(clients.kubelet, options, &tasks));
+        let nodes = clients.handler.len();
+        for (index, handler) in clients.handler.into_iter().enumerate() {
+            caches.extend(handler::start(handler, (index, nodes), options, &tasks));
+        }
+        Self {
+            tasks,
+            virt_api,
+            caches,
+        }
+    }
+
+    /// virt-api, for the API server to ask.
+    #[must_use]
+    pub fn virt_api(&self) -> Arc<VirtApi> {
+        self.virt_api.clone()
+    }
+
+    /// Waits until every component has listed what it watches. Without this, the lists of a start fall into what is
+    /// measured.
+    pub async fn ready(&self) {
+        tasks::all_synced("lab", &self.caches).await;
+    }
+
+    /// Ends all components and waits for them. Calls that are under way are dropped.
+    pub async fn stop(&self) {
+        self.tasks.stop().await;
+    }
+}
