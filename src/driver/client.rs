@@ -23,9 +23,12 @@ use crate::{
     workload::Kind,
 };
 
+/// Calls by verb, resource and code.
+type Calls = BTreeMap<(String, String, String), u64>;
+
 /// Counts of a client's calls.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<Mutex<BTreeMap<(String, String, String), u64>>>);
+pub struct Tally(Arc<Mutex<Calls>>);
 
 impl Tally {
     /// All counts so far.

@@ -18,7 +18,7 @@ use super::client::api;
 use crate::workload::{Kind, VM, VMI};
 
 /// Pods, whose creation is what a run costs first of all.
-pub const POD: Kind = Kind {
+pub(super) const POD: Kind = Kind {
     group: "",
     version: "v1",
     kind: "Pod",
@@ -27,7 +27,7 @@ pub const POD: Kind = Kind {
 
 /// What was seen of one object.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Name.
     pub name: String,
     /// Who created it, by the oldest entry of `managedFields`.
@@ -45,10 +45,10 @@ pub struct Seen {
 }
 
 /// All objects that a watch has shown, by kind's plural and UID.
-pub type Objects = BTreeMap<(&'static str, String), Seen>;
+pub(super) type Objects = BTreeMap<(&'static str, String), Seen>;
 
 /// Watches of one namespace. They survive dropped connections and expired versions.
-pub struct Observer {
+pub(super) struct Observer {
     objects: watch::Receiver<Arc<Objects>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -63,7 +63,7 @@ impl Drop for Observer {
 
 impl Observer {
     /// Starts to watch VMIs, pods and, if `with_vms`, VMs in a namespace.
-    pub fn start(client: &Client, namespace: &str, with_vms: bool) -> Self {
+    pub(super) fn start(client: &Client, namespace: &str, with_vms: bool) -> Self {
         let (sender, objects) = watch::channel(Arc::new(Objects::new()));
         let sender = Arc::new(sender);
         let mut kinds = vec![VMI, POD];
@@ -90,12 +90,12 @@ impl Observer {
     }
 
     /// What was seen so far.
-    pub fn objects(&self) -> Arc<Objects> {
+    pub(super) fn objects(&self) -> Arc<Objects> {
         Arc::clone(&self.objects.borrow())
     }
 
     /// Waits until `enough` says so; gives what it was shown last if `longest` is over before.
-    pub async fn wait_for(
+    pub(super) async fn wait_for(
         &mut self,
         longest: Duration,
         enough: impl FnMut(&Arc<Objects>) -> bool,

@@ -15,7 +15,7 @@ use crate::{
 const VERBS: [&str; 4] = ["create", "list", "watch", "deletecollection"];
 
 /// Looks at the API server, the kinds, the driver's rights and the proxies.
-pub async fn preflight(
+pub(super) async fn preflight(
     client: &Client,
     spec: &Spec,
     namespace: Option<&str>,

@@ -12,8 +12,6 @@ use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
 };
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::{
     Proxy, count,
@@ -97,7 +95,7 @@ impl Session {
                 Dialled::Http2(sender) => sender,
                 Dialled::Http1(stream) => {
                     *request.uri_mut() = received;
-                    return self.send_http1(request, Some(stream)).await;
+                    return self.send_http1(request, Some(*stream)).await;
                 }
             };
             let again = copy_without_body(&request);
@@ -125,7 +123,7 @@ impl Session {
         }
         let (stream, is_http2) = self.counted(self.proxy.dialer.dial_any().await)?;
         if !is_http2 {
-            return Ok(Dialled::Http1(stream));
+            return Ok(Dialled::Http1(Box::new(stream)));
         }
         let (sender, connection) = tuning::client_http2()
             .handshake(stream)
@@ -249,7 +247,7 @@ fn copy_without_body(request: &Request<RequestBody>) -> Option<Request<RequestBo
 
 enum Dialled {
     Http2(http2::SendRequest<RequestBody>),
-    Http1(hyper_rustls::MaybeHttpsStream<TokioIo<TcpStream>>),
+    Http1(Box<UpstreamStream>),
 }
 
 impl SendError {

@@ -1,9 +1,16 @@
 //! The one integration binary.
 //!
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
+//! - `runs`: `kubetoll run` as a user starts it
 //! - `storm`: the books against a real audit log, request by request
+//! - `tidy`: the rules of the repository itself
 //! - `support`: what the tests share
 
+#![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
+#![allow(unreachable_pub, reason = "helpers are public for all tests")]
+
 mod oracle;
+mod runs;
 mod storm;
 mod support;
+mod tidy;

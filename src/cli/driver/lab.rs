@@ -1,6 +1,6 @@
 //! A lab: an API server, a proxy, and simulated components behind it.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub(super) struct Lab {
 }
 
 enum Server {
-    Embedded(EmbeddedLab),
+    Embedded(Box<EmbeddedLab>),
     Real(Box<RealCluster>),
 }
 
@@ -60,7 +60,7 @@ impl Lab {
         };
         let simulation = Simulation::start(&client, &through, Some(&lab.server), NODES).await?;
         Ok(Self {
-            server: Server::Embedded(lab),
+            server: Server::Embedded(Box::new(lab)),
             proxy,
             simulation,
             client,

@@ -38,7 +38,7 @@ const DEFINITIONS: [&str; 8] = [
 ];
 
 /// Tokens by namespace and name of the service account.
-pub type Tokens = BTreeMap<(String, String), String>;
+pub(super) type Tokens = BTreeMap<(String, String), String>;
 
 impl RealCluster {
     /// Makes KubeVirt's kinds, the components' service accounts, which may do everything, and a

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 /// A running proxy.
 pub struct TestProxy {
-    pub proxy: Arc<Proxy>,
     pub url: String,
     pub admin: ProxyClient,
     pub authority: Authority,
@@ -63,7 +62,6 @@ impl TestProxy {
         };
         let served = tokio::spawn(proxy::serve(listener, Arc::clone(&proxy), stop.clone()));
         Self {
-            proxy,
             url,
             admin: ProxyClient::new(&admin_url, None).unwrap(),
             authority,

@@ -1,0 +1,245 @@
+//! `kubetoll run` as a user starts it: in the embedded lab, and on a real kube-apiserver.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use kubetoll::record::{PerfAuditResults, RunRecord, RunResult, Share};
+
+use crate::support::real;
+
+/// A row and how often 100 objects cost it: component, verb, resource with subresource.
+type Row = (&'static str, &'static str, &'static str, f64);
+
+/// What was recorded of KubeVirt's own virt-controller and virt-api (main of 2026-08-22, on
+/// kube-apiserver 1.34.4) and of kube-scheduler, for 100 objects with pauses of 100 ms, but for
+/// leases, watches and conflicts.
+const ALWAYS: [Row; 7] = [
+    ("kube-scheduler", "create", "pods/binding", 100.0),
+    ("kube-scheduler", "create", "events", 100.0),
+    ("virt-api", "get", "virtualmachineinstances", 100.0),
+    ("virt-controller", "create", "pods", 100.0),
+    ("virt-controller", "patch", "pods/status", 100.0),
+    ("virt-controller", "patch", "pods", 100.0),
+    (
+        "virt-controller",
+        "update",
+        "virtualmachineinstances",
+        312.0,
+    ),
+];
+const VMI: [Row; 1] = [("virt-controller", "create", "events", 100.0)];
+const VM: [Row; 6] = [
+    ("virt-controller", "create", "events", 200.0),
+    ("virt-controller", "create", "controllerrevisions", 100.0),
+    (
+        "virt-controller",
+        "create",
+        "virtualmachineinstances",
+        100.0,
+    ),
+    ("virt-controller", "patch", "virtualmachines", 100.0),
+    ("virt-controller", "update", "virtualmachines", 100.0),
+    ("virt-controller", "update", "virtualmachines/status", 498.0),
+];
+const INSTANCETYPE: [Row; 9] = [
+    ("virt-api", "get", "virtualmachinepreferences", 849.0),
+    ("virt-api", "get", "virtualmachineinstancetypes", 375.0),
+    ("virt-controller", "create", "events", 200.0),
+    ("virt-controller", "create", "controllerrevisions", 300.0),
+    (
+        "virt-controller",
+        "create",
+        "virtualmachineinstances",
+        100.0,
+    ),
+    ("virt-controller", "patch", "virtualmachines", 100.0),
+    ("virt-controller", "patch", "virtualmachines/status", 100.0),
+    ("virt-controller", "update", "virtualmachines", 100.0),
+    ("virt-controller", "update", "virtualmachines/status", 471.0),
+];
+
+fn kubetoll(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap()
+}
+
+fn run(scenario: &str, arguments: &[&str]) -> RunResult {
+    let mut all = vec!["run", scenario, "--output", "json"];
+    all.extend(arguments);
+    let output = kubetoll(&all);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("SIMULATED"), "{stderr}");
+    let result: RunResult =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    assert!(result.valid, "{:#?}", result.checks);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    result
+}
+
+/// The rows that the run shares with the recording are within a quarter of it; the simulation
+/// makes no call that the recording doesn't have.
+fn compare(result: &RunResult, recorded: &[&[Row]]) {
+    let per_object = |component: &str, verb: &str, resource: &str| -> f64 {
+        let rows = result.rows.iter().filter(|row| {
+            let call = &row.call;
+            let name = if call.subresource.is_empty() {
+                call.resource.clone()
+            } else {
+                format!("{}/{}", call.resource, call.subresource)
+            };
+            row.share == Share::Workload
+                && row.code.starts_with('2')
+                && (row.component.as_str(), call.verb.as_str(), name.as_str())
+                    == (component, verb, resource)
+        });
+        rows.map(|row| row.per_object).sum()
+    };
+    let expected: Vec<&Row> = recorded.iter().copied().flatten().collect();
+    for (component, verb, resource, per_100) in expected.iter().copied() {
+        let (found, wanted) = (per_object(component, verb, resource), per_100 / 100.0);
+        assert!(
+            (found - wanted).abs() <= wanted / 4.0,
+            "{component} {verb} {resource}: {found} for each object, recorded {wanted}"
+        );
+    }
+    for row in &result.rows {
+        let compared = ["kube-scheduler", "virt-api", "virt-controller"]
+            .contains(&row.component.as_str())
+            && row.share == Share::Workload
+            && row.code.starts_with('2');
+        let known = expected.iter().any(|(component, verb, resource, _)| {
+            *component == row.component
+                && *verb == row.call.verb
+                && resource.split('/').next() == Some(&row.call.resource)
+        });
+        assert!(known || !compared, "not in the recording: {row:?}");
+    }
+}
+
+fn check_counts(result: &RunResult, count: u64) {
+    assert_eq!(result.values["CREATE-pods-count"], count);
+    assert_eq!(result.count as u64, count);
+    let quantiles = result.latency.by_driver.unwrap();
+    assert!(
+        quantiles.p50 > 0.0 && quantiles.p50 <= quantiles.p95 && quantiles.p95 <= quantiles.p99
+    );
+    assert!(result.latency.by_status.is_some());
+}
+
+#[test]
+fn a_hundred_vmis_in_the_embedded_lab_cost_what_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let result = run("vmi", &["--results-dir", path]);
+    check_counts(&result, 100);
+    compare(&result, &[&ALWAYS, &VMI]);
+    check_files(dir.path(), &result);
+}
+
+fn check_files(dir: &Path, result: &RunResult) {
+    let record: RunRecord =
+        serde_json::from_slice(&std::fs::read(dir.join("record.json")).unwrap()).unwrap();
+    assert_eq!(record.id, result.id);
+    assert_eq!(record.objects.len(), 100);
+    let deletion = record.proxies[0].deletion.as_ref().unwrap();
+    let deleted = deletion.difference.iter();
+    assert!(
+        deleted
+            .into_iter()
+            .any(|row| row.call.verb == "delete" && row.call.resource == "pods")
+    );
+    let audit = std::fs::read(dir.join("VMI-perf-audit-results.json")).unwrap();
+    let audit: PerfAuditResults = serde_json::from_slice(&audit).unwrap();
+    assert!((audit.values["CREATE-pods-count"].value - 100.0).abs() < f64::EPSILON);
+    assert!(audit.values.contains_key("vmiCreationToRunningSecondsP95"));
+}
+
+#[test]
+fn vms_in_the_embedded_lab_cost_what_was_recorded() {
+    let result = run("vm", &["--count", "40"]);
+    check_counts(&result, 40);
+    compare(&result, &[&ALWAYS, &VM]);
+}
+
+#[test]
+fn vms_with_an_instancetype_in_the_embedded_lab_cost_what_was_recorded() {
+    let result = run("instancetype", &["--count", "40"]);
+    check_counts(&result, 40);
+    compare(&result, &[&ALWAYS, &INSTANCETYPE]);
+}
+
+#[test]
+fn all_scenarios_are_exact_on_a_real_kube_apiserver() {
+    if real::assets().is_none() {
+        return;
+    }
+    for scenario in ["vmi", "vm", "instancetype"] {
+        let result = run(scenario, &["--lab", "real", "--count", "20"]);
+        check_counts(&result, 20);
+    }
+}
+
+#[test]
+fn thresholds_decide_the_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("thresholds.json");
+    for (expectation, code) in [
+        (r#"{"CREATE-pods-count": {"value": 2}}"#, 0),
+        (r#"{"CREATE-pods-count": {"value": 1}}"#, 3),
+        (r#"{"PATCH-unknown-count": {"value": 1}}"#, 4),
+    ] {
+        let text = format!(r#"{{"thresholdExpectations": {expectation}}}"#);
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let arguments = [
+            "run",
+            "vmi",
+            "--count",
+            "2",
+            "--baseline",
+            "0s",
+            "--thresholds",
+            file,
+        ];
+        assert_eq!(
+            kubetoll(&arguments).status.code(),
+            Some(code),
+            "{expectation}"
+        );
+    }
+}
+
+#[test]
+fn wrong_calls_are_refused_before_anything_runs() {
+    for (arguments, code) in [
+        (&["run", "vmi", "--count", "0"][..], 2),
+        (&["run"], 2),
+        (&["run", "vmi", "--proxy", "http://127.0.0.1:1"], 1),
+        (
+            &[
+                "run",
+                "vmi",
+                "--kubeconfig",
+                "/nowhere",
+                "--proxy",
+                "http://127.0.0.1:1",
+            ],
+            1,
+        ),
+        (&["run", "--template", "Cargo.toml"], 1),
+        (&["run", "vmi", "--results-dir", "/proc/nowhere"], 1),
+        (&["run", "vmi", "--thresholds", "Cargo.toml"], 1),
+        (&["verify", "Cargo.toml", "Cargo.toml"], 1),
+        (&["audit", "/nowhere"], 1),
+    ] {
+        let output = kubetoll(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(!stderr.is_empty(), "{arguments:?}");
+    }
+}
