@@ -232,7 +232,7 @@ pub(super) async fn wait_for_signal() {
 
 /// Reads the serving certificate and the upstream's CA again, as long as the process lives.
 async fn reload(proxy: Arc<Proxy>, upstream: Upstream, certificate: Arc<ServingCertificate>) {
-    let mut known_ca = upstream.ca.pem().ok();
+    let mut known_ca = upstream.ca.content().ok();
     loop {
         sleep(RELOAD_EVERY).await;
         match certificate.reload() {
@@ -240,7 +240,7 @@ async fn reload(proxy: Arc<Proxy>, upstream: Upstream, certificate: Arc<ServingC
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "keeping the serving certificate"),
         }
-        let ca = upstream.ca.pem().ok();
+        let ca = upstream.ca.content().ok();
         if ca.is_none() || ca == known_ca {
             continue;
         }

@@ -3,6 +3,7 @@
 //! Invariant: this is the only room that reads keys, and nothing here ever prints a token or a key.
 
 pub mod client;
+pub mod credential;
 pub mod kubeconfig;
 pub mod mint;
 pub mod server;
@@ -61,6 +62,9 @@ pub enum IdentityError {
         /// What is missing or wrong.
         message: String,
     },
+    /// A user's credential can't be presented.
+    #[error("the kubeconfig's credential can't be used: {0}")]
+    Credential(String),
     /// Not in a cluster.
     #[error("not in a cluster: {0} is missing")]
     NotInCluster(&'static str),

@@ -36,6 +36,8 @@ pub enum CaSource {
     File(PathBuf),
     /// PEM text.
     Pem(Vec<u8>),
+    /// Certificates, DER.
+    Der(Vec<Vec<u8>>),
 }
 
 impl Upstream {
@@ -122,23 +124,31 @@ impl Upstream {
 }
 
 impl CaSource {
-    /// The PEM text as it is now.
-    pub fn pem(&self) -> Result<Vec<u8>, IdentityError> {
+    /// What the source holds now, to be compared with what it held.
+    pub fn content(&self) -> Result<Vec<u8>, IdentityError> {
         match self {
             Self::File(path) => read(path),
             Self::Pem(pem) => Ok(pem.clone()),
+            Self::Der(certificates) => Ok(certificates.concat()),
         }
     }
 
     fn roots(&self) -> Result<RootCertStore, IdentityError> {
         let path = match self {
             Self::File(path) => path.clone(),
-            Self::Pem(_) => PathBuf::from("the given CA"),
+            Self::Pem(_) | Self::Der(_) => PathBuf::from("the given CA"),
         };
         let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_slice_iter(&self.pem()?)
-            .filter_map(Result::ok)
-            .collect::<Vec<_>>();
+        let certificates: Vec<CertificateDer<'static>> = match self {
+            Self::Der(certificates) => certificates
+                .iter()
+                .cloned()
+                .map(CertificateDer::from)
+                .collect(),
+            Self::File(_) | Self::Pem(_) => CertificateDer::pem_slice_iter(&self.content()?)
+                .filter_map(Result::ok)
+                .collect(),
+        };
         let (added, _) = roots.add_parsable_certificates(certificates);
         if added == 0 {
             return Err(IdentityError::NoPem {

@@ -10,8 +10,8 @@ mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
 pub use result::{
-    Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook, Quantiles, ResultRow,
-    RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
+    BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
+    Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
 };
 pub use run::{
     Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, ProxyRun, RUN_SCHEMA, RunRecord,

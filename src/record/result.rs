@@ -35,6 +35,25 @@ pub struct RunResult {
     pub driver: Vec<DriverCall>,
     /// Thresholds that were asked for.
     pub thresholds: Vec<ThresholdVerdict>,
+    /// Budgets that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetVerdict>,
+    /// The exit code that the result alone gives.
+    pub exit_code: u8,
+    /// The exit code of the command that was run, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child_exit_code: Option<u8>,
+}
+
+/// What became of a budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetVerdict {
+    /// The budget as it was given.
+    pub budget: String,
+    /// What was counted.
+    pub count: u64,
+    /// Whether it is kept.
+    pub kept: bool,
 }
 
 /// A proxy that took part.

@@ -46,6 +46,9 @@ pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
         values,
         latency,
         driver: record.driver.clone(),
+        budgets: Vec::new(),
+        exit_code: 0,
+        child_exit_code: None,
     }
 }
 

@@ -3,22 +3,24 @@
 use std::fmt::Write as _;
 
 use super::text::{align_right, resource, table};
-use crate::record::{Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
+use crate::record::{BudgetVerdict, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
 
 /// The result of a run.
 pub fn run(result: &RunResult) -> String {
     let mut text = String::new();
     head(&mut text, result);
+    let rest = if result.cluster.namespace.is_empty() {
+        "Calls"
+    } else {
+        "Unattributed calls (other namespaces, nodes, cluster scope)"
+    };
     for (share, title) in [
         (Share::Workload, "Calls that name the run's namespace"),
         (
             Share::Standing,
             "Standing calls (leases, watches): they come whether or not anything runs",
         ),
-        (
-            Share::Unattributed,
-            "Unattributed calls (other namespaces, nodes, cluster scope)",
-        ),
+        (Share::Unattributed, rest),
     ] {
         rows(&mut text, result, share, title);
     }
@@ -26,6 +28,7 @@ pub fn run(result: &RunResult) -> String {
     values(&mut text, result);
     latency(&mut text, result);
     thresholds(&mut text, &result.thresholds);
+    budgets(&mut text, &result.budgets);
     checks(&mut text, result);
     text
 }
@@ -36,19 +39,25 @@ fn head(text: &mut String, result: &RunResult) {
     } else {
         ""
     };
+    let count = match result.count {
+        0 => String::new(),
+        count => format!("{count} × "),
+    };
     let _ = writeln!(
         text,
-        "\n{} × {}{simulated}   run {}",
-        result.count, result.scenario, result.id
+        "\n{count}{}{simulated}   run {}",
+        result.scenario, result.id
     );
     let cluster = &result.cluster;
-    let _ = writeln!(
-        text,
-        "Kubernetes {}, KubeVirt {}, namespace {}",
-        or_none(&cluster.kubernetes_version),
-        or_none(&cluster.kubevirt_version),
-        or_none(&cluster.namespace)
-    );
+    if !cluster.kubernetes_version.is_empty() {
+        let _ = writeln!(
+            text,
+            "Kubernetes {}, KubeVirt {}, namespace {}",
+            cluster.kubernetes_version,
+            or_none(&cluster.kubevirt_version),
+            cluster.namespace
+        );
+    }
     for proxy in &result.proxies {
         let component = proxy.component.as_deref().unwrap_or("all components");
         let since = proxy.since.round(jiff::Unit::Second).unwrap_or(proxy.since);
@@ -207,6 +216,17 @@ fn thresholds(text: &mut String, thresholds: &[ThresholdVerdict]) {
             number(verdict.value),
             number(verdict.limit)
         );
+    }
+}
+
+fn budgets(text: &mut String, budgets: &[BudgetVerdict]) {
+    if budgets.is_empty() {
+        return;
+    }
+    text.push_str("\nBudgets\n");
+    for budget in budgets {
+        let word = if budget.kept { "ok      " } else { "EXCEEDED" };
+        let _ = writeln!(text, "  {word}  {}: {}", budget.budget, budget.count);
     }
 }
 

@@ -1,9 +1,13 @@
 //! `kubetoll` and its commands.
 
 mod audit;
+mod certs;
 mod classify;
+mod exec;
 mod inner_proxy;
+mod kubeconfig;
 mod lab;
+mod measure;
 mod results;
 mod run;
 
@@ -28,9 +32,13 @@ pub struct DriverArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Measure(Box<measure::MeasureArgs>),
+    Exec(exec::ExecArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Classify(classify::ClassifyArgs),
+    Certs(certs::CertsArgs),
+    Kubeconfig(kubeconfig::KubeconfigArgs),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
@@ -54,9 +62,13 @@ pub fn run(args: DriverArgs) -> Exit {
     log_to_stderr();
     let result = match args.command {
         Command::Run(args) => until_done(|stop| run::run(*args, stop)),
+        Command::Measure(args) => until_done(|stop| measure::run(*args, stop)),
+        Command::Exec(args) => until_done(|stop| exec::run(args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
+        Command::Certs(args) => certs::run(&args),
+        Command::Kubeconfig(args) => kubeconfig::run(&args),
         Command::Completions { shell } => {
             let mut command = DriverArgs::command();
             clap_complete::generate(shell, &mut command, "kubetoll", &mut io::stdout());

@@ -1,6 +1,10 @@
 //! `kubetoll run`: a density run in a lab or on a cluster.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -124,7 +128,7 @@ struct Place {
 }
 
 pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
-    let thresholds = args.thresholds()?;
+    let thresholds = read_thresholds(args.thresholds.as_deref())?;
     let spec = args.spec()?;
     if let Some(dir) = &args.results_dir {
         results::prepare(dir)?;
@@ -183,17 +187,6 @@ impl RunArgs {
         Ok(Spec {
             scenario,
             kwok: self.kwok,
-        })
-    }
-
-    fn thresholds(&self) -> Result<ThresholdFile> {
-        let Some(path) = &self.thresholds else {
-            return Ok(ThresholdFile::default());
-        };
-        let name = path.display();
-        let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-        serde_json::from_slice(&text).with_context(|| {
-            format!("{name} has no thresholdExpectations as perfscale-audit has them")
         })
     }
 
@@ -312,7 +305,8 @@ impl RunArgs {
         if let Some(lab) = lab {
             record.checks.push(lab.check(&record)?);
         }
-        let result = report::evaluate(&record, thresholds);
+        let mut result = report::evaluate(&record, thresholds);
+        result.exit_code = verdict(&result).code();
         print_result(&result, self.output)?;
         if let Some(dir) = &self.results_dir {
             results::write(dir, &record, &result)?;
@@ -322,10 +316,21 @@ impl RunArgs {
     }
 }
 
+/// perfscale-audit's expectations in a file, if one was given.
+pub(super) fn read_thresholds(path: Option<&Path>) -> Result<ThresholdFile> {
+    let Some(path) = path else {
+        return Ok(ThresholdFile::default());
+    };
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{name} has no thresholdExpectations as perfscale-audit has them"))
+}
+
 /// Clients of admin ports, with the token in `token_file` if there is one.
 pub(super) fn proxy_clients(
     urls: &[String],
-    token_file: Option<&std::path::Path>,
+    token_file: Option<&Path>,
 ) -> Result<Vec<ProxyClient>> {
     let token = token_file.map(identity::read_token).transpose()?;
     let clients = urls
@@ -348,7 +353,8 @@ pub(super) fn print_result(result: &RunResult, output: Output) -> Result<()> {
 /// The exit code of a result.
 pub(super) fn verdict(result: &RunResult) -> Exit {
     let missing = result.thresholds.iter().any(|one| one.kept.is_none());
-    let exceeded = result.thresholds.iter().any(|one| one.kept == Some(false));
+    let exceeded = result.thresholds.iter().any(|one| one.kept == Some(false))
+        || result.budgets.iter().any(|budget| !budget.kept);
     if !result.valid || missing {
         Exit::NotValid
     } else if exceeded {

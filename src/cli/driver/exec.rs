@@ -1,0 +1,160 @@
+//! `kubetoll exec`: what API calls does a command make?
+
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use arc_swap::ArcSwapOption;
+use clap::Args;
+use http::HeaderValue;
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Exit, Output,
+    inner_proxy::InnerProxy,
+    measure::{code_of, exit_of, run_command},
+    run::{print_result, verdict},
+};
+use crate::{
+    driver::measure::{self, Plan},
+    identity::{
+        credential::UserCredential,
+        kubeconfig::{Credential, kubeconfig, write_private},
+        upstream::{CaSource, Upstream},
+    },
+    proxy::{Gate, Options},
+    record::ThresholdFile,
+    report::{self, Budget},
+};
+
+/// A command is over when it has ended; what is still on the wire then ends at once.
+const SILENCE: Duration = Duration::from_millis(200);
+const SETTLE_LONGEST: Duration = Duration::from_secs(10);
+const RUN_ID: &str = "exec";
+
+/// Run a command or a test suite and say which API calls it makes.
+///
+/// The command gets a kubeconfig (in KUBECONFIG) that leads through a proxy in this process; the
+/// proxy presents the credential of your own kubeconfig: client certificate, token or exec plugin.
+/// The listener is on the loopback address and takes only this command's random token. Gives the
+/// command's exit code if it isn't 0, and 3 if a budget is exceeded.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubetoll exec -- kubectl get pods -A
+  kubetoll exec --budget 'LIST-pods<=1' --budget 'UPDATE-virtualmachines@409<=0' -- ./suite.test")]
+pub(super) struct ExecArgs {
+    /// How often a row may occur: VERB-resource[/subresource][@code]<=N; repeatable.
+    #[arg(long, value_name = "BUDGET")]
+    budget: Vec<Budget>,
+    /// Kubeconfig to use; otherwise KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Form of the result. Text goes to standard error, so that the command's own output stays
+    /// apart; JSON goes to standard output.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+pub(super) async fn run(args: ExecArgs, stop: CancellationToken) -> Result<Exit> {
+    let config = args.config().await?;
+    if config.accept_invalid_certs {
+        bail!("the kubeconfig skips TLS verification, which the proxy never does; give the CA");
+    }
+    let credential = UserCredential::of(&config.auth_info).await?;
+    let upstream = Upstream {
+        url: config.cluster_url.to_string(),
+        ca: CaSource::Der(config.root_cert.context("the kubeconfig has no CA")?),
+        server_name: config.tls_server_name,
+    };
+    let token = format!(
+        "{:032x}{:032x}",
+        rand::random::<u128>(),
+        rand::random::<u128>()
+    );
+    let mut expected = HeaderValue::try_from(format!("Bearer {token}"))?;
+    expected.set_sensitive(true);
+    let gate = Gate {
+        expected,
+        authorization: ArcSwapOption::from_pointee(credential.authorization),
+    };
+    let options = Options {
+        gate: Some(Arc::new(gate)),
+        ..Options::default()
+    };
+    let proxy = InnerProxy::start(&upstream, credential.certificate, options).await?;
+    let outcome = args.measure(&proxy, token, &stop).await;
+    proxy.stop().await;
+    outcome
+}
+
+impl ExecArgs {
+    async fn config(&self) -> Result<Config> {
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let config = match &self.kubeconfig {
+            Some(path) => {
+                let kubeconfig = Kubeconfig::read_from(path)
+                    .with_context(|| format!("cannot use {}", path.display()))?;
+                Config::from_custom_kubeconfig(kubeconfig, &options).await
+            }
+            None => Config::from_kubeconfig(&options).await,
+        };
+        config.context("cannot use the kubeconfig")
+    }
+
+    async fn measure(
+        &self,
+        proxy: &InnerProxy,
+        token: String,
+        stop: &CancellationToken,
+    ) -> Result<Exit> {
+        let dir = tempfile::Builder::new()
+            .prefix("kubetoll-exec-")
+            .tempdir()?;
+        let path = dir.path().join("kubeconfig");
+        let ca = proxy.authority.certificate_pem();
+        let config = kubeconfig(&proxy.url, ca.as_bytes(), &Credential::Token(token));
+        write_private(&path, config.to_string().as_bytes())?;
+        let proxies = [proxy.admin.clone()];
+        let opened = measure::open(&plan(), &proxies).await?;
+        let environment = [("KUBECONFIG", path.into_os_string())];
+        let Some(status) = run_command(&self.command, &environment, stop).await? else {
+            return Ok(Exit::Interrupted);
+        };
+        let record = measure::close(&plan(), opened, &proxies).await?;
+        let mut result = report::evaluate(&record, &ThresholdFile::default());
+        let budgets = self.budget.iter();
+        result.budgets = budgets.map(|budget| budget.judge(&result.rows)).collect();
+        let ours = verdict(&result);
+        result.exit_code = ours.code();
+        result.child_exit_code = Some(code_of(status));
+        match self.output {
+            Output::Text => eprint!("{}", report::run_text::run(&result)),
+            Output::Json => print_result(&result, Output::Json)?,
+        }
+        Ok(exit_of(Some(status), ours))
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        id: RUN_ID.to_owned(),
+        scenario: RUN_ID.to_owned(),
+        namespace: String::new(),
+        journal: false,
+        lease: Duration::from_secs(7 * 24 * 3600),
+        silence: SILENCE,
+        settle_longest: SETTLE_LONGEST,
+    }
+}
