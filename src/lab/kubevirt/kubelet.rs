@@ -2,7 +2,9 @@
 //!
 //! It does what kwok did in the recorded runs, with one patch for a pod that runs and one delete for a pod that ends.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -27,6 +29,15 @@ const NODE_LEASE: Duration = Duration::from_secs(40);
 struct Kubelet {
     rest: Rest,
     pods: Arc<Cache>,
+    /// What was last told of each pod, so that a cache that is behind does not make it told again.
+    told: Mutex<HashMap<Key, Told>>,
+}
+
+/// A pod, by its uid, and the last word on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Told {
+    Runs(String),
+    Ended(String),
 }
 
 /// Starts the process.
@@ -36,6 +47,7 @@ pub(crate) fn start(client: Client, options: &Options, tasks: &Tasks) -> Vec<Arc
     let kubelet = Arc::new(Kubelet {
         rest: rest.clone(),
         pods: pods.cache(),
+        told: Mutex::default(),
     });
     let queue = Queue::new("kubelet", tasks);
     let keys = queue.clone();
@@ -71,20 +83,49 @@ fn hold_node_leases(rest: &Rest, options: &Options, tasks: &Tasks) {
 impl Kubelet {
     async fn reconcile(&self, key: &Key) -> Result<(), CallError> {
         let Some(pod) = self.pods.get(key) else {
+            self.told().remove(key);
             return Ok(());
         };
+        let uid = pod.uid().to_owned();
         if pod.is_deleting() {
-            let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": pod.uid()}});
-            return self.rest.delete(&PODS, key, &options).await;
+            self.tell(key, Told::Ended(uid), self.end(key, &pod)).await
+        } else if matches!(pod.phase(), "" | "Pending") {
+            self.tell(key, Told::Runs(uid), self.run(key, &pod)).await
+        } else {
+            Ok(())
         }
-        if !matches!(pod.phase(), "" | "Pending") {
+    }
+
+    /// Makes the call unless it is what was told last.
+    async fn tell(
+        &self,
+        key: &Key,
+        told: Told,
+        call: impl Future<Output = Result<(), CallError>>,
+    ) -> Result<(), CallError> {
+        if self.told().get(key) == Some(&told) {
             return Ok(());
         }
-        let patch = json!({"status": running(&pod)});
+        call.await?;
+        self.told().insert(key.clone(), told);
+        Ok(())
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashMap<Key, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(&self, key: &Key, pod: &DynamicObject) -> Result<(), CallError> {
+        let patch = json!({"status": running(pod)});
         self.rest
             .patch(&PODS, (key, "status"), PatchKind::Strategic, &patch)
             .await?;
         Ok(())
+    }
+
+    async fn end(&self, key: &Key, pod: &DynamicObject) -> Result<(), CallError> {
+        let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": pod.uid()}});
+        self.rest.delete(&PODS, key, &options).await
     }
 }
 

@@ -35,8 +35,6 @@ mod resources;
 mod rest;
 mod scheduler;
 mod tasks;
-#[cfg(test)]
-mod tests;
 mod time;
 mod virt_api;
 

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use kube::Client;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
-use super::cache::{Cache, Change, Informer};
+use super::cache::{Cache, Change, Informer, Shared};
 use super::names::{APP, DOMAIN, VIRT_LAUNCHER};
 use super::object::{Key, ObjectExt};
 use super::phase;
@@ -23,6 +25,8 @@ use super::rest::{CallError, Rest};
 use super::tasks::Tasks;
 
 const WORKERS: usize = 4;
+/// How many changes of VMs may wait to be looked at when virt-api watches.
+const WAITING: usize = 1000;
 
 /// How virt-api learns what it is to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,18 +100,28 @@ fn watch_pods(api: &Arc<VirtApi>, tasks: &Tasks) -> Arc<Cache> {
 }
 
 fn watch_vms(api: &Arc<VirtApi>, tasks: &Tasks) -> Arc<Cache> {
+    let (asks, asked) = mpsc::channel::<(Shared, usize)>(WAITING);
     let mut vms = Informer::new(&VMS);
-    let (mine, work) = (api.clone(), tasks.clone());
     vms.on(move |change| {
-        let admissions = admissions(change);
-        if let (Some(vm), 1..) = (change.new.clone(), admissions) {
-            let api = mine.clone();
-            work.spawn(async move {
-                for _ in 0..admissions {
-                    api.admit_vm(&vm).await;
-                }
-            });
+        let times = admissions(change);
+        if let (Some(vm), 1..) = (change.new.clone(), times)
+            && asks.try_send((vm, times)).is_err()
+        {
+            tracing::warn!(vm = %change.key, "virt-api has not looked at a change");
         }
+    });
+    let mine = api.clone();
+    tasks.spawn(async move {
+        stream::unfold(asked, async |mut asked| Some((asked.recv().await?, asked)))
+            .for_each_concurrent(WORKERS, |(vm, times)| {
+                let api = mine.clone();
+                async move {
+                    for _ in 0..times {
+                        api.admit_vm(&vm).await;
+                    }
+                }
+            })
+            .await;
     });
     vms.start(&api.rest, tasks)
 }

@@ -48,6 +48,8 @@ struct Controller {
     caches: Caches,
     pod_creations: Expectations,
     pod_deletions: Expectations,
+    /// Pods whose labels were written here.
+    pod_labels: Expectations,
     /// VMIs that were written here.
     vmi_writes: Expectations,
     /// VMIs that were created for a VM.
@@ -104,6 +106,7 @@ pub(crate) fn start(client: Client, options: &Options, tasks: &Tasks) -> Vec<Arc
         },
         pod_creations: Expectations::default(),
         pod_deletions: Expectations::default(),
+        pod_labels: Expectations::default(),
         vmi_writes: Expectations::default(),
         vmi_creations: Expectations::default(),
         vmi_deletions: Expectations::default(),
@@ -168,6 +171,7 @@ fn watch_pods(controller: &Arc<Controller>, queues: &Queues, mut pods: Informer,
         let Some(vmi) = change.object().and_then(|pod| vmi_of(pod)) else {
             return;
         };
+        mine.pod_labels.clear(&change.key);
         mine.pod_creations.clear(&vmi);
         if change.new.as_ref().is_none_or(|pod| pod.is_deleting()) {
             mine.pod_deletions.clear(&vmi);

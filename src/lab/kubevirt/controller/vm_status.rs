@@ -67,7 +67,7 @@ fn set_conditions(status: &mut Value, vmi: Option<&DynamicObject>) {
         .any(|condition| condition["type"] == "Ready")
     {
         let reason = if vmi.is_some() {
-            ("GuestNotRunning", "Guest VM is not reported as running")
+            ("PodConditionMissing", "VMI is missing the Ready condition")
         } else {
             ("VMINotExists", "VMI does not exist")
         };
@@ -123,6 +123,18 @@ mod tests {
         let bare = DynamicObject::new("vm-1", &VMIS).data(json!({"status": {"phase": "Pending"}}));
         let pending = next(&absent, Some(&bare));
         assert_eq!(pending.text("/status/printableStatus"), "Starting");
+        let scheduling = next(
+            &pending,
+            Some(&vmi("Scheduling", "False", "GuestNotRunning")),
+        );
+        assert_ne!(scheduling, pending);
+        assert_eq!(
+            next(
+                &scheduling,
+                Some(&vmi("Scheduled", "False", "GuestNotRunning"))
+            ),
+            scheduling
+        );
         let running = next(&pending, Some(&vmi("Running", "True", "")));
         assert_eq!(running.data["status"]["ready"], true);
         assert!(running.is_true("Ready"));

@@ -121,7 +121,8 @@ impl Controller {
         pod: &DynamicObject,
     ) -> Result<(), CallError> {
         let node = vmi.text("/status/nodeName");
-        if node.is_empty() || pod.label(NODE_NAME) == node {
+        let key = Key::of(pod);
+        if node.is_empty() || pod.label(NODE_NAME) == node || !self.pod_labels.is_satisfied(&key) {
             return Ok(());
         }
         let old = pod.metadata.labels.clone().unwrap_or_default();
@@ -131,9 +132,11 @@ impl Controller {
             {"op": "test", "path": "/metadata/labels", "value": old},
             {"op": "replace", "path": "/metadata/labels", "value": new},
         ]);
+        self.pod_labels.expect(&key);
         self.rest
-            .patch(&PODS, (&Key::of(pod), ""), PatchKind::Json, &patch)
-            .await?;
+            .patch(&PODS, (&key, ""), PatchKind::Json, &patch)
+            .await
+            .inspect_err(|_| self.pod_labels.clear(&key))?;
         Ok(())
     }
 

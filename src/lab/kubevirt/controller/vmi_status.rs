@@ -116,7 +116,7 @@ fn after_scheduling(vmi: &DynamicObject, pod: Option<&Shared>) -> DynamicObject 
         Some(pod) if is_over(pod) => phase::enter(&mut next, FAILED),
         None => phase::enter(&mut next, FAILED),
         Some(pod) if is_ready(pod) => hand_over(&mut next, pod),
-        Some(pod) => set_active_pod(status_of(&mut next), pod),
+        Some(_) => {}
     }
     next
 }
