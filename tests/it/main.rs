@@ -1,5 +1,6 @@
 //! The one integration binary.
 //!
+//! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `storm`: the books against a real audit log, request by request
@@ -9,6 +10,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
+mod commands;
 mod oracle;
 mod runs;
 mod storm;

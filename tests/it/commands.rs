@@ -1,0 +1,308 @@
+//! `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them, with kubectl
+//! and client-go on a real kube-apiserver.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use kubetoll::{
+    identity::kubeconfig::Credential,
+    lab::real::RealCluster,
+    record::{RunRecord, RunResult},
+};
+
+use crate::support::real;
+
+fn kubetoll(arguments: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .args(arguments)
+        .env_remove("KUBECONFIG")
+        .output()
+        .unwrap();
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn result(output: &Output) -> RunResult {
+    // The command's own output comes first.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let at = text.find("{\n  \"id\"").unwrap();
+    serde_json::from_str(&text[at..]).unwrap()
+}
+
+fn count(result: &RunResult, verb: &str, resource: &str, code: &str) -> u64 {
+    let rows = result
+        .rows
+        .iter()
+        .filter(|row| row.call.verb == verb && row.call.resource == resource && row.code == code);
+    rows.map(|row| row.count).sum()
+}
+
+/// A running `kubetoll-proxy`; killed when dropped.
+struct ProxyProcess {
+    child: Child,
+    url: String,
+    admin: String,
+}
+
+impl Drop for ProxyProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl ProxyProcess {
+    /// On ports of its own, which its log tells.
+    fn start(kubeconfig: &Path, certificates: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .arg("--upstream")
+            .arg(format!("kubeconfig:{}", kubeconfig.display()))
+            .arg("--tls-cert")
+            .arg(certificates.join("tls.crt"))
+            .arg("--tls-key")
+            .arg(certificates.join("tls.key"))
+            .args(["--log-format", "json"])
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let ready = log
+            .lines()
+            .map(Result::unwrap)
+            .find(|line| line.contains("\"ready\""))
+            .unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+        let address = |field: &str| ready["fields"][field].as_str().unwrap().to_owned();
+        Self {
+            child,
+            url: format!("https://{}", address("listen")),
+            admin: format!("http://{}", address("admin")),
+        }
+    }
+}
+
+async fn cluster() -> Option<RealCluster> {
+    kubetoll::identity::install_provider();
+    Some(RealCluster::start(real::assets()?, &[]).await.unwrap())
+}
+
+/// A kubeconfig as kind and kubeadm write it: the admin has a client certificate.
+fn admin_kubeconfig(cluster: &RealCluster) -> PathBuf {
+    let leaf = cluster
+        .authority()
+        .client("kubernetes-admin", &["system:masters"])
+        .unwrap();
+    let credential = Credential::Certificate {
+        certificate_pem: leaf.certificate_pem,
+        key_pem: leaf.key_pem,
+    };
+    let (url, ca) = (cluster.url(), cluster.ca_pem());
+    cluster
+        .write_kubeconfig_for("admin.kubeconfig", &url, &ca, &credential)
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exec_counts_the_calls_of_kubectl_and_client_go_with_a_client_certificate() {
+    let Some(cluster) = cluster().await else {
+        return;
+    };
+    let (kubeconfig, kubectl) = (admin_kubeconfig(&cluster), cluster.assets().kubectl());
+    let (kubeconfig, kubectl) = (kubeconfig.to_str().unwrap(), kubectl.to_str().unwrap());
+    let exec = ["exec", "--kubeconfig", kubeconfig, "--output", "json"];
+    let run = |budgets: &[&str], command: &[&str]| {
+        let mut arguments = exec.to_vec();
+        arguments.extend(budgets.iter().flat_map(|budget| ["--budget", budget]));
+        arguments.push("--");
+        arguments.extend(command);
+        kubetoll(&arguments)
+    };
+    let create = [
+        kubectl,
+        "create",
+        "configmap",
+        "counted",
+        "--from-literal=a=b",
+    ];
+    let created = run(
+        &["CREATE-configmaps<=1", "CREATE-configmaps@201=1"],
+        &create,
+    );
+    assert_eq!(created.status.code(), Some(0));
+    assert_eq!(count(&result(&created), "create", "configmaps", "201"), 1);
+    let again = run(&["CREATE-configmaps<=0"], &create);
+    assert_eq!(
+        again.status.code(),
+        Some(1),
+        "kubectl's own code comes first"
+    );
+    let again = result(&again);
+    assert_eq!((again.exit_code, again.child_exit_code), (3, Some(1)));
+    assert_eq!(count(&again, "create", "configmaps", "409"), 1);
+    let exceeded = run(&["LIST-configmaps<=0"], &[kubectl, "get", "configmaps"]);
+    assert_eq!(exceeded.status.code(), Some(3));
+    let killed = run(&[], &["sh", "-c", "kill -TERM $$"]);
+    assert_eq!(killed.status.code(), Some(128 + 15));
+    let storm = real::program("storm").unwrap();
+    let script = format!(
+        "{} -kubeconfig $KUBECONFIG -requests 300 -namespace s",
+        storm.display()
+    );
+    let stormed = run(&[], &["sh", "-c", &script]);
+    assert_eq!(stormed.status.code(), Some(0));
+    assert!(
+        result(&stormed)
+            .rows
+            .iter()
+            .map(|row| row.count)
+            .sum::<u64>()
+            > 250
+    );
+    let stranger = run(&[], &["sh", "-c", &stranger_script(kubectl)]);
+    assert_eq!(
+        stranger.status.code(),
+        Some(0),
+        "another token must be refused"
+    );
+}
+
+/// Succeeds if a caller without the command's own token is refused.
+fn stranger_script(kubectl: &str) -> String {
+    format!(
+        "cp $KUBECONFIG $KUBECONFIG.other && {kubectl} --kubeconfig $KUBECONFIG.other config \
+         set-credentials kubetoll --token=guessed >/dev/null && \
+         ! {kubectl} --kubeconfig $KUBECONFIG.other get namespaces"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn measure_opens_and_closes_the_books_of_a_running_proxy() {
+    let Some(cluster) = cluster().await else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = dir.path().join("tls");
+    let made = kubetoll(&["certs", "--out", certificates.to_str().unwrap()]);
+    assert_eq!(made.status.code(), Some(0));
+    let token = Credential::Token(cluster.admin_token().to_owned());
+    let direct = cluster
+        .write_kubeconfig_for(
+            "token.kubeconfig",
+            &cluster.url(),
+            &cluster.ca_pem(),
+            &token,
+        )
+        .unwrap();
+    let proxy = ProxyProcess::start(&direct, &certificates);
+    let through = dir.path().join("through.kubeconfig");
+    let ca = certificates.join("ca.crt");
+    let rewritten = kubetoll(&[
+        "kubeconfig",
+        "--through",
+        &proxy.url,
+        "--ca",
+        ca.to_str().unwrap(),
+        "--kubeconfig",
+        direct.to_str().unwrap(),
+        "--out",
+        through.to_str().unwrap(),
+    ]);
+    assert_eq!(rewritten.status.code(), Some(0));
+    let certificate_user = admin_kubeconfig(&cluster);
+    let refused = kubetoll(&[
+        "kubeconfig",
+        "--through",
+        &proxy.url,
+        "--ca",
+        ca.to_str().unwrap(),
+        "--kubeconfig",
+        certificate_user.to_str().unwrap(),
+    ]);
+    assert_eq!(refused.status.code(), Some(1));
+    let kubectl = cluster.assets().kubectl();
+    let command = [
+        kubectl.to_str().unwrap(),
+        "--kubeconfig",
+        through.to_str().unwrap(),
+        "get",
+        "namespaces",
+    ];
+    let results = dir.path().join("results");
+    let mut arguments = vec![
+        "measure",
+        "--proxy",
+        &proxy.admin,
+        "--audit-ids",
+        "--settle",
+        "300ms",
+        "--output",
+        "json",
+        "--results-dir",
+        results.to_str().unwrap(),
+        "--",
+    ];
+    arguments.extend(command);
+    let measured = kubetoll(&arguments);
+    assert_eq!(measured.status.code(), Some(0));
+    assert_eq!(count(&result(&measured), "list", "namespaces", "200"), 1);
+    let record = results.join("record.json");
+    let log = cluster.audit_log();
+    let verified = kubetoll(&["verify", record.to_str().unwrap(), log.to_str().unwrap()]);
+    assert_eq!(verified.status.code(), Some(0));
+    tampered_record_is_found(&record, &log);
+    start_and_stop(&proxy, &command, dir.path());
+}
+
+/// A booking that is doubled, or whose code is changed, is an unexplained difference.
+fn tampered_record_is_found(path: &Path, log: &Path) {
+    let record: RunRecord = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut doubled = record.clone();
+    let line = doubled.proxies[0].closed.journal[0].clone();
+    doubled.proxies[0].closed.journal.push(line);
+    let mut skipped = record.clone();
+    skipped.proxies[0].closed.journal.pop();
+    let mut other_code = record;
+    other_code.proxies[0].difference[0].code = "403".to_owned();
+    for tampered in [doubled, skipped, other_code] {
+        let path = path.with_extension("tampered");
+        std::fs::write(&path, serde_json::to_vec(&tampered).unwrap()).unwrap();
+        let verified = kubetoll(&["verify", path.to_str().unwrap(), log.to_str().unwrap()]);
+        assert_eq!(verified.status.code(), Some(3));
+    }
+}
+
+fn start_and_stop(proxy: &ProxyProcess, command: &[&str], state: &Path) {
+    let mark = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+            .arg("measure")
+            .args(arguments)
+            .env("XDG_STATE_HOME", state)
+            .output()
+            .unwrap();
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        output
+    };
+    let started = mark(&["start", "by-hand", "--proxy", &proxy.admin]);
+    assert_eq!(started.status.code(), Some(0));
+    let twice = mark(&["start", "by-hand", "--proxy", &proxy.admin]);
+    assert_eq!(twice.status.code(), Some(1));
+    let busy = mark(&["start", "another", "--proxy", &proxy.admin]);
+    assert_eq!(busy.status.code(), Some(1), "one run at a time");
+    assert!(
+        Command::new(command[0])
+            .args(&command[1..])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let stopped = mark(&["stop", "by-hand", "--settle", "300ms", "--output", "json"]);
+    assert_eq!(stopped.status.code(), Some(0));
+    assert_eq!(count(&result(&stopped), "list", "namespaces", "200"), 1);
+    let unknown = mark(&["stop", "by-hand"]);
+    assert_eq!(unknown.status.code(), Some(1));
+}
