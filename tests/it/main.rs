@@ -1,6 +1,7 @@
 //! The one integration binary.
 //!
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
+//! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `storm`: the books against a real audit log, request by request
@@ -11,6 +12,7 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod commands;
+mod faults;
 mod oracle;
 mod runs;
 mod storm;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A running proxy.
 pub struct TestProxy {
+    proxy: Arc<Proxy>,
     pub url: String,
     pub admin: ProxyClient,
     pub authority: Authority,
@@ -62,11 +63,19 @@ impl TestProxy {
         };
         let served = tokio::spawn(proxy::serve(listener, Arc::clone(&proxy), stop.clone()));
         Self {
+            proxy,
             url,
             admin: ProxyClient::new(&admin_url, None).unwrap(),
             authority,
             stop,
             served,
+        }
+    }
+
+    /// Closes the open run behind its driver's back, as a restart does.
+    pub fn forget_runs(&self) {
+        if let Some(id) = self.proxy.books.run_id() {
+            self.proxy.books.close_run(&id).unwrap();
         }
     }
 

@@ -1,0 +1,314 @@
+//! Runs while something goes wrong: exact all the same, or said to be invalid.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kubetoll::{
+    driver::{Driver, Plan, Progress, RunError, client::counted, proxies::ProxyError},
+    lab::{
+        self,
+        apiserver::Fault,
+        embedded::EmbeddedLab,
+        simulation::{Simulation, Through},
+    },
+    record::{ClusterRecord, RunRecord, ThresholdFile},
+    report::evaluate,
+    workload::{Scenario, Spec},
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::proxy::TestProxy;
+
+/// A TCP relay that can cut all its connections, as a network does.
+struct Relay {
+    url: String,
+    cut: watch::Sender<u64>,
+}
+
+impl Relay {
+    async fn start(target: &str) -> Self {
+        let target = target.trim_start_matches("https://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let (cut, cuts) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (target, mut cuts) = (target.clone(), cuts.clone());
+                tokio::spawn(async move {
+                    cuts.mark_unchanged();
+                    let mut server = TcpStream::connect(target).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        _ = cuts.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { url, cut }
+    }
+
+    fn cut(&self) {
+        self.cut.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+/// Does something at each created object.
+struct AtStep<F>(F, Mutex<String>);
+
+impl<F: Fn(usize) + Send + Sync> Progress for AtStep<F> {
+    fn phase(&self, what: &str) {
+        what.clone_into(&mut self.1.lock().unwrap());
+    }
+
+    fn step(&self, done: usize, _of: usize) {
+        if *self.1.lock().unwrap() == "create" {
+            (self.0)(done);
+        }
+    }
+}
+
+fn at_step(act: impl Fn(usize) + Send + Sync) -> impl Progress {
+    AtStep(act, Mutex::default())
+}
+
+struct TestLab {
+    lab: EmbeddedLab,
+    relay: Relay,
+    proxy: TestProxy,
+    simulation: Simulation,
+    client: kube::Client,
+}
+
+impl TestLab {
+    /// Components behind the proxy, which reaches the API server through a relay.
+    async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    async fn start_with(around_the_proxy: bool) -> Self {
+        kubetoll::identity::install_provider();
+        let lab = EmbeddedLab::start().await.unwrap();
+        let relay = Relay::start(&lab.url).await;
+        let proxy = TestProxy::start(&relay.url, &lab.authority.certificate_pem()).await;
+        let admin = lab.token_for("kubetoll", &["system:masters"]);
+        let client = lab::client(&lab.url, &lab.authority, &admin, "kubetoll").unwrap();
+        let token = |namespace: &str, account: &str| {
+            lab.token_for(&format!("system:serviceaccount:{namespace}:{account}"), &[])
+        };
+        let (url, authority) = if around_the_proxy {
+            (&lab.url, &lab.authority)
+        } else {
+            (&proxy.url, &proxy.authority)
+        };
+        let through = Through {
+            url,
+            authority,
+            token: &token,
+        };
+        let simulation = Simulation::start(&client, &through, Some(&lab.server), 2)
+            .await
+            .unwrap();
+        Self {
+            lab,
+            relay,
+            proxy,
+            simulation,
+            client,
+        }
+    }
+
+    async fn run(
+        &self,
+        scenario: Scenario,
+        count: usize,
+        progress: &dyn Progress,
+    ) -> Result<RunRecord, RunError> {
+        let (client, tally) = counted(self.client.clone(), "default");
+        let driver = Driver {
+            client,
+            tally,
+            proxies: vec![self.proxy.admin.clone()],
+            cluster: ClusterRecord::default(),
+            progress,
+            stop: CancellationToken::new(),
+        };
+        driver.run(&plan(scenario, count)).await
+    }
+
+    async fn stop(self) {
+        self.simulation.stop().await;
+        self.proxy.stop().await;
+        self.lab.stop();
+    }
+}
+
+fn plan(scenario: Scenario, count: usize) -> Plan {
+    Plan {
+        spec: Spec {
+            scenario,
+            kwok: false,
+        },
+        count,
+        pause: Duration::from_millis(30),
+        timeout: Duration::from_secs(60),
+        settle: Duration::from_millis(1_000),
+        baseline: Duration::ZERO,
+        namespace: None,
+        keep: false,
+        primer: true,
+        audit_ids: true,
+        simulated: true,
+        configuration: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Pods that the API server says it created are what the books say.
+fn successful_creates(record: &RunRecord, resource: &str) -> u64 {
+    let rows = evaluate(record, &ThresholdFile::default()).rows;
+    let rows = rows.into_iter().filter(|row| {
+        row.call.verb == "create"
+            && row.call.resource == resource
+            && row.call.subresource.is_empty()
+            && row.code == "201"
+    });
+    rows.map(|row| row.count).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_connections_throttling_expired_watches_and_slow_bodies_lose_no_count() {
+    let lab = TestLab::start().await;
+    for scenario in [Scenario::Vmi, Scenario::Vm, Scenario::Instancetype] {
+        let server = Arc::clone(&lab.lab.server);
+        let progress = at_step(|done| match done {
+            3 => server.inject(Fault::DelayBodies(Duration::from_millis(20))),
+            5 => server.inject(Fault::CutWatches),
+            8 => server.inject(Fault::DelayBodies(Duration::ZERO)),
+            10 => server.inject(Fault::ExpireHistory),
+            12 => server.inject(Fault::ThrottleMutating(9)),
+            18 => server.inject(Fault::ThrottleMutating(0)),
+            15 | 20 => lab.relay.cut(),
+            _ => {}
+        });
+        let record = lab.run(scenario.clone(), 30, &progress).await.unwrap();
+        let failed: Vec<_> = record.checks.iter().filter(|check| !check.ok).collect();
+        // A create whose answer was cut off is in no row with a code: the check may say so, but
+        // nothing may be counted that was not created.
+        let unanswered: u64 = record
+            .rows()
+            .filter(|row| row.code.is_empty())
+            .map(|row| row.answered)
+            .sum();
+        let created = successful_creates(&record, "pods");
+        assert!(
+            created <= 30 && created + unanswered >= 30,
+            "{created} {unanswered}"
+        );
+        assert!(failed.is_empty() || unanswered > 0, "{failed:?}");
+    }
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_around_the_proxy_makes_the_run_invalid() {
+    let lab = TestLab::start_with(true).await;
+    let record = lab.run(Scenario::Vmi, 3, &at_step(|_| {})).await.unwrap();
+    assert!(!record.is_valid());
+    let check = record
+        .checks
+        .iter()
+        .find(|check| check.name.contains("pods"))
+        .unwrap();
+    assert!(
+        !check.ok && check.detail.contains("virt-controller"),
+        "{check:?}"
+    );
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_on_the_same_proxy_is_refused_and_leaves_nothing() {
+    let lab = TestLab::start().await;
+    lab.proxy
+        .admin
+        .open_run("mine", &kubetoll::record::OpenRun::default())
+        .await
+        .unwrap();
+    let refused = lab
+        .run(Scenario::Vmi, 3, &at_step(|_| {}))
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("mine"), "{refused}");
+    lab.proxy.admin.close_run("mine").await.unwrap();
+    assert_eq!(namespaces_left(&lab).await, 0);
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_cleans_up() {
+    let lab = TestLab::start().await;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let progress = at_step(move |done| {
+        if done == 3 {
+            stopped.cancel();
+        }
+    });
+    let (client, tally) = counted(lab.client.clone(), "default");
+    let driver = Driver {
+        client,
+        tally,
+        proxies: vec![lab.proxy.admin.clone()],
+        cluster: ClusterRecord::default(),
+        progress: &progress,
+        stop,
+    };
+    let outcome = driver.run(&plan(Scenario::Vm, 10)).await;
+    assert!(matches!(outcome, Err(RunError::Interrupted)));
+    assert_eq!(namespaces_left(&lab).await, 0);
+    let opened = lab
+        .proxy
+        .admin
+        .open_run("next", &kubetoll::record::OpenRun::default())
+        .await;
+    assert!(opened.is_ok(), "the interrupted run's books are closed");
+    lab.stop().await;
+}
+
+/// Namespaces of runs that are not on their way out.
+async fn namespaces_left(lab: &TestLab) -> usize {
+    let api: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(lab.client.clone());
+    let list = api.list(&kube::api::ListParams::default()).await.unwrap();
+    let runs = list.items.into_iter().filter(|namespace| {
+        let metadata = &namespace.metadata;
+        metadata
+            .name
+            .as_deref()
+            .is_some_and(|name| name.starts_with("kubetoll-"))
+            && metadata.deletion_timestamp.is_none()
+    });
+    runs.count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_forgets_the_run_makes_it_invalid() {
+    let lab = TestLab::start().await;
+    let progress = at_step(|done| {
+        if done == 2 {
+            lab.proxy.forget_runs();
+        }
+    });
+    let outcome = lab.run(Scenario::Vmi, 4, &progress).await;
+    assert!(
+        matches!(outcome, Err(RunError::Proxy(ProxyError::Lost { .. }))),
+        "{outcome:?}"
+    );
+    drop(progress);
+    lab.stop().await;
+}
