@@ -213,17 +213,7 @@ async fn measure_opens_and_closes_the_books_of_a_running_proxy() {
         through.to_str().unwrap(),
     ]);
     assert_eq!(rewritten.status.code(), Some(0));
-    let certificate_user = admin_kubeconfig(&cluster);
-    let refused = kubetoll(&[
-        "kubeconfig",
-        "--through",
-        &proxy.url,
-        "--ca",
-        ca.to_str().unwrap(),
-        "--kubeconfig",
-        certificate_user.to_str().unwrap(),
-    ]);
-    assert_eq!(refused.status.code(), Some(1));
+    a_client_certificate_is_refused(&admin_kubeconfig(&cluster), &proxy.url, &ca);
     let kubectl = cluster.assets().kubectl();
     let command = [
         kubectl.to_str().unwrap(),
@@ -256,6 +246,21 @@ async fn measure_opens_and_closes_the_books_of_a_running_proxy() {
     assert_eq!(verified.status.code(), Some(0));
     tampered_record_is_found(&record, &log);
     start_and_stop(&proxy, &command, dir.path());
+}
+
+/// It would end at the proxy.
+fn a_client_certificate_is_refused(kubeconfig: &Path, through: &str, ca: &Path) {
+    let (kubeconfig, ca) = (kubeconfig.to_str().unwrap(), ca.to_str().unwrap());
+    let refused = kubetoll(&[
+        "kubeconfig",
+        "--through",
+        through,
+        "--ca",
+        ca,
+        "--kubeconfig",
+        kubeconfig,
+    ]);
+    assert_eq!(refused.status.code(), Some(1));
 }
 
 /// A booking that is doubled, or whose code is changed, is an unexplained difference.
