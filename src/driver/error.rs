@@ -71,6 +71,14 @@ pub enum RunError {
         /// The time-out in seconds.
         seconds: u64,
     },
+    /// The run ended early and what it made could not be removed.
+    #[error("{cause}; {left}")]
+    LeftBehind {
+        /// Why it ended.
+        cause: Box<RunError>,
+        /// What is left, and why.
+        left: Box<RunError>,
+    },
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -85,6 +93,14 @@ fn group_suffix(group: &str) -> String {
 }
 
 impl RunError {
+    /// Why the run ended, whatever it left behind.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::LeftBehind { cause, .. } => cause,
+            other => other,
+        }
+    }
+
     pub(super) fn api(what: impl Into<String>, error: kube::Error) -> Self {
         Self::Api {
             what: what.into(),

@@ -2,6 +2,7 @@
 //!
 //! The driver sees proxies only over HTTP and talks to the API server directly, never through one.
 
+mod cleanup;
 pub mod client;
 mod error;
 pub mod measure;

@@ -17,16 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     RunError,
+    cleanup::{Made, NAMESPACE},
     client::{Tally, api},
     measure::{self, Opened},
     observe::{Objects, Observer},
     preflight::preflight,
     proxies::ProxyClient,
-    settle::settle,
     verdict,
 };
 use crate::{
-    record::{ClusterRecord, Deletion, ObjectTimes, OpenRun, RunRecord, Snapshot},
+    record::{ClusterRecord, ObjectTimes, RunRecord, Snapshot},
     workload::{Kind, Spec, VM, VMI},
 };
 
@@ -37,7 +37,7 @@ const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// How often a create that got 429 is repeated.
 const THROTTLED_MAX: u32 = 20;
 /// Longest wait for objects to be gone.
-const GONE_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const GONE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -93,11 +93,13 @@ pub struct Driver<'a> {
 }
 
 /// A run under way.
-struct Run<'a> {
-    driver: &'a Driver<'a>,
-    plan: &'a Plan,
-    id: String,
-    namespace: String,
+pub(super) struct Run<'a> {
+    pub(super) driver: &'a Driver<'a>,
+    pub(super) plan: &'a Plan,
+    pub(super) id: String,
+    pub(super) namespace: String,
+    /// What it made so far, and may remove again.
+    pub(super) made: Made,
     started: Timestamp,
     cluster: ClusterRecord,
 }
@@ -137,6 +139,7 @@ impl Driver<'_> {
             },
             id,
             namespace,
+            made: Made::default(),
             started,
         };
         let outcome = self.until_stopped(run.all()).await;
@@ -146,8 +149,20 @@ impl Driver<'_> {
             }
         }
         let cleaned = run.clean_up().await;
-        let mut record = outcome?;
-        cleaned?;
+        let mut record = match (outcome, cleaned) {
+            (Ok(record), Ok(())) => record,
+            (Ok(record), Err(left)) => {
+                tracing::error!("{left}");
+                record
+            }
+            (Err(cause), Ok(())) => return Err(cause),
+            (Err(cause), Err(left)) => {
+                return Err(RunError::LeftBehind {
+                    cause: Box::new(cause),
+                    left: Box::new(left),
+                });
+            }
+        };
         record.finished = Timestamp::now();
         record.driver = self.tally.calls();
         Ok(record)
@@ -193,15 +208,15 @@ impl Run<'_> {
         Ok(record)
     }
 
-    fn phase(&self, what: &str) {
+    pub(super) fn phase(&self, what: &str) {
         self.driver.progress.phase(what);
     }
 
-    fn deletion_id(&self) -> String {
+    pub(super) fn deletion_id(&self) -> String {
         format!("{}-delete", self.id)
     }
 
-    fn objects(&self) -> Api<kube::api::DynamicObject> {
+    pub(super) fn objects(&self) -> Api<kube::api::DynamicObject> {
         api(&self.driver.client, &self.namespace, self.plan.spec.kind())
     }
 
@@ -229,13 +244,15 @@ impl Run<'_> {
                 &super::client::resource(NAMESPACE),
             );
             create(&namespaces, &namespace).await?;
+            self.made.namespace();
         } else {
             for kind in self.plan.spec.needs() {
                 self.refuse_foreign(kind).await?;
             }
         }
         for (kind, object) in self.plan.spec.prerequisites() {
-            create(&api(&self.driver.client, &self.namespace, kind), &object).await?;
+            let objects = api(&self.driver.client, &self.namespace, kind);
+            self.made.object(kind, create(&objects, &object).await?);
         }
         Ok(())
     }
@@ -256,7 +273,9 @@ impl Run<'_> {
 
     /// One object first, so that what happens only once is over when counting begins.
     async fn prime(&self, observer: &mut Observer) -> Result<(), RunError> {
-        let name = create(&self.objects(), &self.plan.spec.object(&random_suffix())).await?;
+        let object = self.plan.spec.object(&random_suffix());
+        self.note_object(&object);
+        let name = create(&self.objects(), &object).await?;
         let primer = [Created {
             name: name.clone(),
             sent: Timestamp::now(),
@@ -266,6 +285,13 @@ impl Run<'_> {
         let deleted = self.objects().delete(&name, &DeleteParams::default()).await;
         deleted.map_err(|error| RunError::api("cannot delete the primer", error))?;
         self.wait_until_gone(observer).await
+    }
+
+    /// Before it is created: a create that is interrupted may have been done. Its name is random,
+    /// so that nobody else's object can have it.
+    fn note_object(&self, object: &Value) {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        self.made.object(self.plan.spec.kind(), name.to_owned());
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, RunError> {
@@ -283,6 +309,7 @@ impl Run<'_> {
         for number in 0..self.plan.count {
             let object = self.plan.spec.object(&random_suffix());
             let (sent, began) = (Timestamp::now(), Instant::now());
+            self.note_object(&object);
             let name = create(&objects, &object).await?;
             created.push(Created {
                 name,
@@ -319,7 +346,7 @@ impl Run<'_> {
         })
     }
 
-    async fn wait_until_gone(&self, observer: &mut Observer) -> Result<(), RunError> {
+    pub(super) async fn wait_until_gone(&self, observer: &mut Observer) -> Result<(), RunError> {
         let gone = observer.wait_for(GONE_TIMEOUT, |objects| left(objects) == 0);
         if gone.await {
             return Ok(());
@@ -360,98 +387,6 @@ impl Run<'_> {
         ]);
         configuration
     }
-
-    /// Deletes the run's objects with books of their own.
-    async fn delete_measured(
-        &self,
-        observer: &mut Observer,
-        record: &mut RunRecord,
-    ) -> Result<(), RunError> {
-        self.phase("delete");
-        let id = self.deletion_id();
-        let proxies = &self.driver.proxies;
-        let mut opened = Vec::new();
-        for proxy in proxies {
-            opened.push(proxy.open_run(&id, &OpenRun::default()).await?);
-        }
-        self.delete_all().await?;
-        self.wait_until_gone(observer).await?;
-        let silence = self.plan.settle;
-        settle(proxies, &id, &self.namespace, silence, GONE_TIMEOUT).await?;
-        for ((proxy, before), run) in proxies.iter().zip(opened).zip(&mut record.proxies) {
-            run.deletion = Some(close_deletion(proxy, &id, &before).await?);
-        }
-        Ok(())
-    }
-
-    async fn delete_all(&self) -> Result<(), RunError> {
-        let deleted = self
-            .objects()
-            .delete_collection(&DeleteParams::default(), &ListParams::default())
-            .await;
-        deleted
-            .map(drop)
-            .map_err(|error| RunError::api("cannot delete the run's objects", error))
-    }
-
-    /// Removes what the run made: its namespace, or its objects in a given one.
-    async fn clean_up(&self) -> Result<(), RunError> {
-        if self.plan.keep {
-            return Ok(());
-        }
-        self.phase("clean up");
-        let failed = |error| {
-            RunError::api(
-                format!(
-                    "objects of {} are left in namespace {}",
-                    self.id, self.namespace
-                ),
-                error,
-            )
-        };
-        if self.plan.namespace.is_some() {
-            self.delete_all().await?;
-            for (kind, object) in self.plan.spec.prerequisites() {
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                let objects = api(&self.driver.client, &self.namespace, kind);
-                ignore_missing(objects.delete(name, &DeleteParams::default()).await)
-                    .map_err(failed)?;
-            }
-            return Ok(());
-        }
-        // Namespaces without a controller that empties them would keep the objects.
-        for kind in [VM, VMI] {
-            let objects = api(&self.driver.client, &self.namespace, kind);
-            let (delete, all) = (DeleteParams::default(), ListParams::default());
-            ignore_missing(objects.delete_collection(&delete, &all).await).map_err(failed)?;
-        }
-        let namespaces: Api<kube::api::DynamicObject> = Api::all_with(
-            self.driver.client.clone(),
-            &super::client::resource(NAMESPACE),
-        );
-        let delete = DeleteParams::default();
-        ignore_missing(namespaces.delete(&self.namespace, &delete).await).map_err(failed)
-    }
-}
-
-const NAMESPACE: Kind = Kind {
-    group: "",
-    version: "v1",
-    kind: "Namespace",
-    plural: "namespaces",
-};
-
-async fn close_deletion(
-    proxy: &ProxyClient,
-    id: &str,
-    before: &Snapshot,
-) -> Result<Deletion, RunError> {
-    let closed = proxy.close_run(id).await?;
-    Ok(Deletion {
-        difference: closed.snapshot.since(before).unwrap_or_default(),
-        closed: closed.snapshot,
-        objects: closed.objects,
-    })
 }
 
 /// Creates an object and gives its name. A 429 is waited out; the tally shows each.
@@ -476,13 +411,6 @@ async fn create(
         }
     }
     unreachable!("the last attempt returns")
-}
-
-fn ignore_missing<T>(deleted: kube::Result<T>) -> kube::Result<()> {
-    match deleted {
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        other => other.map(drop),
-    }
 }
 
 fn random_suffix() -> String {

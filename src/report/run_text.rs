@@ -54,7 +54,11 @@ fn head(text: &mut String, result: &RunResult) {
             text,
             "Kubernetes {}, KubeVirt {}, namespace {}",
             cluster.kubernetes_version,
-            or_none(&cluster.kubevirt_version),
+            if result.simulated {
+                "simulated"
+            } else {
+                or_none(&cluster.kubevirt_version)
+            },
             cluster.namespace
         );
     }

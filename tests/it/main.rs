@@ -3,9 +3,11 @@
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
+//! - `refusals`: runs on a cluster that cannot succeed
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
+//! - `transparency`: kubectl and informers directly and through the proxy
 //! - `support`: what the tests share
 
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
@@ -14,7 +16,9 @@
 mod commands;
 mod faults;
 mod oracle;
+mod refusals;
 mod runs;
 mod storm;
 mod support;
 mod tidy;
+mod transparency;

@@ -162,7 +162,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
 
 fn explain(error: &RunError) -> Exit {
     eprintln!("kubetoll: {error}");
-    match error {
+    match error.cause() {
         RunError::Interrupted => Exit::Interrupted,
         RunError::Proxy(driver::proxies::ProxyError::Lost { .. }) => Exit::NotValid,
         _ => Exit::Failed,

@@ -25,7 +25,9 @@ impl Assets {
     /// builds.
     pub fn find() -> Result<Self, RealError> {
         if let Some(dir) = env::var_os("KUBEBUILDER_ASSETS") {
-            let assets = Self { dir: dir.into() };
+            // The programs run in a folder of their own, where a relative path leads nowhere.
+            let dir = std::path::absolute(&dir).unwrap_or_else(|_| dir.into());
+            let assets = Self { dir };
             return match assets.missing() {
                 None => Ok(assets),
                 Some(program) => Err(RealError::NoAssets(format!(

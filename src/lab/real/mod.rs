@@ -74,7 +74,7 @@ pub enum RealError {
 /// A running control plane. Its processes end and its files go when it is dropped.
 pub struct RealCluster {
     apiserver: Process,
-    etcd: Process,
+    _etcd: Process,
     authority: Authority,
     admin_token: String,
     port: u16,
@@ -94,12 +94,12 @@ impl RealCluster {
         let authority = Authority::new("kubetoll-lab")?;
         let admin_token = format!("{:032x}", rand::random::<u128>());
         write_files(dir.path(), &authority, &admin_token)?;
-        let (etcd, etcd_url) = start_etcd(&assets, dir.path()).await?;
+        let etcd = start_etcd(&assets, dir.path()).await?;
         let port = free_port().map_err(|source| io_error("no free port", source))?;
-        let apiserver = start_apiserver(&assets, dir.path(), &etcd_url, port, extra_flags)?;
+        let apiserver = start_apiserver(&assets, dir.path(), port, extra_flags)?;
         let mut cluster = Self {
             apiserver,
-            etcd,
+            _etcd: etcd,
             authority,
             admin_token,
             port,
@@ -107,7 +107,11 @@ impl RealCluster {
             assets,
             extra_flags: extra_flags.to_vec(),
         };
-        cluster.wait_until_ready().await?;
+        // A port that was free may be taken a moment later: once more with another.
+        if cluster.wait_until_ready().await.is_err() {
+            cluster.port = free_port().map_err(|source| io_error("no free port", source))?;
+            cluster.restart_apiserver().await?;
+        }
         Ok(cluster)
     }
 
@@ -176,13 +180,8 @@ impl RealCluster {
 
     /// Starts kube-apiserver again on its port, after [`kill_apiserver`](Self::kill_apiserver).
     pub async fn restart_apiserver(&mut self) -> Result<(), RealError> {
-        self.apiserver = start_apiserver(
-            &self.assets,
-            self.dir.path(),
-            self.etcd.address(),
-            self.port,
-            &self.extra_flags,
-        )?;
+        self.apiserver =
+            start_apiserver(&self.assets, self.dir.path(), self.port, &self.extra_flags)?;
         self.wait_until_ready().await
     }
 
@@ -238,45 +237,45 @@ fn write_files(dir: &Path, authority: &Authority, admin_token: &str) -> Result<(
     Ok(())
 }
 
-async fn start_etcd(assets: &Assets, dir: &Path) -> Result<(Process, String), RealError> {
-    let port = || free_port().map_err(|source| io_error("no free port", source));
-    let (client, peer) = (
-        format!("http://127.0.0.1:{}", port()?),
-        format!("http://127.0.0.1:{}", port()?),
-    );
+/// A socket in the lab's folder, which is the working directory of both processes: no other
+/// process can be found there by mistake, as it could on a port.
+const ETCD_URL: &str = "unix://localhost:1";
+const ETCD_SOCKET: &str = "localhost:1";
+
+async fn start_etcd(assets: &Assets, dir: &Path) -> Result<Process, RealError> {
     let arguments = [
-        format!("--data-dir={}", dir.join("etcd").display()),
-        format!("--listen-client-urls={client}"),
-        format!("--advertise-client-urls={client}"),
-        format!("--listen-peer-urls={peer}"),
-        format!("--initial-advertise-peer-urls={peer}"),
-        format!("--initial-cluster=default={peer}"),
+        "--data-dir=etcd".to_owned(),
+        format!("--listen-client-urls={ETCD_URL}"),
+        format!("--advertise-client-urls={ETCD_URL}"),
+        "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
+        "--initial-advertise-peer-urls=http://127.0.0.1:0".to_owned(),
+        "--initial-cluster=default=http://127.0.0.1:0".to_owned(),
         "--unsafe-no-fsync".to_owned(),
         "--log-level=warn".to_owned(),
     ];
-    let log = dir.join("etcd.log");
-    let mut etcd = Process::start("etcd", &assets.etcd(), &arguments, &log, &client)?;
-    let address = client.trim_start_matches("http://").to_owned();
+    let mut etcd = Process::start("etcd", &assets.etcd(), &arguments, dir)?;
     let deadline = Instant::now() + READY_TIMEOUT;
-    while tokio::net::TcpStream::connect(&address).await.is_err() {
+    while tokio::net::UnixStream::connect(dir.join(ETCD_SOCKET))
+        .await
+        .is_err()
+    {
         if etcd.has_ended() || Instant::now() > deadline {
             return Err(etcd.not_ready());
         }
         sleep(READY_PAUSE).await;
     }
-    Ok((etcd, client))
+    Ok(etcd)
 }
 
 fn start_apiserver(
     assets: &Assets,
     dir: &Path,
-    etcd_url: &str,
     port: u16,
     extra_flags: &[String],
 ) -> Result<Process, RealError> {
     let file = |name: &str| dir.join(name).display().to_string();
     let mut arguments = vec![
-        format!("--etcd-servers={etcd_url}"),
+        format!("--etcd-servers={ETCD_URL}"),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={port}"),
         format!("--tls-cert-file={}", file("apiserver.crt")),
@@ -294,16 +293,11 @@ fn start_apiserver(
         format!("--audit-policy-file={}", file("audit-policy.yaml")),
         format!("--audit-log-path={}", file("audit.log")),
         "--audit-log-mode=blocking".to_owned(),
+        // MiB; what was rotated away could not be compared.
+        "--audit-log-maxsize=100000".to_owned(),
     ];
     arguments.extend_from_slice(extra_flags);
-    let log = dir.join("kube-apiserver.log");
-    Process::start(
-        "kube-apiserver",
-        &assets.kube_apiserver(),
-        &arguments,
-        &log,
-        etcd_url,
-    )
+    Process::start("kube-apiserver", &assets.kube_apiserver(), &arguments, dir)
 }
 
 /// The configuration of a client of this lab.

@@ -19,26 +19,26 @@ pub(super) struct Process {
     program: &'static str,
     child: Child,
     log: PathBuf,
-    address: String,
 }
 
 impl Process {
-    /// Starts `binary`, its output appended to `log`. It has a process group of its own, so that
-    /// Ctrl-C ends it only when its owner is done. `address` is kept for the owner.
+    /// Starts `binary` in `dir`, where its log goes too. It has a process group of its own, so that
+    /// Ctrl-C ends it only when its owner is done.
     pub(super) fn start(
         program: &'static str,
         binary: &Path,
         arguments: &[String],
-        log: &Path,
-        address: &str,
+        dir: &Path,
     ) -> Result<Self, RealError> {
-        let output = File::options().create(true).append(true).open(log);
+        let log = dir.join(format!("{program}.log"));
+        let output = File::options().create(true).append(true).open(&log);
         let output = output.map_err(|source| io_error("cannot write a log", source))?;
         let errors = output
             .try_clone()
             .map_err(|source| io_error("cannot write a log", source))?;
         let child = Command::new(binary)
             .args(arguments)
+            .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -49,13 +49,8 @@ impl Process {
         Ok(Self {
             program,
             child,
-            log: log.to_owned(),
-            address: address.to_owned(),
+            log,
         })
-    }
-
-    pub(super) fn address(&self) -> &str {
-        &self.address
     }
 
     pub(super) fn has_ended(&mut self) -> bool {

@@ -1,0 +1,183 @@
+//! kubectl and client-go informers behave the same through the proxy and directly, on a real
+//! kube-apiserver.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use kubetoll::{identity::kubeconfig::Credential, lab::real::RealCluster};
+
+use crate::support::{proxy::TestProxy, real};
+
+/// What stands for the editor of `kubectl edit`.
+const EDITOR: &str = "sed -i s/first/edited/";
+
+const POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+    "spec": {"containers": [{"name": "c", "image": "i"}]}}"#;
+
+/// One after the other, each in a namespace of its own that both ways share the name of.
+const COMMANDS: [&str; 19] = [
+    "create configmap c --from-literal=key=first",
+    "get configmap c -o jsonpath={.data}",
+    "get configmaps",
+    "apply -f POD",
+    "apply --server-side --force-conflicts -f POD",
+    "get pods -o name",
+    "patch pod p -p {\"metadata\":{\"labels\":{\"a\":\"b\"}}}",
+    "patch pod p --type=json -p [{\"op\":\"test\",\"path\":\"/metadata/name\",\"value\":\"q\"}]",
+    "label pod p x=y",
+    "edit configmap c",
+    "get configmap c -o jsonpath={.data.key}",
+    "get pods --watch --request-timeout=1s --output-watch-events -o name",
+    "exec p -- true",
+    "logs p",
+    "port-forward p 0:80",
+    "get --raw /version",
+    "get pods nobody",
+    "auth can-i list pods",
+    "delete configmap c",
+];
+
+fn kubectl(cluster: &RealCluster, kubeconfig: &Path, command: &str, pod: &Path) -> Output {
+    let arguments = command.split(' ').map(|word| match word {
+        "POD" => pod.to_str().unwrap(),
+        word => word,
+    });
+    Command::new(cluster.assets().kubectl())
+        .args(["--namespace", "default", "--kubeconfig"])
+        .arg(kubeconfig)
+        .args(arguments)
+        .env("KUBE_EDITOR", EDITOR)
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    let said = format!(
+        "{:?}\n{}\n{}",
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let words = said.split_inclusive(char::is_whitespace);
+    words
+        .map(|word| if is_age(word.trim()) { "AGE " } else { word })
+        .collect()
+}
+
+/// `12s`: the one thing that differs from second to second.
+fn is_age(word: &str) -> bool {
+    let digits = word.strip_suffix('s').unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Answers to all commands, and then everything is deleted again.
+fn session(cluster: &RealCluster, kubeconfig: &Path, pod: &Path) -> Vec<String> {
+    let answers = COMMANDS.map(|command| text(&kubectl(cluster, kubeconfig, command, pod)));
+    kubectl(
+        cluster,
+        kubeconfig,
+        "delete pod p --force --grace-period=0",
+        pod,
+    );
+    answers.into()
+}
+
+struct Two {
+    cluster: RealCluster,
+    proxy: TestProxy,
+    direct: PathBuf,
+    through: PathBuf,
+}
+
+async fn two_ways() -> Option<Two> {
+    kubetoll::identity::install_provider();
+    let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
+    let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
+    let token = Credential::Token(cluster.admin_token().to_owned());
+    let write = |name: &str, url: &str, ca: &str| {
+        cluster.write_kubeconfig_for(name, url, ca, &token).unwrap()
+    };
+    Some(Two {
+        direct: write("direct", &cluster.url(), &cluster.ca_pem()),
+        through: write("through", &proxy.url, &proxy.authority.certificate_pem()),
+        cluster,
+        proxy,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_says_the_same_directly_and_through_the_proxy() {
+    let Some(two) = two_ways().await else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let pod = dir.path().join("pod.json");
+    std::fs::write(&pod, POD).unwrap();
+    let direct = session(&two.cluster, &two.direct, &pod);
+    let through = session(&two.cluster, &two.through, &pod);
+    for ((command, direct), through) in COMMANDS.iter().zip(direct).zip(through) {
+        assert_eq!(direct, through, "kubectl {command}");
+    }
+    let verbose = |kubeconfig| {
+        let output = kubectl(&two.cluster, kubeconfig, "get namespaces --v=8", &pod);
+        headers(&String::from_utf8_lossy(&output.stderr))
+    };
+    assert_eq!(verbose(&two.direct), verbose(&two.through));
+    two.proxy.stop().await;
+}
+
+/// Names of the response headers that `--v=8` shows, but for those that differ by request.
+fn headers(log: &str) -> Vec<String> {
+    let lines = log.lines().skip_while(|line| !line.contains("headers=<"));
+    let names = lines
+        .filter(|line| line.starts_with('\t') && line.contains(": "))
+        .filter_map(|line| line.trim().split(": ").next().map(str::to_owned));
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn informers_see_the_same_directly_and_through_the_proxy() {
+    let Some(two) = two_ways().await else {
+        return;
+    };
+    let informer = real::program("informer").unwrap();
+    let start = |kubeconfig: &Path| {
+        Command::new(&informer)
+            .arg("-kubeconfig")
+            .arg(kubeconfig)
+            .args(["-count", "120", "-for", "4s"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    // More watches than kube-apiserver allows streams on one connection.
+    let (direct, through) = (start(&two.direct), start(&two.through));
+    let none = Path::new("");
+    for number in 0..10 {
+        let create = format!("create configmap c{number} --from-literal=a=b");
+        kubectl(&two.cluster, &two.direct, &create, none);
+        kubectl(
+            &two.cluster,
+            &two.direct,
+            &format!("label configmap c{number} x=y"),
+            none,
+        );
+    }
+    let answer = |child: std::process::Child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let (direct, through) = (answer(direct), answer(through));
+    assert_eq!(direct["objects"], through["objects"]);
+    assert_eq!(
+        (&through["errors"], &through["lists"]),
+        (&direct["errors"], &direct["lists"])
+    );
+    assert_eq!(through["watches"], direct["watches"]);
+    two.proxy.stop().await;
+}
