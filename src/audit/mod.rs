@@ -8,6 +8,8 @@ mod event;
 #[cfg(test)]
 mod tests;
 mod verify;
+#[cfg(test)]
+mod verify_tests;
 
 pub use count::{AuditCounter, AuditFilter};
 pub use event::{AuditEntry, AuditReader, BadLine};

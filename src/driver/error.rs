@@ -75,9 +75,9 @@ pub enum RunError {
     #[error("{cause}; {left}")]
     LeftBehind {
         /// Why it ended.
-        cause: Box<RunError>,
+        cause: Box<Self>,
         /// What is left, and why.
-        left: Box<RunError>,
+        left: Box<Self>,
     },
     /// Ctrl-C.
     #[error("interrupted")]

@@ -191,9 +191,13 @@ impl DialError {
     }
 }
 
+/// An `io::Error` hides what it wraps from its source: it has to be asked for.
 fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    error
+    if error.is::<rustls::Error>() {
+        return true;
+    }
+    let inner = error
         .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref)
-        .is_some_and(|inner| inner.is::<rustls::Error>())
+        .and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| is_tls(inner))
 }

@@ -148,6 +148,7 @@ async fn exec_counts_the_calls_of_kubectl_and_client_go_with_a_client_certificat
     assert_eq!(exceeded.status.code(), Some(3));
     let killed = run(&[], &["sh", "-c", "kill -TERM $$"]);
     assert_eq!(killed.status.code(), Some(128 + 15));
+    exec_plugin(&cluster, kubectl);
     let storm = real::program("storm").unwrap();
     let script = format!(
         "{} -kubeconfig $KUBECONFIG -requests 300 -namespace s",
@@ -169,6 +170,40 @@ async fn exec_counts_the_calls_of_kubectl_and_client_go_with_a_client_certificat
         Some(0),
         "another token must be refused"
     );
+}
+
+/// A user whose token comes from a plugin, as on managed clusters.
+fn exec_plugin(cluster: &RealCluster, kubectl: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let credential = serde_json::json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+        "status": {"token": cluster.admin_token()},
+    });
+    let token = dir.path().join("credential.json");
+    std::fs::write(&token, credential.to_string()).unwrap();
+    let (url, ca) = (cluster.url(), cluster.ca_pem());
+    let unused = Credential::Token(String::new());
+    let mut config = kubetoll::identity::kubeconfig::kubeconfig(&url, ca.as_bytes(), &unused);
+    config["users"][0]["user"] = serde_json::json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "cat", "args": [token],
+        "interactiveMode": "Never",
+    }});
+    let path = dir.path().join("kubeconfig");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let path = path.to_str().unwrap();
+    let listed = kubetoll(&[
+        "exec",
+        "--kubeconfig",
+        path,
+        "--output",
+        "json",
+        "--",
+        kubectl,
+        "get",
+        "namespaces",
+    ]);
+    assert_eq!(listed.status.code(), Some(0));
+    assert_eq!(count(&result(&listed), "list", "namespaces", "200"), 1);
 }
 
 /// Succeeds if a caller without the command's own token is refused.

@@ -8,6 +8,7 @@
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
+//! - `wire`: the proxy byte by byte
 //! - `support`: what the tests share
 
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
@@ -22,3 +23,4 @@ mod storm;
 mod support;
 mod tidy;
 mod transparency;
+mod wire;

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::record::{PerfAuditResults, RunRecord, RunResult, Share};
+use kubetoll::record::{AuditReport, PerfAuditResults, RunRecord, RunResult, Share};
 
 use crate::support::real;
 
@@ -212,6 +212,54 @@ fn thresholds_decide_the_exit_code() {
             "{expectation}"
         );
     }
+}
+
+#[test]
+fn an_audit_log_of_the_real_thing_is_counted() {
+    let log = "tests/vectors/audit/instancetype-1.jsonl.gz";
+    let output = kubetoll(&[
+        "audit",
+        "--output",
+        "json",
+        "--components",
+        "virt-controller,virt-api",
+        log,
+    ]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: AuditReport = serde_json::from_slice(&output.stdout).unwrap();
+    for (name, value) in [
+        ("CREATE-controllerrevisions-count", 3.0),
+        ("CREATE-pods-count", 1.0),
+        ("GET-virtualmachinepreferences-count", 8.0),
+        ("UPDATE-virtualmachines-count", 8.0),
+    ] {
+        assert_eq!(
+            report.values.get(name).map(|value| value.value),
+            Some(value),
+            "{name}"
+        );
+    }
+}
+
+/// Files may not grow here, as on a full disk: the result is printed all the same, and no half
+/// file is left.
+#[test]
+fn a_full_disk_loses_the_files_but_not_the_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" run vmi --count 2 --baseline 0s --results-dir \"$1\"";
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("cannot write") && said.contains("record.json"),
+        "{said}"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("CREATE-pods-count"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]

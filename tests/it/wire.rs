@@ -1,0 +1,380 @@
+//! The proxy byte by byte: a raw client, and an upstream that records what arrives.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kubetoll::{
+    identity::{mint::Authority, server::ServingCertificate},
+    record::{CallRecord, Snapshot},
+};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
+
+use crate::support::proxy::TestProxy;
+
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// An HTTPS server that answers each connection's first head with fixed bytes, then echoes.
+struct Upstream {
+    url: String,
+    authority: Authority,
+    heads: Arc<Mutex<Vec<String>>>,
+    /// One message per connection that ended.
+    closed: mpsc::UnboundedReceiver<()>,
+}
+
+impl Upstream {
+    async fn start(answer: &'static [u8]) -> Self {
+        kubetoll::identity::install_provider();
+        let authority = Authority::new("upstream").unwrap();
+        let leaf = authority
+            .serving("upstream", &["127.0.0.1".to_owned()])
+            .unwrap();
+        let certificate =
+            ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();
+        let mut tls = (*certificate.server_config().unwrap()).clone();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let (sender, closed) = mpsc::unbounded_channel();
+        let recorded = Arc::clone(&heads);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, heads, sender) =
+                    (acceptor.clone(), Arc::clone(&recorded), sender.clone());
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    if let Some((head, early)) = read_head(&mut stream).await {
+                        heads.lock().unwrap().push(head);
+                        let _ = stream.write_all(answer).await;
+                        let _ = stream.write_all(&early).await;
+                        let (mut reader, mut writer) = tokio::io::split(stream);
+                        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                    }
+                    let _ = sender.send(());
+                });
+            }
+        });
+        Self {
+            url,
+            authority,
+            heads,
+            closed,
+        }
+    }
+
+    async fn proxy(&self) -> TestProxy {
+        TestProxy::start(&self.url, &self.authority.certificate_pem()).await
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+/// The head up to the empty line, and what came with it.
+async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let rest = bytes.split_off(end + 4);
+            return Some((String::from_utf8(bytes).unwrap(), rest));
+        }
+        let mut buffer = [0; 4096];
+        match stream.read(&mut buffer).await {
+            Ok(count) if count > 0 => bytes.extend_from_slice(&buffer[..count]),
+            _ => return None,
+        }
+    }
+}
+
+async fn connect(proxy: &TestProxy) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(proxy.authority.certificate()).unwrap();
+    let tls = ClientConfig::builder_with_provider(kubetoll::identity::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(proxy.url.trim_start_matches("https://"))
+        .await
+        .unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    TlsConnector::from(Arc::new(tls))
+        .connect(name, tcp)
+        .await
+        .unwrap()
+}
+
+/// Sends a request and gives the answer's head and what follows until the connection closes.
+async fn exchange(proxy: &TestProxy, request: &[u8]) -> (String, Vec<u8>) {
+    let mut stream = connect(proxy).await;
+    stream.write_all(request).await.unwrap();
+    let (head, mut body) = timeout(LONGEST, read_head(&mut stream))
+        .await
+        .unwrap()
+        .unwrap();
+    let _ = timeout(Duration::from_millis(300), stream.read_to_end(&mut body)).await;
+    (head, body)
+}
+
+async fn books(proxy: &TestProxy) -> Snapshot {
+    proxy.admin.snapshot().await.unwrap()
+}
+
+fn counted(books: &Snapshot, wanted: impl Fn(&CallRecord) -> bool) -> Vec<(String, String, u64)> {
+    let rows = books.rows.iter().filter(|row| wanted(&row.call));
+    rows.map(|row| (row.code.clone(), row.reason.clone(), row.answered))
+        .collect()
+}
+
+const EXEC: &str = "/api/v1/namespaces/n/pods/p/exec?command=a%20b";
+
+fn upgrade(protocol: &str, more: &str) -> Vec<u8> {
+    format!("GET {EXEC} HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nX-Stream-Protocol-Version: v5\r\nX-Stream-Protocol-Version: v4\r\n\r\n{more}").into_bytes()
+}
+
+#[tokio::test]
+async fn an_upgrade_passes_with_its_early_bytes_and_is_counted_once() {
+    let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\nhello ";
+    let mut upstream = Upstream::start(answer).await;
+    let proxy = upstream.proxy().await;
+    let mut stream = connect(&proxy).await;
+    stream
+        .write_all(&upgrade("SPDY/3.1", "early "))
+        .await
+        .unwrap();
+    let (head, mut got) = timeout(LONGEST, read_head(&mut stream))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    stream.write_all(b"late").await.unwrap();
+    while got.len() < b"hello early late".len() {
+        let mut buffer = [0; 64];
+        let count = timeout(LONGEST, stream.read(&mut buffer))
+            .await
+            .unwrap()
+            .unwrap();
+        got.extend_from_slice(&buffer[..count]);
+    }
+    assert_eq!(got, b"hello early late");
+    stream.shutdown().await.unwrap();
+    timeout(LONGEST, upstream.closed.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    let head = &upstream.heads()[0];
+    assert!(
+        head.starts_with(&format!("GET {EXEC} HTTP/1.1\r\n")),
+        "{head}"
+    );
+    assert_eq!(
+        head.matches("X-Stream-Protocol-Version: v").count(),
+        2,
+        "{head}"
+    );
+    drop(stream);
+    let books = books(&proxy).await;
+    assert_eq!(
+        counted(&books, |call| call.subresource == "exec"),
+        [("101".into(), String::new(), 1)]
+    );
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_is_told_and_its_connection_is_used_for_nothing_else() {
+    let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
+    let upstream = Upstream::start(answer).await;
+    let proxy = upstream.proxy().await;
+    let second = "GET /api/v1/secrets HTTP/1.1\r\nHost: p\r\n\r\n";
+    let (head, body) = exchange(&proxy, &upgrade("websocket", second)).await;
+    assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    assert_eq!(body, b"no");
+    assert_eq!(upstream.heads().len(), 1, "{:?}", upstream.heads());
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_answered_with_neither_a_switch_nor_a_refusal_is_502() {
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..],
+        b"HTTP/1.1 302 Found\r\nLocation: https://evil/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    ] {
+        let upstream = Upstream::start(answer).await;
+        let proxy = upstream.proxy().await;
+        let (head, _) = exchange(&proxy, &upgrade("websocket", "")).await;
+        assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+        assert!(!head.contains("evil"), "{head}");
+        proxy.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_proxy_may_forward_never_reaches_the_api_server() {
+    let upstream = Upstream::start(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let proxy = upstream.proxy().await;
+    for (request, status) in [
+        ("CONNECT evil:443 HTTP/1.1\r\nHost: evil:443\r\n\r\n", "405"),
+        ("GET /api/v1/%zz HTTP/1.1\r\nHost: p\r\n\r\n", "400"),
+        (
+            "GET /api HTTP/1.1\r\nHost: p\r\nConnection: close, Impersonate-User\r\nImpersonate-User: x\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET /api HTTP/1.1\r\nHost: p\r\nConnection: X_Remote_User\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET /api HTTP/1.1\r\nHost: p\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET /api HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: xchunked\r\n\r\n",
+            "400",
+        ),
+        ("GET /api\x01 HTTP/1.1\r\nHost: p\r\n\r\n", "400"),
+    ] {
+        let (head, _) = exchange(&proxy, request.as_bytes()).await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}: {head}"
+        );
+    }
+    assert!(upstream.heads().is_empty(), "{:?}", upstream.heads());
+    let refused: u64 = books(&proxy)
+        .await
+        .rows
+        .iter()
+        .filter(|row| row.reason == "refused")
+        .map(|row| row.answered)
+        .sum();
+    assert_eq!(refused, 4);
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn targets_arrive_as_they_were_sent_and_spoofed_identities_do_not_arrive() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let upstream = Upstream::start(answer).await;
+    let proxy = upstream.proxy().await;
+    let targets = [
+        "//api/v1/pods",
+        "/api/v1/./pods/../x/%2e%2e/%2F%252f",
+        "/%61pi/v1/pods%00;a=b",
+        "/api/v1/pods?watch=false&watch=true&x=1;y&%ZZ=+",
+        "/api/v1/pods?",
+        "/api/v1/watch",
+    ];
+    for target in targets {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: p\r\nX-Remote-User: admin\r\nx_remote_group: system:masters\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: keep-alive, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nAuthorization: Bearer t\r\n\r\n"
+        );
+        let (head, _) = exchange(&proxy, request.as_bytes()).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{target}: {head}");
+    }
+    for (head, target) in upstream.heads().iter().zip(targets) {
+        assert!(
+            head.starts_with(&format!("GET {target} HTTP/1.1\r\n")),
+            "{head}"
+        );
+        let lower = head.to_lowercase();
+        for gone in ["remote", "upgrade", "http2-settings", "keep-alive"] {
+            assert!(!lower.contains(gone), "{head}");
+        }
+        assert!(
+            lower.contains("x-forwarded-for: 1.2.3.4, 127.0.0.1\r\n"),
+            "{head}"
+        );
+        assert!(head.contains("Authorization: Bearer t\r\n"), "{head}");
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_is_delivered_at_once_and_a_client_that_leaves_ends_the_watch() {
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n";
+    let mut upstream = Upstream::start(answer).await;
+    let proxy = upstream.proxy().await;
+    let mut stream = connect(&proxy).await;
+    let request = b"GET /api/v1/pods?watch=1 HTTP/1.1\r\nHost: p\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let (head, mut body) = timeout(LONGEST, read_head(&mut stream))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    while !body.ends_with(b"event\r\n") {
+        let mut buffer = [0; 64];
+        let count = timeout(LONGEST, stream.read(&mut buffer))
+            .await
+            .unwrap()
+            .unwrap();
+        body.extend_from_slice(&buffer[..count]);
+    }
+    let open = books(&proxy).await;
+    assert_eq!(
+        counted(&open, |call| call.verb == "watch"),
+        [("200".into(), String::new(), 1)]
+    );
+    assert_eq!((open.calls[0].opened, open.calls[0].closed), (1, 0));
+    drop(stream);
+    timeout(LONGEST, upstream.closed.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    let closed = books(&proxy).await;
+    assert_eq!((closed.calls[0].opened, closed.calls[0].closed), (1, 1));
+    assert_eq!(
+        (closed.rows[0].cut_short, closed.rows[0].response_bytes),
+        (1, 5)
+    );
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_cannot_be_reached_or_trusted_is_said_in_kubernetes_words() {
+    let upstream = Upstream::start(b"").await;
+    let stranger = Authority::new("stranger").unwrap().certificate_pem();
+    let untrusted = TestProxy::start(&upstream.url, &stranger).await;
+    let nobody = TestProxy::start("https://127.0.0.1:1", &stranger).await;
+    for (proxy, reason) in [(untrusted, "tls"), (nobody, "connect")] {
+        for (target, status) in [("/api/v1/pods", "503"), ("/api/v1/pods?watch=1", "429")] {
+            let request =
+                format!("GET {target} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer secret\r\n\r\n");
+            let (head, body) = exchange(&proxy, request.as_bytes()).await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+            assert!(head.to_lowercase().contains("retry-after: 1\r\n"), "{head}");
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(
+                (&body["kind"], &body["status"]),
+                (&"Status".into(), &"Failure".into())
+            );
+            assert!(!body.to_string().contains("secret"));
+        }
+        let books = books(&proxy).await;
+        assert!(
+            books
+                .rows
+                .iter()
+                .all(|row| row.reason == reason && row.code.is_empty()),
+            "{books:?}"
+        );
+        proxy.stop().await;
+    }
+    assert!(upstream.heads().is_empty());
+}
