@@ -12,6 +12,7 @@ pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
+    Window,
 };
 pub use run::{
     Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, ProxyRun, RUN_SCHEMA, RunRecord,

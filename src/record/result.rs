@@ -27,6 +27,12 @@ pub struct RunResult {
     pub proxies: Vec<ProxyTook>,
     /// All rows.
     pub rows: Vec<ResultRow>,
+    /// The window before the run in which nothing was created, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Window>,
+    /// What the deletion of the run's objects cost; not part of `rows` and `values`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletion: Vec<ResultRow>,
     /// `VERB-resource-count` over KubeVirt's components, by KubeVirt's rule.
     pub values: BTreeMap<String, u64>,
     /// From creation to Running.
@@ -65,6 +71,15 @@ pub struct ProxyTook {
     pub since: jiff::Timestamp,
     /// The component that it counts for, if it was given.
     pub component: Option<String>,
+}
+
+/// Calls of a window of time. What they would be in another window is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Length in seconds.
+    pub seconds: f64,
+    /// What was counted.
+    pub rows: Vec<ResultRow>,
 }
 
 /// Whose cost a call is.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use crate::{
     classify::kubevirt::is_kubevirt_component,
     record::{
-        Latency, ObjectTimes, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
-        Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation,
-        ThresholdFile, ThresholdVerdict,
+        Latency, ObjectRecord, ObjectTimes, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,
+        ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
+        ThresholdExpectation, ThresholdFile, ThresholdVerdict, Window,
     },
     stats::nearest_rank,
 };
@@ -41,7 +41,21 @@ pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
                 component: proxy.opened.proxy.component.clone(),
             })
             .collect(),
-        rows: rows(record),
+        rows: share_rows(
+            record,
+            record
+                .proxies
+                .iter()
+                .map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..])),
+        ),
+        baseline: baseline(record),
+        deletion: share_rows(
+            record,
+            record.proxies.iter().filter_map(|proxy| {
+                let deletion = proxy.deletion.as_ref()?;
+                Some((&deletion.difference[..], &deletion.objects[..]))
+            }),
+        ),
         thresholds: judge(&metrics, thresholds),
         values,
         latency,
@@ -145,14 +159,35 @@ fn quantiles(samples: &[f64]) -> Option<Quantiles> {
     })
 }
 
-fn rows(record: &RunRecord) -> Vec<ResultRow> {
-    let mut rows = BTreeMap::new();
+/// What was counted between opening a baseline window and the run.
+fn baseline(record: &RunRecord) -> Option<Window> {
+    let mut seconds: f64 = 0.0;
+    let mut differences = Vec::new();
     for proxy in &record.proxies {
-        for row in &proxy.difference {
-            let objects = proxy.closed.objects.iter();
+        let before = proxy.baseline.as_ref()?;
+        let length = proxy.opened.taken.duration_since(before.taken);
+        seconds = seconds.max(length.as_secs_f64());
+        differences.push(proxy.opened.since(before).ok()?);
+    }
+    Some(Window {
+        seconds,
+        rows: share_rows(record, differences.iter().map(|rows| (&rows[..], &[][..]))),
+    })
+}
+
+/// The rows of all proxies, each split by whose cost it is.
+fn share_rows<'r>(
+    record: &RunRecord,
+    books: impl Iterator<Item = (&'r [RowRecord], &'r [ObjectRecord])>,
+) -> Vec<ResultRow> {
+    let namespace = &record.cluster.namespace;
+    let mut rows = BTreeMap::new();
+    for (difference, objects) in books {
+        for row in difference {
             let own = objects
-                .filter(|object| object.row == row.id && !record.cluster.namespace.is_empty())
-                .filter(|object| object.namespace == record.cluster.namespace)
+                .iter()
+                .filter(|object| object.row == row.id && !namespace.is_empty())
+                .filter(|object| object.namespace == *namespace)
                 .map(|object| object.count)
                 .sum();
             add(&mut rows, row, Share::Workload, own);

@@ -22,11 +22,19 @@ pub fn run(result: &RunResult) -> String {
         ),
         (Share::Unattributed, rest),
     ] {
-        rows(&mut text, result, share, title);
+        let rows_of = result.rows.iter().filter(|row| row.share == share);
+        rows(&mut text, title, rows_of);
     }
+    baseline(&mut text, result);
     wasted(&mut text, result);
     values(&mut text, result);
     latency(&mut text, result);
+    let title = "Deletion of the run's objects, with books of its own";
+    let own = result
+        .deletion
+        .iter()
+        .filter(|row| row.share == Share::Workload);
+    rows(&mut text, title, own);
     thresholds(&mut text, &result.thresholds);
     budgets(&mut text, &result.budgets);
     checks(&mut text, result);
@@ -77,13 +85,9 @@ fn or_none(text: &str) -> &str {
     if text.is_empty() { "(unknown)" } else { text }
 }
 
-fn rows(text: &mut String, result: &RunResult, share: Share, title: &str) {
-    let rows: Vec<&ResultRow> = result
-        .rows
-        .iter()
-        .filter(|row| row.share == share)
-        .collect();
-    if rows.is_empty() {
+fn rows<'r>(text: &mut String, title: &str, rows: impl Iterator<Item = &'r ResultRow>) {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
         return;
     }
     let _ = writeln!(text, "\n{title}");
@@ -117,6 +121,41 @@ fn rows(text: &mut String, result: &RunResult, share: Share, title: &str) {
     align_right(&mut table, &[3, 4, 5]);
     for line in table.to_string().lines() {
         let _ = writeln!(text, "  {}", line.trim_end());
+    }
+}
+
+/// A window of seconds says how often calls came in it, and no more; from a minute on also how
+/// often a minute.
+fn baseline(text: &mut String, result: &RunResult) {
+    let Some(window) = &result.baseline else {
+        return;
+    };
+    let _ = writeln!(
+        text,
+        "\nBefore the run, in {:.1} s without a create",
+        window.seconds
+    );
+    if window.rows.is_empty() {
+        text.push_str("  no calls\n");
+    }
+    for row in &window.rows {
+        let _ = write!(
+            text,
+            "  {:>6}  {} {} {} {}",
+            row.count,
+            row.component,
+            row.call.verb,
+            resource_of(row),
+            outcome(row)
+        );
+        if window.seconds >= 60.0 {
+            let _ = write!(
+                text,
+                "  ({:.1} a minute)",
+                row.count as f64 * 60.0 / window.seconds
+            );
+        }
+        text.push('\n');
     }
 }
 

@@ -160,6 +160,45 @@ fn check_files(dir: &Path, result: &RunResult) {
 }
 
 #[test]
+fn a_template_of_ones_own_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = dir.path().join("vm.yaml");
+    let vm = "apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {name: mine}
+spec:
+  runStrategy: Always
+  template: {spec: {domain: {devices: {}}}}
+";
+    std::fs::write(&template, vm).unwrap();
+    let template = template.to_str().unwrap();
+    let arguments = [
+        "run",
+        "--template",
+        template,
+        "--count",
+        "3",
+        "--kwok",
+        "--output",
+        "json",
+    ];
+    let output = kubetoll(&arguments);
+    assert_eq!(output.status.code(), Some(0));
+    let result: RunResult = serde_json::from_slice(&output.stdout).unwrap();
+    check_counts(&result, 3);
+    assert_eq!(result.scenario, "template");
+    assert!(result.baseline.unwrap().seconds >= 2.0);
+    let deleted = result
+        .deletion
+        .iter()
+        .filter(|row| row.call.verb == "delete");
+    assert!(
+        deleted.map(|row| row.count).sum::<u64>() >= 6,
+        "three VMIs and three pods"
+    );
+}
+
+#[test]
 fn vms_in_the_embedded_lab_cost_what_was_recorded() {
     let result = run("vm", &["--count", "40"]);
     check_counts(&result, 40);
