@@ -4,11 +4,13 @@
 //! serialization of their own.
 
 mod audit;
+mod history;
 mod result;
 mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
+pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
