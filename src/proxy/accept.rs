@@ -17,10 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Proxy, count,
     forward::forward,
+    passthrough,
+    peer::Peer,
     session::{Protocol, Session},
     tuning,
 };
-use std::sync::atomic::Ordering;
 
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +46,9 @@ pub struct Listener {
 /// [`Options::drain`]: super::Options
 pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToken) {
     let acceptor = TlsAcceptor::from(listener.tls);
+    if let Ok(own) = listener.tcp.local_addr() {
+        proxy.dialer.set_own_address(own);
+    }
     let connections = Arc::new(Semaphore::new(proxy.options.connections_max));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let tasks = TaskTracker::new();
@@ -79,7 +83,8 @@ pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToke
         });
     }
     drop(listener.tcp);
-    proxy.draining.store(true, Ordering::Relaxed);
+    proxy.leave();
+    proxy.drain.cancel();
     tasks.close();
     if timeout(proxy.options.drain, tasks.wait()).await.is_err() {
         kill.cancel();
@@ -98,6 +103,12 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
+/// What a connection turned out to be.
+enum Shaken {
+    Tls(Box<TlsStream<TcpStream>>),
+    PassThrough(TcpStream),
+}
+
 struct Connection {
     proxy: Arc<Proxy>,
     client: SocketAddr,
@@ -111,10 +122,11 @@ impl Connection {
         }
         let shaken = {
             let _permit = handshakes.acquire().await;
-            timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await
+            timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream, acceptor)).await
         };
         match shaken {
-            Ok(Ok(stream)) => self.serve_tls(stream).await,
+            Ok(Ok(Shaken::Tls(stream))) => self.serve_tls(stream).await,
+            Ok(Ok(Shaken::PassThrough(stream))) => passthrough::relay(&self.proxy, stream).await,
             Ok(Err(error)) => {
                 count(&self.proxy.connections.handshakes_failed);
                 tracing::debug!(client = %self.client, %error, "TLS handshake failed");
@@ -123,7 +135,16 @@ impl Connection {
         }
     }
 
-    async fn serve_tls(self, stream: TlsStream<TcpStream>) {
+    async fn shake_hands(&self, stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<Shaken> {
+        if passthrough::is_wanted(&stream, &self.proxy.options.sni_passthrough).await {
+            return Ok(Shaken::PassThrough(stream));
+        }
+        acceptor.accept(stream).await.map(Box::new).map(Shaken::Tls)
+    }
+
+    async fn serve_tls(self, stream: Box<TlsStream<TcpStream>>) {
+        let verified = self.proxy.front_proxy.is_some();
+        let peer = Peer::of(stream.get_ref().1.peer_certificates(), verified);
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let protocol = if is_http2 {
             Protocol::Http2
@@ -133,6 +154,7 @@ impl Connection {
         let session = Arc::new(Session::new(
             Arc::clone(&self.proxy),
             self.client.ip(),
+            peer,
             protocol,
         ));
         let service = service_fn(move |request| forward(Arc::clone(&session), request));

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 
 use super::{
     answer::OwnAnswer,
+    count,
     headers::{self, ConnectionHeader},
     meter::{Exchange, ResponseBody},
     session::{SendError, Session},
@@ -37,7 +38,7 @@ pub(super) async fn forward(
     let (mut exchange, is_watch, target_error) = open(&session, &request);
     match respond(&session, request, &mut exchange, is_watch, target_error).await {
         Ok(Reply::Upstream(response)) => {
-            Ok(response.map(|body| ResponseBody::upstream(body, exchange)))
+            Ok(response.map(|body| ResponseBody::upstream(body, exchange, &session.proxy)))
         }
         Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange)),
         Err(Failure::Answer(answer)) => {
@@ -61,8 +62,12 @@ fn open(session: &Session, request: &Request<Incoming>) -> (Exchange, bool, Opti
     let (method, uri) = (request.method(), request.uri());
     name_call(method, uri, |name, error| {
         let entry = session.proxy.books.open(name);
-        let exchange = Exchange::new(entry, client, method.clone(), uri.clone());
-        (exchange, name.verb == "watch", error)
+        let mut exchange = Exchange::new(entry, client, method.clone(), uri.clone());
+        let is_watch = name.verb == "watch";
+        if is_watch {
+            exchange.is_watch();
+        }
+        (exchange, is_watch, error)
     })
 }
 
@@ -84,6 +89,10 @@ async fn respond(
     let connection = ConnectionHeader::read(request.headers())
         .map_err(|error| refused(StatusCode::BAD_REQUEST, error.to_string()))?;
     pass_gate(session, &mut request)?;
+    if let Some(why) = session.peer.refusal(request.headers()) {
+        count(&session.proxy.connections.certificates_refused);
+        return Err(refused(StatusCode::UNAUTHORIZED, why.to_owned()));
+    }
     let method = request.method().clone();
     if upgrade::is_wanted(&request, &connection) {
         let accepted = upgrade::ask(session, request, &connection).await;
@@ -92,6 +101,7 @@ async fn respond(
         return Ok(response.into_reply());
     }
     headers::prepare_request(request.headers_mut(), &connection, session.client);
+    session.peer.identify(request.headers_mut());
     let request = request.map(|body| exchange.meter(body));
     let sent = session.send(request).await;
     let mut response = sent.map_err(|error| error.into_failure(&method, is_watch))?;
@@ -140,6 +150,9 @@ impl SendError {
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Failure::Silence(self.reason);
+        }
+        if is_watch && self.reason == Reason::UpstreamLost {
+            return Failure::Answer(OwnAnswer::unavailable(self.reason, self.message, true));
         }
         Failure::Answer(OwnAnswer {
             status: StatusCode::BAD_GATEWAY,
