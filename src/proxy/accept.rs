@@ -29,6 +29,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKES_MAX: usize = 64;
 /// Wait after an error of accept, such as no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Wait for the next request of an HTTP/1.1 connection when the proxy stops.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A client that acknowledges nothing for so long is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -174,8 +176,15 @@ impl Connection {
             tokio::select! {
                 served = connection.as_mut() => served,
                 () = self.stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                    // HTTP/1.1 can't tell a client that a request came too late: those that come
+                    // soon are served, with the word that the connection ends.
+                    match timeout(LAST_REQUEST, connection.as_mut()).await {
+                        Ok(served) => served,
+                        Err(_) => {
+                            connection.as_mut().graceful_shutdown();
+                            connection.await
+                        }
+                    }
                 }
             }
         };

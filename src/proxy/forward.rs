@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{
@@ -37,7 +37,11 @@ pub(super) async fn forward(
 ) -> Result<Response<ResponseBody>, NoAnswer> {
     let (mut exchange, is_watch, target_error) = open(&session, &request);
     match respond(&session, request, &mut exchange, is_watch, target_error).await {
-        Ok(Reply::Upstream(response)) => {
+        Ok(Reply::Upstream(mut response)) => {
+            if session.says_close() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
             Ok(response.map(|body| ResponseBody::upstream(body, exchange, &session.proxy)))
         }
         Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange)),
@@ -128,7 +132,7 @@ fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<(), F
         )));
     }
     if let Some(authorization) = gate.authorization.load_full() {
-        let value = http::HeaderValue::clone(&authorization);
+        let value = HeaderValue::clone(&authorization);
         request.headers_mut().insert(header::AUTHORIZATION, value);
     }
     Ok(())

@@ -90,6 +90,12 @@ impl Session {
         }
     }
 
+    /// Whether the connection is to end with the answers that are under way: HTTP/1.1 says so in
+    /// each of them.
+    pub(super) fn says_close(&self) -> bool {
+        self.protocol == Protocol::Http1 && self.proxy.drain.is_cancelled()
+    }
+
     /// The name of the client that sent these headers.
     pub(super) fn client_name(&self, headers: &http::HeaderMap) -> ClientName {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@
 //! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
+//! - `restarts`: the API server or the proxy goes away and comes back, files change
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
@@ -20,6 +21,7 @@ mod commands;
 mod faults;
 mod oracle;
 mod refusals;
+mod restarts;
 mod runs;
 mod storm;
 mod support;

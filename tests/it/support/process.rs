@@ -30,6 +30,11 @@ impl ProxyProcess {
     /// which its log tells.
     pub fn start(dir: &Path, authority: &Authority, arguments: &[impl AsRef<OsStr>]) -> Self {
         write_serving(dir, authority);
+        Self::launch(dir, arguments)
+    }
+
+    /// With the serving certificate that is in `dir`.
+    pub fn launch(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .arg("--tls-cert")
