@@ -248,8 +248,8 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
         let frame = ready!(Pin::new(&mut state.inner).poll_frame(context));
-        match frame.as_ref().and_then(|frame| frame.as_ref().ok()) {
-            Some(frame) => match frame.data_ref() {
+        if let Some(Ok(frame)) = &frame {
+            match frame.data_ref() {
                 Some(data) => {
                     let length = data.len() as u64;
                     shared.bytes.fetch_add(length, Ordering::Relaxed);
@@ -258,8 +258,7 @@ impl Body for RequestBody {
                 }
                 // Trailers are not kept.
                 None => state.whole = false,
-            },
-            None => {}
+            }
         }
         Poll::Ready(frame)
     }

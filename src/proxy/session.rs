@@ -62,7 +62,7 @@ struct Http1Sender {
 /// What ALPN chose for an upstream connection.
 enum Upstream {
     Http2(Http2Sender),
-    Http1(Dialled),
+    Http1(Box<Dialled>),
 }
 
 /// Why a request got no response.
@@ -133,7 +133,7 @@ impl Session {
                 endpoint,
             } = match self.http2_sender().await? {
                 Upstream::Http2(sender) => sender,
-                Upstream::Http1(fresh) => return self.send_http1(request, Some(fresh)).await,
+                Upstream::Http1(fresh) => return self.send_http1(request, Some(*fresh)).await,
             };
             let uri = target::with_authority(request.uri(), endpoint.authority());
             *request.uri_mut() = uri;
@@ -166,7 +166,7 @@ impl Session {
         let before = slot.as_ref().map(|closed| &closed.endpoint);
         let dialled = self.counted(self.dialer().dial_any(before).await)?;
         if !dialled.is_http2() {
-            return Ok(Upstream::Http1(dialled));
+            return Ok(Upstream::Http1(Box::new(dialled)));
         }
         let (sender, connection) = tuning::client_http2()
             .handshake(dialled.stream)
