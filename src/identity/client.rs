@@ -44,11 +44,10 @@ impl ClientNames {
     /// `component` names all clients, whatever they say of themselves; `certificate_user` is the
     /// user of the connection's certificate, if it was verified.
     pub fn new(component: Option<Arc<str>>, certificate_user: Option<Box<str>>) -> Self {
-        let is_short =
-            |user: &Box<str>| user.len() <= NAME_LONGEST && !user.contains(char::is_control);
         Self {
             component,
-            certificate_user: certificate_user.filter(is_short),
+            certificate_user: certificate_user
+                .filter(|user| user.len() <= NAME_LONGEST && !user.contains(char::is_control)),
             last: None,
         }
     }

@@ -258,19 +258,19 @@ fn last_text(subject: &X509Name<'_>, attribute: &Oid<'_>) -> Result<Option<Strin
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::pem::PemObject;
+
     use super::*;
     use crate::identity::mint::Authority;
 
     #[test]
     fn a_certificate_names_its_user_and_groups() {
-        let authority = Authority::new("clients").unwrap();
-        let leaf = authority
-            .client("kubernetes-admin", &["kubeadm:cluster-admins", "b"])
-            .unwrap();
-        let user = CertificateUser::of(&leaf.certificate()).unwrap();
-        assert_eq!(user.name, "kubernetes-admin");
-        assert_eq!(user.groups, ["kubeadm:cluster-admins", "b"]);
-        assert_eq!(user.uid, None);
+        let pem = include_bytes!("../../tests/vectors/certificates/two-groups.crt");
+        let certificate = CertificateDer::from_pem_slice(pem).unwrap();
+        let user = CertificateUser::of(&certificate).unwrap();
+        assert_eq!(user.name, "jane", "of several names the last");
+        assert_eq!(user.groups, ["first", "second"]);
+        assert_eq!(user.uid.as_deref(), Some("uid-7"));
         let [(key, value)] = &user.extra[..] else {
             panic!("{user:?}");
         };
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn a_certificate_without_a_name_names_nobody() {
         let authority = Authority::new("clients").unwrap();
-        let leaf = authority.client("", &["system:masters"]).unwrap();
+        let leaf = authority.client("", "system:masters").unwrap();
         let nobody = CertificateUser::of(&leaf.certificate());
         assert_eq!(nobody, Err(NoUser::NoName));
         let garbage = CertificateDer::from(vec![1, 2, 3]);

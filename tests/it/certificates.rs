@@ -72,7 +72,7 @@ impl Cluster {
     /// The arguments of a proxy that the API server takes as an authenticating one, if `signer`
     /// is the CA that it knows.
     fn front_proxy(&self, signer: &Authority, name: &str) -> Vec<String> {
-        let leaf = signer.client(name, &[]).unwrap();
+        let leaf = signer.client(name, "proxies").unwrap();
         vec![
             "--front-proxy-cert".to_owned(),
             self.write("front-proxy.crt", &leaf.certificate_pem),
@@ -83,8 +83,8 @@ impl Cluster {
         ]
     }
 
-    fn certificate(signer: &Authority, user: &str, groups: &[&str]) -> Credential {
-        let leaf = signer.client(user, groups).unwrap();
+    fn certificate(signer: &Authority, user: &str, group: &str) -> Credential {
+        let leaf = signer.client(user, group).unwrap();
         Credential::Certificate {
             certificate_pem: leaf.certificate_pem,
             key_pem: leaf.key_pem,
@@ -95,7 +95,7 @@ impl Cluster {
         Self::certificate(
             self.cluster.authority(),
             "kubernetes-admin",
-            &["system:masters"],
+            "system:masters",
         )
     }
 
@@ -226,7 +226,7 @@ async fn nobody_becomes_somebody_else_at_an_authenticating_proxy() {
         return;
     };
     let proxy = lab.proxy(&lab.front_proxy(&lab.front, "front-proxy-client"));
-    let plain = Cluster::certificate(lab.cluster.authority(), "mallory", &["guests"]);
+    let plain = Cluster::certificate(lab.cluster.authority(), "mallory", "guests");
     let spoofed = spoof(&lab, &proxy, Some(&plain), "").await;
     assert_eq!(spoofed["username"], "mallory");
     assert_eq!(
@@ -242,10 +242,10 @@ async fn nobody_becomes_somebody_else_at_an_authenticating_proxy() {
     assert_eq!(token["username"], "admin");
     // A certificate of another CA, and one without a name.
     let stranger = Authority::new("stranger").unwrap();
-    let forged = Cluster::certificate(&stranger, "kubernetes-admin", &["system:masters"]);
+    let forged = Cluster::certificate(&stranger, "kubernetes-admin", "system:masters");
     let refused = lab.kubectl(&lab.through(&proxy, &forged), "get namespaces");
     assert!(!refused.status.success(), "{refused:?}");
-    let nameless = Cluster::certificate(lab.cluster.authority(), "", &["system:masters"]);
+    let nameless = Cluster::certificate(lab.cluster.authority(), "", "system:masters");
     let refused = lab.kubectl(
         &lab.through(&proxy, &nameless),
         "get --raw /api/v1/namespaces",
