@@ -39,7 +39,7 @@ pub(super) async fn forward(
         Ok(Reply::Upstream(response)) => {
             Ok(response.map(|body| ResponseBody::upstream(body, exchange)))
         }
-        Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange)),
+        Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange, Arc::clone(&session.place))),
         Err(Failure::Answer(answer)) => {
             exchange.unanswered(answer.reason);
             Ok(answer.into_response().map(ResponseBody::Own))

@@ -16,6 +16,7 @@ mod meter;
 mod session;
 mod target;
 mod tuning;
+mod tunnel;
 mod upgrade;
 
 use std::{

@@ -14,7 +14,9 @@ use hyper::{
 };
 
 use super::{
-    Proxy, count,
+    Proxy,
+    accept::Place,
+    count,
     dial::{DialError, UpstreamStream},
     meter::RequestBody,
     target, tuning,
@@ -38,6 +40,7 @@ pub(super) enum Protocol {
 pub(super) struct Session {
     pub(super) proxy: Arc<Proxy>,
     pub(super) client: IpAddr,
+    pub(super) place: Arc<Place>,
     names: Mutex<ClientNames>,
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
@@ -53,11 +56,17 @@ pub(super) struct SendError {
 }
 
 impl Session {
-    pub(super) fn new(proxy: Arc<Proxy>, client: IpAddr, protocol: Protocol) -> Self {
+    pub(super) fn new(
+        proxy: Arc<Proxy>,
+        client: IpAddr,
+        protocol: Protocol,
+        place: Arc<Place>,
+    ) -> Self {
         let names = ClientNames::new(proxy.options.component.clone());
         Self {
             proxy,
             client,
+            place,
             names: Mutex::new(names),
             protocol,
             http2: tokio::sync::Mutex::new(None),
