@@ -22,7 +22,8 @@ pub(super) const LINGER: Duration = Duration::from_secs(10);
 
 /// Copies both ways, and tells `received` of bytes that were handed to the server and `sent` of
 /// those to the client. The end of one side is passed on as the end of writing; the tunnel closes
-/// at the other's end, at the first error, or once the other is silent for `linger`.
+/// at the other's end or error, or once the other is silent for `linger`. It has failed only if
+/// no side ended: what follows the first end is how connections are closed.
 pub(super) async fn join<C, S>(
     client: C,
     server: S,
@@ -56,11 +57,9 @@ async fn finish(
     }
     loop {
         let before = passed.load(Ordering::Relaxed);
-        match timeout(linger, second.as_mut()).await {
-            Ok(Ok(())) => return Ending::Complete,
-            Ok(Err(_)) => return Ending::Failed,
-            Err(_) if passed.load(Ordering::Relaxed) == before => return Ending::Complete,
-            Err(_) => {}
+        let ended = timeout(linger, second.as_mut()).await.is_ok();
+        if ended || passed.load(Ordering::Relaxed) == before {
+            return Ending::Complete;
         }
     }
 }
