@@ -8,11 +8,14 @@ use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use super::{
     Proxy, count,
@@ -69,19 +72,22 @@ pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToke
             count(&proxy.connections.closed);
             continue;
         };
+        let place = Arc::new(Place {
+            proxy: Arc::clone(&proxy),
+            kill: kill.clone(),
+            _permit: permit,
+            _task: tasks.token(),
+        });
         let connection = Connection {
             proxy: Arc::clone(&proxy),
             client,
             stop: stop.clone(),
+            place: Arc::clone(&place),
         };
         let (acceptor, handshakes) = (acceptor.clone(), Arc::clone(&handshakes));
-        let kill = kill.clone();
-        tasks.spawn(async move {
-            let closed = Arc::clone(&connection.proxy);
+        tokio::spawn(async move {
             let served = connection.serve(stream, acceptor, &handshakes);
-            kill.run_until_cancelled(served).await;
-            count(&closed.connections.closed);
-            drop(permit);
+            place.until_killed(served).await;
         });
     }
     drop(listener.tcp);
@@ -111,10 +117,33 @@ enum Shaken {
     PassThrough(TcpStream),
 }
 
+/// A connection's place among those that are allowed. It is held until nothing is left of the
+/// connection: an upgraded one lives on as a tunnel.
+pub(super) struct Place {
+    proxy: Arc<Proxy>,
+    kill: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+    _task: TaskTrackerToken,
+}
+
+impl Place {
+    /// Runs something of this connection, at the longest until the time to drain is over.
+    pub(super) async fn until_killed(&self, task: impl Future<Output = ()>) {
+        self.kill.run_until_cancelled(task).await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        count(&self.proxy.connections.closed);
+    }
+}
+
 struct Connection {
     proxy: Arc<Proxy>,
     client: SocketAddr,
     stop: CancellationToken,
+    place: Arc<Place>,
 }
 
 impl Connection {
@@ -158,6 +187,7 @@ impl Connection {
             self.client.ip(),
             peer,
             protocol,
+            Arc::clone(&self.place),
         ));
         let service = service_fn(move |request| forward(Arc::clone(&session), request));
         let stream = TokioIo::new(stream);

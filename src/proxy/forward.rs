@@ -44,7 +44,7 @@ pub(super) async fn forward(
             }
             Ok(response.map(|body| ResponseBody::upstream(body, exchange, &session.proxy)))
         }
-        Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange)),
+        Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange, Arc::clone(&session.place))),
         Err(Failure::Answer(answer)) => {
             exchange.unanswered(answer.reason);
             Ok(answer.into_response().map(ResponseBody::Own))

@@ -96,7 +96,7 @@ impl Exchange {
     }
 
     /// Counts bytes that an upgraded connection took from the client.
-    pub(super) fn received(&mut self, bytes: u64) {
+    pub(super) fn received(&self, bytes: u64) {
         self.entry.add_request_bytes(bytes);
     }
 

@@ -18,6 +18,7 @@ mod peer;
 mod session;
 mod target;
 mod tuning;
+mod tunnel;
 mod upgrade;
 
 use std::{

@@ -13,7 +13,9 @@ use hyper::{
 };
 
 use super::{
-    Proxy, count,
+    Proxy,
+    accept::Place,
+    count,
     dial::{DialError, Dialer, Dialled, Endpoint},
     meter::RequestBody,
     peer::Peer,
@@ -39,6 +41,7 @@ pub(super) struct Session {
     pub(super) proxy: Arc<Proxy>,
     pub(super) client: IpAddr,
     pub(super) peer: Peer,
+    pub(super) place: Arc<Place>,
     names: Mutex<ClientNames>,
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
@@ -73,7 +76,13 @@ pub(super) struct SendError {
 }
 
 impl Session {
-    pub(super) fn new(proxy: Arc<Proxy>, client: IpAddr, peer: Peer, protocol: Protocol) -> Self {
+    pub(super) fn new(
+        proxy: Arc<Proxy>,
+        client: IpAddr,
+        peer: Peer,
+        protocol: Protocol,
+        place: Arc<Place>,
+    ) -> Self {
         let user = match &peer {
             Peer::Named(peer) => Some(peer.user.as_str().into()),
             Peer::Unnamed | Peer::Unusable(_) => None,
@@ -83,6 +92,7 @@ impl Session {
             proxy,
             client,
             peer,
+            place,
             names: Mutex::new(names),
             protocol,
             http2: tokio::sync::Mutex::new(None),

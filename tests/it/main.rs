@@ -10,8 +10,10 @@
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
+//! - `upgrades`: exec, attach, port-forward and consoles, with client-go
+//! - `watches`: watches beyond the streams of a connection, cancelled, and read slowly
 //! - `wire`: the proxy byte by byte
-//! - `support`: what the tests share
+//! - `support`: what the tests share, `kit`: what loads are made of
 
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
@@ -19,6 +21,8 @@
 mod certificates;
 mod commands;
 mod faults;
+#[path = "../bench/kit/mod.rs"]
+mod kit;
 mod oracle;
 mod refusals;
 mod restarts;
@@ -27,4 +31,6 @@ mod storm;
 mod support;
 mod tidy;
 mod transparency;
+mod upgrades;
+mod watches;
 mod wire;
