@@ -7,9 +7,10 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Proxy, count,
     forward::forward,
+    framing::Watched,
     session::{Protocol, Session},
     tuning,
 };
@@ -24,10 +26,18 @@ use std::sync::atomic::Ordering;
 
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most TLS handshakes at once: they are what a flood of connections costs.
-const HANDSHAKES_MAX: usize = 64;
+/// Most TLS handshakes at once. Only who has begun to shake hands counts: silent connections must
+/// not keep others out.
+const HANDSHAKES_MAX: usize = 1_024;
+/// What Go's servers answer to plain HTTP on an HTTPS port.
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+/// Longest wait for what such a client has sent.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Wait after an error of accept, such as no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often such errors are logged.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A client that acknowledges nothing for so long is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,11 +59,12 @@ pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToke
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let tasks = TaskTracker::new();
     let kill = CancellationToken::new();
+    let mut pause = Pause::default();
     while let Some(accepted) = stop.run_until_cancelled(listener.tcp.accept()).await {
         let (stream, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                pause_after(&error).await;
+                pause.after(&error).await;
                 continue;
             }
         };
@@ -87,13 +98,26 @@ pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToke
     }
 }
 
-async fn pause_after(error: &io::Error) {
-    // A connection that was reset before it was accepted is no reason to wait.
-    if !matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    ) {
-        tracing::warn!(%error, "cannot accept a connection");
+/// Waits where a connection can't be accepted, and says so now and then: without descriptors
+/// each try fails, and their log must not be what fills the disk.
+#[derive(Default)]
+struct Pause {
+    told: Option<Instant>,
+}
+
+impl Pause {
+    async fn after(&mut self, error: &io::Error) {
+        // A connection that was reset before it was accepted is no reason to wait.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+        ) {
+            return;
+        }
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            tracing::warn!(%error, "cannot accept connections");
+            self.told = Some(Instant::now());
+        }
         sleep(ACCEPT_PAUSE).await;
     }
 }
@@ -110,8 +134,14 @@ impl Connection {
             tracing::debug!(%error, "cannot set socket options");
         }
         let shaken = {
-            let _permit = handshakes.acquire().await;
-            timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await
+            let shake = async {
+                if is_plain_http(&stream).await? {
+                    return refuse_plain_http(stream).await;
+                }
+                let _permit = handshakes.acquire().await;
+                acceptor.accept(stream).await
+            };
+            timeout(HANDSHAKE_TIMEOUT, shake).await
         };
         match shaken {
             Ok(Ok(stream)) => self.serve_tls(stream).await,
@@ -123,7 +153,7 @@ impl Connection {
         }
     }
 
-    async fn serve_tls(self, stream: TlsStream<TcpStream>) {
+    async fn serve_tls(mut self, stream: TlsStream<TcpStream>) {
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let protocol = if is_http2 {
             Protocol::Http2
@@ -135,22 +165,27 @@ impl Connection {
             self.client.ip(),
             protocol,
         ));
+        let guard = Arc::clone(&session.guard);
+        self.stop = self.stop.child_token();
         let service = service_fn(move |request| forward(Arc::clone(&session), request));
-        let stream = TokioIo::new(stream);
         let served = if is_http2 {
-            let mut connection = pin!(tuning::server_http2().serve_connection(stream, service));
+            let mut connection =
+                pin!(tuning::server_http2().serve_connection(TokioIo::new(stream), service));
             tokio::select! {
                 served = connection.as_mut() => served,
+                () = guard.must_end(&self.stop) => return,
                 () = self.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
             }
         } else {
+            let stream = TokioIo::new(Watched::new(stream, Arc::clone(&guard)));
             let http1 = tuning::server_http1().serve_connection(stream, service);
             let mut connection = pin!(http1.with_upgrades());
             tokio::select! {
                 served = connection.as_mut() => served,
+                () = guard.must_end(&self.stop) => return,
                 () = self.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -167,6 +202,23 @@ impl Connection {
         }
         tracing::debug!(client = %self.client, %error, "connection ended with an error");
     }
+}
+
+/// Whether a client speaks HTTP where TLS is spoken, whose first byte is no letter.
+async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    let count = stream.peek(&mut first).await?;
+    Ok(count == 1 && first[0].is_ascii_uppercase())
+}
+
+/// Says so in the words of Go's servers.
+async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    stream.write_all(PLAIN_HTTP).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 4096];
+    // Bytes that nobody read would reset the connection before the answer is.
+    let _ = timeout(REFUSAL_TIMEOUT, stream.read(&mut rest)).await;
+    Err(io::Error::other("plain HTTP on the HTTPS port"))
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

@@ -16,6 +16,7 @@ use hyper::{
 use super::{
     Proxy, count,
     dial::{DialError, UpstreamStream},
+    guard::Guard,
     meter::RequestBody,
     target, tuning,
 };
@@ -38,6 +39,7 @@ pub(super) enum Protocol {
 pub(super) struct Session {
     pub(super) proxy: Arc<Proxy>,
     pub(super) client: IpAddr,
+    pub(super) guard: Arc<Guard>,
     names: Mutex<ClientNames>,
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
@@ -58,6 +60,7 @@ impl Session {
         Self {
             proxy,
             client,
+            guard: Guard::new(),
             names: Mutex::new(names),
             protocol,
             http2: tokio::sync::Mutex::new(None),
