@@ -7,7 +7,8 @@ use hyper::body::Incoming;
 
 use super::{
     answer::OwnAnswer,
-    count,
+    count, framing,
+    guard::Visit,
     headers::{self, ConnectionHeader},
     meter::{Exchange, ResponseBody},
     session::{SendError, Session},
@@ -35,8 +36,16 @@ pub(super) async fn forward(
     session: Arc<Session>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, NoAnswer> {
-    let (mut exchange, is_watch, target_error) = open(&session, &request);
-    match respond(&session, request, &mut exchange, is_watch, target_error).await {
+    let visit = session.guard.visit();
+    let flaw = framing::check(request.version(), request.headers()).err();
+    let flaw = visit.flaw().or(flaw);
+    let version = request.version();
+    let (mut exchange, is_watch, target_error) = open(&session, visit, &request);
+    let responded = match flaw {
+        Some(flaw) => Err(refused(StatusCode::BAD_REQUEST, flaw.to_string())),
+        None => respond(&session, request, &mut exchange, is_watch, target_error).await,
+    };
+    match responded {
         Ok(Reply::Upstream(mut response)) => {
             if session.says_close() {
                 let close = HeaderValue::from_static("close");
@@ -47,7 +56,7 @@ pub(super) async fn forward(
         Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange, Arc::clone(&session.place))),
         Err(Failure::Answer(answer)) => {
             exchange.unanswered(answer.reason);
-            Ok(answer.into_response().map(ResponseBody::Own))
+            Ok(answer.into_response(version).map(ResponseBody::Own))
         }
         Err(Failure::Silence(reason)) => {
             exchange.unanswered(reason);
@@ -61,12 +70,20 @@ pub(super) enum Reply {
     Upgrade(upgrade::Accepted),
 }
 
-fn open(session: &Session, request: &Request<Incoming>) -> (Exchange, bool, Option<TargetError>) {
+fn refused(status: StatusCode, message: String) -> Failure {
+    Failure::Answer(OwnAnswer::refused(status, message))
+}
+
+fn open(
+    session: &Session,
+    visit: Visit,
+    request: &Request<Incoming>,
+) -> (Exchange, bool, Option<TargetError>) {
     let client = session.client_name(request.headers());
     let (method, uri) = (request.method(), request.uri());
     name_call(method, uri, |name, error| {
         let entry = session.proxy.books.open(name);
-        let mut exchange = Exchange::new(entry, client, method.clone(), uri.clone());
+        let mut exchange = Exchange::new(entry, client, visit, method.clone(), uri.clone());
         let is_watch = name.verb == "watch";
         if is_watch {
             exchange.is_watch();
@@ -82,7 +99,6 @@ async fn respond(
     is_watch: bool,
     target_error: Option<TargetError>,
 ) -> Result<Reply, Failure> {
-    let refused = |status, message: String| Failure::Answer(OwnAnswer::refused(status, message));
     if *request.method() == Method::CONNECT {
         let message = "CONNECT is not for an API server".to_owned();
         return Err(refused(StatusCode::METHOD_NOT_ALLOWED, message));

@@ -1,7 +1,7 @@
 //! Bodies that pass through and are booked as they pass.
 
 use std::{
-    error::Error,
+    error::Error as _,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,7 +18,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
-use super::{Proxy, target};
+use super::{Proxy, guard::Visit, target};
 use crate::{
     identity::client::ClientName,
     ledger::{Answer, Ending, Entry, Outcome, Reason},
@@ -33,6 +33,7 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 pub(super) struct Exchange {
     entry: Entry,
     client: ClientName,
+    visit: Visit,
     started: Instant,
     method: Method,
     uri: Uri,
@@ -42,10 +43,17 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(entry: Entry, client: ClientName, method: Method, uri: Uri) -> Self {
+    pub(super) fn new(
+        entry: Entry,
+        client: ClientName,
+        visit: Visit,
+        method: Method,
+        uri: Uri,
+    ) -> Self {
         Self {
             entry,
             client,
+            visit,
             started: Instant::now(),
             method,
             uri,
@@ -130,6 +138,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.entry.is_answered() {
+            self.visit.taken_back();
             self.book(Outcome::NoAnswer(Reason::ClientGone), None);
         }
         self.close(Ending::Dropped);
@@ -290,16 +299,51 @@ impl Body for RequestBody {
 /// A response's body on its way to the client.
 pub(super) enum ResponseBody {
     /// The API server's, and the exchange that its end closes.
-    Upstream(Incoming, Exchange),
+    Upstream(Incoming, Box<Exchange>),
     /// The same of a watch, which also ends when the proxy stops.
-    Watch(Incoming, Exchange, EndOfWatch),
+    Watch(Incoming, Box<Exchange>, EndOfWatch),
     /// The proxy's own.
     Own(Full<Bytes>),
+}
+
+/// Why a response's body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CutShort {
+    /// The API server reset the stream; HTTP/2 clients get its reason.
+    #[error(transparent)]
+    Reset(hyper::Error),
+    /// Anything else, and resets whose reason would tell the client that its request was never
+    /// looked at, or that nothing is wrong.
+    #[error("the API server's response was cut short")]
+    Other,
+}
+
+impl From<hyper::Error> for CutShort {
+    fn from(error: hyper::Error) -> Self {
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        let is_honest = cause.is_some_and(|cause: &h2::Error| {
+            let misleading = [
+                h2::Reason::NO_ERROR,
+                h2::Reason::REFUSED_STREAM,
+                h2::Reason::HTTP_1_1_REQUIRED,
+            ];
+            let reason = cause.reason();
+            cause.is_reset()
+                && cause.is_remote()
+                && reason.is_some_and(|reason| !misleading.contains(&reason))
+        });
+        if is_honest {
+            Self::Reset(error)
+        } else {
+            Self::Other
+        }
+    }
 }
 
 impl ResponseBody {
     pub(super) fn upstream(body: Incoming, mut exchange: Exchange, proxy: &Arc<Proxy>) -> Self {
         close_at_end(&body, &mut exchange);
+        let exchange = Box::new(exchange);
         if exchange.resumable {
             Self::Watch(body, exchange, end_of_watch(Arc::clone(proxy)))
         } else {
@@ -341,12 +385,12 @@ fn close_at_end(body: &Incoming, exchange: &mut Exchange) {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CutShort;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         let (body, exchange) = match self.get_mut() {
             Self::Upstream(body, exchange) => (body, exchange),
             Self::Watch(body, exchange, end) => {
@@ -377,7 +421,7 @@ impl Body for ResponseBody {
             }
             None => exchange.close(Ending::Complete),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(CutShort::from)))
     }
 
     fn is_end_stream(&self) -> bool {

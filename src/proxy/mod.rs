@@ -11,6 +11,8 @@ mod accept;
 mod answer;
 mod dial;
 mod forward;
+mod framing;
+mod guard;
 mod headers;
 mod meter;
 mod passthrough;

@@ -17,6 +17,7 @@ use super::{
     accept::Place,
     count,
     dial::{DialError, Dialer, Dialled, Endpoint},
+    guard::Guard,
     meter::RequestBody,
     peer::Peer,
     target, tuning,
@@ -42,6 +43,7 @@ pub(super) struct Session {
     pub(super) client: IpAddr,
     pub(super) peer: Peer,
     pub(super) place: Arc<Place>,
+    pub(super) guard: Arc<Guard>,
     names: Mutex<ClientNames>,
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
@@ -93,6 +95,7 @@ impl Session {
             client,
             peer,
             place,
+            guard: Guard::new(),
             names: Mutex::new(names),
             protocol,
             http2: tokio::sync::Mutex::new(None),

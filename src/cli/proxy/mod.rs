@@ -20,9 +20,14 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
-use super::exit::{self, Exit};
+use super::{
+    exit::{self, Exit},
+    log,
+};
 use crate::{
     admin::{self, Admin},
     identity,
@@ -33,6 +38,10 @@ use resolve::Config;
 
 /// Waiting connections of a listener.
 const BACKLOG: u32 = 1024;
+/// The admin port's connections, listeners, files that are read again.
+const DESCRIPTORS_RESERVED: usize = 128;
+/// The connection itself, one upstream, and one that is being exchanged for another.
+const DESCRIPTORS_PER_CONNECTION: usize = 3;
 
 /// A transparent HTTPS proxy in front of kube-apiserver that counts every call.
 ///
@@ -168,7 +177,7 @@ pub fn run(args: ProxyArgs) -> Exit {
         Ok(config) => config,
         Err(errors) => return usage(&errors),
     };
-    raise_descriptor_limit();
+    set_process_limits();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {
         runtime.worker_threads(threads.max(1));
@@ -202,7 +211,9 @@ async fn serve(config: Config) -> io::Result<()> {
         .certificate
         .server_config(&config.clients)
         .map_err(io::Error::other)?;
-    let proxy = Proxy::with_front_proxy(config.dialer, config.front_proxy, config.options);
+    let mut options = config.options;
+    options.connections_max = connections_within_descriptors(options.connections_max);
+    let proxy = Proxy::with_front_proxy(config.dialer, config.front_proxy, options);
     let instance = format!("{:032x}", rand::random::<u128>());
     let token = config.admin_token.as_ref().map(|(token, _)| token.as_str());
     let admin = Admin::new(Arc::clone(&proxy), instance, token);
@@ -278,23 +289,45 @@ pub(super) async fn wait_for_signal() {
 
 fn log_to_stderr(format: Option<LogFormat>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
     match format {
-        Some(LogFormat::Json) => log.json().init(),
-        Some(LogFormat::Text) | None => log.init(),
+        Some(LogFormat::Json) => lines.json().finish().with(filter_fn(log::is_safe)).init(),
+        Some(LogFormat::Text) | None => lines.finish().with(filter_fn(log::is_safe)).init(),
     }
 }
 
-/// Go raises its soft limit by itself; a proxy needs descriptors as much.
-fn raise_descriptor_limit() {
+/// Go raises its soft limit of open files by itself; a proxy needs descriptors as much. A core
+/// would hold the tokens of all clients.
+fn set_process_limits() {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+    for (resource, most) in [(Resource::Nofile, None), (Resource::Core, Some(0))] {
+        let mut limit = getrlimit(resource);
+        limit.current = most.or(limit.maximum);
+        if let Err(error) = setrlimit(resource, limit) {
+            tracing::warn!(?resource, %error, "cannot set a limit of the process");
+        }
     }
+}
+
+/// As many connections as there are descriptors for, with some left for the admin port and files.
+fn connections_within_descriptors(wanted: usize) -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let Some(descriptors) = getrlimit(Resource::Nofile).current else {
+        return wanted;
+    };
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    let reserve = DESCRIPTORS_RESERVED.min(descriptors / 2);
+    let possible = (descriptors - reserve) / DESCRIPTORS_PER_CONNECTION;
+    if possible < wanted {
+        tracing::warn!(
+            descriptors,
+            connections = possible,
+            "fewer connections than configured"
+        );
+    }
+    wanted.min(possible.max(1))
 }
 
 fn read_config(path: Option<&Path>) -> Result<ProxyFile, String> {
