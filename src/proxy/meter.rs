@@ -157,8 +157,10 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let none = || SizeHint::with_exact(0);
-        self.inner.as_ref().map_or_else(none, Body::size_hint)
+        // Where there is no body hyper must not find a length to tell: the client told none.
+        self.inner
+            .as_ref()
+            .map_or_else(SizeHint::new, Body::size_hint)
     }
 }
 

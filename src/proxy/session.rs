@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::{
     body::Incoming,
@@ -153,6 +153,7 @@ impl Session {
         let host = self.proxy.dialer.host().clone();
         request.headers_mut().insert(http::header::HOST, host);
         *request.version_mut() = http::Version::HTTP_11;
+        frame_body(&mut request);
         for _ in 0..ATTEMPTS_MAX {
             let mut sender = self.http1_sender(fresh.take()).await?;
             match sender.try_send_request(request).await {
@@ -237,6 +238,16 @@ impl Session {
                 })
             }
         }
+    }
+}
+
+/// hyper sends no body of unknown length with a method that seldom has one, unless it is told to.
+fn frame_body(request: &mut Request<RequestBody>) {
+    let body = request.body();
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        let headers = request.headers_mut();
+        headers.insert(http::header::TRANSFER_ENCODING, chunked);
     }
 }
 
