@@ -1,6 +1,7 @@
 //! The one integration binary.
 //!
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
+//! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
@@ -17,6 +18,7 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod commands;
+mod differential;
 mod faults;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
