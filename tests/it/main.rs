@@ -6,6 +6,7 @@
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `runs`: `kubetoll run` as a user starts it
+//! - `soak`: a mixed load through restarts of the upstream
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
@@ -25,6 +26,7 @@ mod kit;
 mod oracle;
 mod refusals;
 mod runs;
+mod soak;
 mod storm;
 mod support;
 mod tidy;
