@@ -281,7 +281,8 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         let Some(shared) = &self.shared else {
-            return SizeHint::with_exact(0);
+            // Where there is no body hyper must not find a length to tell: the client told none.
+            return SizeHint::new();
         };
         let state = shared.state();
         let kept = state.kept.iter().skip(self.next);

@@ -6,7 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
 use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
@@ -200,6 +201,7 @@ impl Session {
         let uri = target::origin_form(request.uri());
         *request.uri_mut() = uri;
         *request.version_mut() = http::Version::HTTP_11;
+        frame_body(&mut request);
         for _ in 0..ATTEMPTS_MAX {
             let mut open = self.http1_sender(fresh.take()).await?;
             let host = open.endpoint.host().clone();
@@ -285,6 +287,16 @@ impl Session {
                 })
             }
         }
+    }
+}
+
+/// hyper sends no body of unknown length with a method that seldom has one, unless it is told to.
+fn frame_body(request: &mut Request<RequestBody>) {
+    let body = request.body();
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        let headers = request.headers_mut();
+        headers.insert(http::header::TRANSFER_ENCODING, chunked);
     }
 }
 

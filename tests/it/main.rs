@@ -2,11 +2,13 @@
 //!
 //! - `certificates`: clients that come with a certificate
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
+//! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `restarts`: the API server or the proxy goes away and comes back, files change
 //! - `runs`: `kubetoll run` as a user starts it
+//! - `soak`: a mixed load through restarts of the upstream
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
@@ -20,6 +22,7 @@
 
 mod certificates;
 mod commands;
+mod differential;
 mod faults;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
@@ -27,6 +30,7 @@ mod oracle;
 mod refusals;
 mod restarts;
 mod runs;
+mod soak;
 mod storm;
 mod support;
 mod tidy;

@@ -141,7 +141,7 @@ fn pure_rooms_touch_nothing_of_the_world() {
 
 #[test]
 fn every_file_says_what_it_is_and_can_be_held_in_ones_head() {
-    for dir in ["src", "tests/it"] {
+    for dir in ["src", "tests/it", "tests/bench"] {
         for file in files(&root().join(dir), "rs") {
             let code = fs::read_to_string(&file).unwrap();
             assert!(code.starts_with("//!"), "{} has no doc", file.display());
@@ -180,6 +180,7 @@ fn no_private_key_and_no_second_tls_provider() {
         for dir in [
             "src",
             "tests/it",
+            "tests/bench",
             "tests/vectors",
             "tests/real/cmd",
             "docs",

@@ -1,16 +1,22 @@
 //! Tunnels of client-go's own executors and port forwarder, SPDY and WebSocket, and KubeVirt's
 //! console, to a server that is composed of kube-apiserver's and the kubelet's handlers.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
 use kubetoll::{
     identity::{
         kubeconfig::{Credential, kubeconfig, write_private},
         mint::Authority,
     },
+    lab::real::RealCluster,
     record::Snapshot,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
@@ -19,20 +25,18 @@ use tokio::{
 
 use crate::support::{proxy::TestProxy, real};
 
-/// A server of exec, attach, port-forward and console, a proxy in front of it, and a client.
-struct Pods {
-    dir: TempDir,
+/// A program that serves exec, attach and port-forward; it ends when it is dropped.
+struct PodServer {
     server: Child,
     said: BufReader<ChildStdout>,
     url: String,
     authority: Authority,
-    proxy: TestProxy,
-    client: PathBuf,
+    dir: TempDir,
 }
 
-impl Pods {
-    async fn start() -> Option<Self> {
-        let (podserver, client) = (real::program("podserver")?, real::program("tunnels")?);
+impl PodServer {
+    async fn start(arguments: &[&str]) -> Option<Self> {
+        let program = real::program("podserver")?;
         kubetoll::identity::install_provider();
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new("pods").unwrap();
@@ -44,7 +48,8 @@ impl Pods {
             write_private(&path, text.as_bytes()).unwrap();
             path
         };
-        let mut server = Command::new(podserver)
+        let mut server = Command::new(program)
+            .args(arguments)
             .arg("-certificate")
             .arg(file("tls.crt", &leaf.certificate_pem))
             .arg("-key")
@@ -59,16 +64,53 @@ impl Pods {
         let mut url = String::new();
         said.read_line(&mut url).await.unwrap();
         let url = url.trim().to_owned();
-        let proxy = TestProxy::start(&url, &authority.certificate_pem()).await;
         Some(Self {
-            dir,
             server,
             said,
             url,
             authority,
-            proxy,
-            client,
+            dir,
         })
+    }
+
+    /// Ends the server and gives its records of upgraded connections.
+    async fn records(mut self) -> Value {
+        drop(self.server.stdin.take());
+        let mut records = String::new();
+        self.said.read_to_string(&mut records).await.unwrap();
+        serde_json::from_str(&records).unwrap()
+    }
+}
+
+/// Opens tunnels to `url` with client-go and gives what they come to.
+async fn tunnels(dir: &Path, url: &str, ca_pem: &str, token: &str, arguments: &[&str]) -> String {
+    let token = Credential::Token(token.to_owned());
+    let config = kubeconfig(url, ca_pem.as_bytes(), &token);
+    let path = dir.join("tunnels.kubeconfig");
+    write_private(&path, config.to_string().as_bytes()).unwrap();
+    let output = Command::new(real::program("tunnels").unwrap())
+        .arg("-kubeconfig")
+        .arg(&path)
+        .args(arguments)
+        .output()
+        .await
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A server of pods, and a proxy in front of it.
+struct Pods {
+    server: PodServer,
+    proxy: TestProxy,
+}
+
+impl Pods {
+    async fn start() -> Option<Self> {
+        let server = PodServer::start(&[]).await?;
+        let proxy = TestProxy::start(&server.url, &server.authority.certificate_pem()).await;
+        Some(Self { server, proxy })
     }
 
     /// Runs the client directly or through the proxy and gives what it prints.
@@ -76,22 +118,10 @@ impl Pods {
         let (url, authority) = if through {
             (&self.proxy.url, &self.proxy.authority)
         } else {
-            (&self.url, &self.authority)
+            (&self.server.url, &self.server.authority)
         };
-        let token = Credential::Token("t".to_owned());
-        let config = kubeconfig(url, authority.certificate_pem().as_bytes(), &token);
-        let path = self.dir.path().join(format!("{through}.kubeconfig"));
-        write_private(&path, config.to_string().as_bytes()).unwrap();
-        let output = Command::new(&self.client)
-            .arg("-kubeconfig")
-            .arg(&path)
-            .args(arguments)
-            .output()
-            .await
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{errors}");
-        String::from_utf8(output.stdout).unwrap()
+        let dir = self.server.dir.path();
+        tunnels(dir, url, &authority.certificate_pem(), "t", arguments).await
     }
 
     /// The books once nothing is in flight any more.
@@ -107,14 +137,17 @@ impl Pods {
         }
     }
 
-    /// Ends the server and gives its records of upgraded connections.
-    async fn records(mut self) -> Value {
-        drop(self.server.stdin.take());
-        let mut records = String::new();
-        self.said.read_to_string(&mut records).await.unwrap();
+    async fn records(self) -> Value {
         self.proxy.stop().await;
-        serde_json::from_str(&records).unwrap()
+        self.server.records().await
     }
+}
+
+fn assert_same(direct: &str, through: &str) {
+    for (direct, through) in direct.lines().zip(through.lines()) {
+        assert_eq!(direct, through);
+    }
+    assert_eq!(direct.lines().count(), through.lines().count());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,17 +155,63 @@ async fn each_kind_of_tunnel_does_the_same_directly_and_through_the_proxy() {
     let Some(pods) = Pods::start().await else {
         return;
     };
-    let direct = pods.run(false, &[]).await;
     let through = pods.run(true, &[]).await;
-    for (direct, through) in direct.lines().zip(through.lines()) {
-        assert_eq!(direct, through);
-    }
-    assert_eq!(direct.lines().count(), through.lines().count());
+    assert_same(&pods.run(false, &[]).await, &through);
     let ok = through.lines().filter(|line| line.contains(": ok")).count();
     let refused = |line: &&str| line.contains("forbidden") || line.contains("not found");
     let refused = through.lines().filter(refused).count();
     assert_eq!((ok, refused), (15, 9), "{through}");
     pods.records().await;
+}
+
+/// A pod whose kubelet is that server.
+async fn create_pod(cluster: &RealCluster, kubelet: &PodServer) {
+    let client = cluster.admin_client().unwrap();
+    let port = kubelet.url.rsplit(':').next().unwrap();
+    let port: i32 = port.parse().unwrap();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let nodes: Api<Node> = Api::all(client.clone());
+    let pods: Api<Pod> = Api::namespaced(client, "n");
+    let post = PostParams::default();
+    let namespace = json!({"metadata": {"name": "n"}});
+    let namespace = serde_json::from_value(namespace).unwrap();
+    namespaces.create(&post, &namespace).await.unwrap();
+    let node = json!({"metadata": {"name": "node"}, "status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+    }});
+    let node = serde_json::from_value(node).unwrap();
+    nodes.create(&post, &node).await.unwrap();
+    let pod = json!({"metadata": {"name": "p"}, "spec": {
+        "nodeName": "node", "containers": [{"name": "c", "image": "i"}],
+    }});
+    let pod = serde_json::from_value(pod).unwrap();
+    pods.create(&post, &pod).await.unwrap();
+    let running = json!({"status": {"phase": "Running"}});
+    let patch = PatchParams::default();
+    pods.patch_status("p", &patch, &Patch::Merge(running))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_api_server_and_the_kubelets_library_behind_it_notice_nothing() {
+    let Some(kubelet) = PodServer::start(&["-kubelet"]).await else {
+        return;
+    };
+    let cluster = RealCluster::start(real::assets().unwrap(), &[])
+        .await
+        .unwrap();
+    let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
+    create_pod(&cluster, &kubelet).await;
+    let (dir, token) = (kubelet.dir.path(), cluster.admin_token());
+    let direct = tunnels(dir, &cluster.url(), &cluster.ca_pem(), token, &[]).await;
+    let ca = proxy.authority.certificate_pem();
+    let through = tunnels(dir, &proxy.url, &ca, token, &[]).await;
+    assert_same(&direct, &through);
+    let ok = through.lines().filter(|line| line.contains(": ok")).count();
+    assert_eq!(ok, 14, "{through}");
+    proxy.stop().await;
 }
 
 /// Closing frames that one end may still send while the other is gone already, per tunnel.

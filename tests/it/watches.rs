@@ -93,3 +93,28 @@ async fn small_frames_to_a_slow_reader_end_no_connection() {
     );
     proxy.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_the_answer_is_not_waited_for() {
+    let (upstream, proxy, target) = start().await;
+    let patience = Duration::from_millis(300);
+    let path = "/api/v1/pods/p?delay=60000";
+    let mut http1 = target.http1().await.unwrap();
+    let request = target.request_http1(Method::GET, path, b"");
+    let answer = http1.send_request(request);
+    assert!(tokio::time::timeout(patience, answer).await.is_err());
+    drop(http1);
+    let mut http2 = target.http2().await.unwrap();
+    let request = target.request(Method::GET, path, b"");
+    let answer = http2.send_request(request);
+    assert!(tokio::time::timeout(patience, answer).await.is_err());
+    drop(http2);
+    let open = || upstream.records.connections_open.load(Ordering::Relaxed);
+    assert!(until(LONGEST, || open() == 0).await.is_some());
+    let books = proxy.admin.snapshot().await.unwrap();
+    assert_eq!(
+        (books.rows[0].reason.as_str(), books.rows[0].answered),
+        ("client_gone", 2)
+    );
+    proxy.stop().await;
+}

@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "each program uses a part of it")]
 
 pub mod client;
+pub mod load;
 pub mod proxy;
+pub mod soak;
 pub mod upstream;
 pub mod watch;

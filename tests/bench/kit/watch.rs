@@ -19,19 +19,13 @@ pub struct Watch {
     next: u64,
 }
 
-/// Opens a watch; `query` says what it sends.
-pub async fn open(
-    sender: &mut SendRequest<Body>,
-    target: &Target,
-    query: &str,
-) -> Result<Watch, hyper::Error> {
+/// Opens a watch; `query` says what it sends. `None` if it is not opened.
+pub async fn open(sender: &mut SendRequest<Body>, target: &Target, query: &str) -> Option<Watch> {
     let path = format!("/api/v1/pods?watch=1&{query}");
-    sender.ready().await?;
-    let response = sender
-        .send_request(target.request(Method::GET, &path, b""))
-        .await?;
-    assert_eq!(response.status(), StatusCode::OK);
-    Ok(Watch {
+    sender.ready().await.ok()?;
+    let request = target.request(Method::GET, &path, b"");
+    let response = sender.send_request(request).await.ok()?;
+    (response.status() == StatusCode::OK).then(|| Watch {
         body: response.into_body(),
         rest: Vec::new(),
         next: 0,
@@ -82,6 +76,17 @@ impl Watch {
             }
         }
         delays
+    }
+
+    /// Reads `count` events; `None` if the watch fails or ends before.
+    pub async fn try_read(&mut self, count: u64) -> Option<()> {
+        let mut delays = Vec::new();
+        while self.next < count {
+            if let Some(data) = self.body.frame().await?.ok()?.data_ref() {
+                self.take(data, &mut delays);
+            }
+        }
+        Some(())
     }
 
     fn take(&mut self, data: &[u8], delays: &mut Vec<Duration>) {

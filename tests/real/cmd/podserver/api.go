@@ -25,22 +25,22 @@ const (
 // apiHandler is composed as kube-apiserver's pod subresources are.
 func apiHandler(kubelet string) http.Handler {
 	mux := http.NewServeMux()
-	pod := func(subresource string, handle func(location *url.URL, r *http.Request) http.Handler) {
+	pod := func(subresource, path string, handle func(location *url.URL, r *http.Request) http.Handler) {
 		mux.HandleFunc("/api/v1/namespaces/n/pods/{pod}/"+subresource, func(w http.ResponseWriter, r *http.Request) {
 			if status := refusal(r.PathValue("pod")); status != nil {
 				writeStatus(w, status)
 				return
 			}
-			location, err := url.Parse(kubelet + "/" + subresource + "?" + kubeletQuery(r.URL.Query()))
+			location, err := url.Parse(kubelet + path + "?" + kubeletQuery(r.URL.Query()))
 			if err != nil {
 				log.Fatal(err)
 			}
 			handle(location, r).ServeHTTP(w, r)
 		})
 	}
-	pod("exec", remoteCommand)
-	pod("attach", remoteCommand)
-	pod("portforward", func(location *url.URL, _ *http.Request) http.Handler {
+	pod("exec", "/exec/n/p/c", remoteCommand)
+	pod("attach", "/attach/n/p/c", remoteCommand)
+	pod("portforward", "/portForward/n/p", func(location *url.URL, _ *http.Request) http.Handler {
 		handler := upgradeAware(location)
 		return translator.NewTranslatingHandler(handler, translator.NewTunnelingHandler(handler),
 			wsstream.IsWebSocketRequestWithTunnelingProtocol)

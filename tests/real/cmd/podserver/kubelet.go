@@ -29,9 +29,10 @@ const (
 	portChecksum = 8
 )
 
+// kubeletHandler has the paths that kube-apiserver asks a kubelet for.
 func kubeletHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/exec", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/exec/{namespace}/{pod}/{container}", func(w http.ResponseWriter, r *http.Request) {
 		options, err := remotecommand.NewOptions(r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -40,7 +41,7 @@ func kubeletHandler() http.Handler {
 		remotecommand.ServeExec(w, r, container{}, "p", "", "c", r.URL.Query()["command"], options,
 			idleTimeout, creationTimeout, remotecommandconsts.SupportedStreamingProtocols)
 	})
-	mux.HandleFunc("/attach", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/attach/{namespace}/{pod}/{container}", func(w http.ResponseWriter, r *http.Request) {
 		options, err := remotecommand.NewOptions(r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -49,7 +50,7 @@ func kubeletHandler() http.Handler {
 		remotecommand.ServeAttach(w, r, container{}, "p", "", "c", options,
 			idleTimeout, creationTimeout, remotecommandconsts.SupportedStreamingProtocols)
 	})
-	mux.HandleFunc("/portforward", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/portForward/{namespace}/{pod}", func(w http.ResponseWriter, r *http.Request) {
 		options, err := portforward.NewV4Options(r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

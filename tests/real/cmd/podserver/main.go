@@ -2,6 +2,8 @@
 // KubeVirt's console, each with the handlers that those use themselves: kube-apiserver's upgrade
 // proxy with its WebSocket translators in front, the kubelet's streaming library behind.
 //
+// With -kubelet it is the kubelet alone, for a kube-apiserver of its own.
+//
 // It prints its URL, serves until its standard input ends, and then prints one JSON line of what it
 // saw of upgraded connections: {SUBRESOURCE:{"upgraded","open","received","sent"}}, the last two the
 // bytes behind the heads.
@@ -23,6 +25,7 @@ import (
 func main() {
 	certificate := flag.String("certificate", "", "PEM file of the serving certificate")
 	key := flag.String("key", "", "PEM file of its key")
+	kubeletOnly := flag.Bool("kubelet", false, "serve what a kubelet serves, and no API")
 	flag.Parse()
 	pair, err := tls.LoadX509KeyPair(*certificate, *key)
 	if err != nil {
@@ -39,7 +42,11 @@ func main() {
 		}),
 		records: records,
 	}
-	go serve(listener, apiHandler("http://"+kubelet.Addr().String()))
+	handler := kubeletHandler()
+	if !*kubeletOnly {
+		handler = apiHandler("http://" + kubelet.Addr().String())
+	}
+	go serve(listener, handler)
 	fmt.Printf("https://%s\n", tcp.Addr())
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		log.Fatal(err)

@@ -102,8 +102,11 @@ func exchange(stream io.ReadWriteCloser, opened func()) <-chan error {
 
 func consoleEcho(ctx context.Context, config *rest.Config, opened func()) error {
 	connection, response, err := dialConsole(ctx, config, "console", "plain.kubevirt.io")
+	if err != nil && response != nil {
+		return fmt.Errorf("%w: %s", err, response.Status)
+	}
 	if err != nil {
-		return fmt.Errorf("%w (%v)", err, response)
+		return err
 	}
 	defer connection.Close()
 	if _, banner, err := connection.ReadMessage(); err != nil || string(banner) != "console of vmi" {

@@ -1,0 +1,56 @@
+//! A mixed load for minutes, while the upstream restarts and certificates change; then the books
+//! must equal the upstream's records, and memory and descriptors must be where they were.
+//!
+//! `tests/bench/soak [MINUTES]` (default 10). The load comes in rounds of a minute. After each,
+//! everything is closed and compared: so a fault is found in the minute in which it happened.
+//! Exit code 1: something was not as it should be.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a program for tests says by a panic what is wrong"
+)]
+#![allow(unreachable_pub, reason = "the kit is public for all programs")]
+
+use std::{process::ExitCode, time::Duration};
+
+use kit::soak::Soak;
+
+#[path = "kit/mod.rs"]
+mod kit;
+
+const ROUND: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let argument = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let Ok(minutes) = argument.map_or(Ok(10), |minutes| minutes.parse::<u32>()) else {
+        eprintln!("usage: tests/bench/soak [MINUTES]");
+        return ExitCode::from(2);
+    };
+    // Memory and descriptors are compared with those after the first round.
+    let rounds = minutes.max(2);
+    let mut soak = Soak::start().await;
+    let mut faults = Vec::new();
+    for _ in 0..rounds {
+        let round = soak.round(ROUND).await;
+        println!("{round}");
+        let number = round.number;
+        faults.extend(
+            round
+                .faults
+                .into_iter()
+                .map(|fault| format!("round {number}: {fault}")),
+        );
+    }
+    for fault in &faults {
+        println!("FAULT {fault}");
+    }
+    println!("{rounds} rounds, {} faults", faults.len());
+    if faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
