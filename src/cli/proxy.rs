@@ -1,17 +1,18 @@
 //! `kubetoll-proxy`: flags, environment and file, and what they mean together.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
 use clap::{Parser, ValueEnum};
-use jiff::SignedDuration;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -20,7 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::exit::{self, Exit};
+use super::{
+    duration,
+    exit::{self, Exit},
+};
 use crate::{
     admin::{self, Admin},
     identity::{
@@ -46,10 +50,10 @@ const RELOAD_EVERY: Duration = Duration::from_secs(10);
 pub struct ProxyArgs {
     /// Address for the components' HTTPS connections.
     #[arg(long, env = "KUBETOLL_LISTEN", value_name = "HOST:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     /// Address of /metrics, /readyz, /livez and /snapshot, in plain HTTP.
     #[arg(long, env = "KUBETOLL_ADMIN", value_name = "HOST:PORT")]
-    admin: Option<SocketAddr>,
+    admin: Option<String>,
     /// The API server: https://HOST:PORT, `in-cluster`, or `kubeconfig:FILE` (server and CA of
     /// the current context, never its credential).
     #[arg(long, env = "KUBETOLL_UPSTREAM", value_name = "WHERE")]
@@ -72,20 +76,20 @@ pub struct ProxyArgs {
     component: Option<String>,
     /// Worker threads; by default one for each CPU that the process may use.
     #[arg(long, env = "KUBETOLL_THREADS", value_name = "N")]
-    threads: Option<usize>,
+    threads: Option<String>,
     /// File with the bearer token that /snapshot and /runs ask for. Needed where the admin
     /// address is not loopback.
     #[arg(long, env = "KUBETOLL_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// Most downstream connections at once [default: 10000].
     #[arg(long, env = "KUBETOLL_CONNECTIONS_MAX", value_name = "N")]
-    connections_max: Option<usize>,
+    connections_max: Option<String>,
     /// How long requests in flight may take after SIGTERM [default: 10s].
     #[arg(long, env = "KUBETOLL_DRAIN", value_name = "DURATION")]
-    drain: Option<SignedDuration>,
+    drain: Option<String>,
     /// Form of the log on stderr; RUST_LOG sets its level [default: text].
-    #[arg(long, env = "KUBETOLL_LOG_FORMAT", value_enum)]
-    log_format: Option<LogFormat>,
+    #[arg(long, env = "KUBETOLL_LOG_FORMAT", value_name = "text|json")]
+    log_format: Option<String>,
     /// YAML file with any of these options by their names, such as `upstream-ca: FILE`. Flags
     /// come before the environment, and that before the file.
     #[arg(long, env = "KUBETOLL_CONFIG", value_name = "FILE")]
@@ -93,31 +97,14 @@ pub struct ProxyArgs {
 }
 
 /// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     Text,
     Json,
 }
 
-/// The same options in a file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct ProxyFile {
-    listen: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    upstream: Option<String>,
-    upstream_ca: Option<PathBuf>,
-    upstream_server_name: Option<String>,
-    tls_cert: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    component: Option<String>,
-    threads: Option<usize>,
-    admin_token_file: Option<PathBuf>,
-    connections_max: Option<usize>,
-    drain: Option<SignedDuration>,
-    log_format: Option<LogFormat>,
-}
+/// The same options in a file, by their names.
+type ProxyFile = BTreeMap<String, Value>;
 
 /// What a proxy needs to run.
 struct Config {
@@ -128,6 +115,8 @@ struct Config {
     dialer: Dialer,
     options: Options,
     admin_token: Option<String>,
+    threads: Option<usize>,
+    log_format: LogFormat,
 }
 
 /// Runs the proxy until SIGTERM or Ctrl-C.
@@ -137,16 +126,16 @@ pub fn run(args: ProxyArgs) -> Exit {
         Ok(file) => file,
         Err(message) => return usage(&[message]),
     };
-    let args = args.or(file);
-    log_to_stderr(args.log_format);
-    let threads = args.threads;
-    let config = match args.resolve() {
+    let mut errors = Errors::default();
+    let config = args.or(file, &mut errors).resolve(errors);
+    let config = match config {
         Ok(config) => config,
         Err(errors) => return usage(&errors),
     };
+    log_to_stderr(config.log_format);
     raise_descriptor_limit();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
+    if let Some(threads) = config.threads {
         runtime.worker_threads(threads.max(1));
     }
     let served = runtime
@@ -255,14 +244,14 @@ async fn reload(proxy: Arc<Proxy>, upstream: Upstream, certificate: Arc<ServingC
     }
 }
 
-fn log_to_stderr(format: Option<LogFormat>) {
+fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
     match format {
-        Some(LogFormat::Json) => log.json().init(),
-        Some(LogFormat::Text) | None => log.init(),
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.init(),
     }
 }
 
@@ -287,48 +276,66 @@ fn read_config(path: Option<&Path>) -> Result<ProxyFile, String> {
 
 impl ProxyArgs {
     /// Fills what was not given from the file.
-    fn or(self, file: ProxyFile) -> Self {
-        Self {
-            listen: self.listen.or(file.listen),
-            admin: self.admin.or(file.admin),
-            upstream: self.upstream.or(file.upstream),
-            upstream_ca: self.upstream_ca.or(file.upstream_ca),
-            upstream_server_name: self.upstream_server_name.or(file.upstream_server_name),
-            tls_cert: self.tls_cert.or(file.tls_cert),
-            tls_key: self.tls_key.or(file.tls_key),
-            component: self.component.or(file.component),
-            threads: self.threads.or(file.threads),
-            admin_token_file: self.admin_token_file.or(file.admin_token_file),
-            connections_max: self.connections_max.or(file.connections_max),
-            drain: self.drain.or(file.drain),
-            log_format: self.log_format.or(file.log_format),
+    fn or(self, mut file: ProxyFile, errors: &mut Errors) -> Self {
+        let mut or = |given: Option<String>, name: &str| {
+            let filed = file.remove(name).and_then(|value| match value {
+                Value::String(text) => Some(text),
+                Value::Number(number) => Some(number.to_string()),
+                _ => {
+                    errors.0.push(format!("--config: {name} must be one value"));
+                    None
+                }
+            });
+            given.or(filed)
+        };
+        let mut path = |given: Option<PathBuf>, name: &str| {
+            let filed = or(None, name).map(PathBuf::from);
+            given.or(filed)
+        };
+        let merged = Self {
+            upstream_ca: path(self.upstream_ca, "upstream-ca"),
+            tls_cert: path(self.tls_cert, "tls-cert"),
+            tls_key: path(self.tls_key, "tls-key"),
+            admin_token_file: path(self.admin_token_file, "admin-token-file"),
+            listen: or(self.listen, "listen"),
+            admin: or(self.admin, "admin"),
+            upstream: or(self.upstream, "upstream"),
+            upstream_server_name: or(self.upstream_server_name, "upstream-server-name"),
+            component: or(self.component, "component"),
+            threads: or(self.threads, "threads"),
+            connections_max: or(self.connections_max, "connections-max"),
+            drain: or(self.drain, "drain"),
+            log_format: or(self.log_format, "log-format"),
             config: self.config,
-        }
+        };
+        let unknown = file.keys();
+        errors
+            .0
+            .extend(unknown.map(|name| format!("--config: there is no option {name:?}")));
+        merged
     }
 
     /// What is meant, or everything that is wrong with it.
-    fn resolve(self) -> Result<Config, Vec<String>> {
-        let mut errors = Errors::default();
-        let listen = errors.need("--listen HOST:PORT", self.listen);
-        let admin = errors.need("--admin HOST:PORT", self.admin);
-        let certificate_file = errors.need("--tls-cert FILE", self.tls_cert.clone());
-        let key_file = errors.need("--tls-key FILE", self.tls_key.clone());
-        let certificate = certificate_file
-            .zip(key_file)
-            .and_then(|(certificate, key)| {
-                errors.take(
-                    "--tls-cert, --tls-key",
-                    ServingCertificate::from_files(&certificate, &key),
-                )
-            });
+    fn resolve(self, mut errors: Errors) -> Result<Config, Vec<String>> {
+        let listen = errors.need("--listen HOST:PORT", self.listen.as_ref());
+        let listen = listen.and_then(|text| errors.parse("--listen", text));
+        let admin = errors.need("--admin HOST:PORT", self.admin.as_ref());
+        let admin = admin.and_then(|text| errors.parse("--admin", text));
+        let certificate = self.resolve_certificate(&mut errors);
         let upstream = self.resolve_upstream(&mut errors);
         let dialer = upstream.as_ref().and_then(|upstream| {
             let tls = errors.take("--upstream-ca", upstream.client_config(None))?;
             let dialer = Dialer::new(&upstream.url, upstream.server_name.as_deref(), tls);
             errors.take("--upstream", dialer)
         });
-        let admin_token = self.resolve_admin_token(&mut errors);
+        let admin_token = self.resolve_admin_token(admin, &mut errors);
         let options = self.resolve_options(&mut errors);
+        let threads = self.threads.as_ref();
+        let threads = threads.and_then(|text| errors.parse("--threads", text));
+        let log_format = self.log_format.as_ref().and_then(|text| {
+            let format = LogFormat::from_str(text, false);
+            errors.take("--log-format", format.map_err(|_| "text or json"))
+        });
         let (Some(listen), Some(admin), Some(certificate)) = (listen, admin, certificate) else {
             return Err(errors.0);
         };
@@ -341,9 +348,19 @@ impl ProxyArgs {
                 dialer,
                 options,
                 admin_token,
+                threads,
+                log_format: log_format.unwrap_or(LogFormat::Text),
             }),
             _ => Err(errors.0),
         }
+    }
+
+    fn resolve_certificate(&self, errors: &mut Errors) -> Option<Arc<ServingCertificate>> {
+        let certificate = errors.need("--tls-cert FILE", self.tls_cert.as_ref());
+        let key = errors.need("--tls-key FILE", self.tls_key.as_ref());
+        let (certificate, key) = certificate.zip(key)?;
+        let loaded = ServingCertificate::from_files(certificate, key);
+        errors.take("--tls-cert, --tls-key", loaded)
     }
 
     fn resolve_upstream(&self, errors: &mut Errors) -> Option<Upstream> {
@@ -370,12 +387,16 @@ impl ProxyArgs {
         Some(upstream)
     }
 
-    fn resolve_admin_token(&self, errors: &mut Errors) -> Option<String> {
+    fn resolve_admin_token(
+        &self,
+        admin: Option<SocketAddr>,
+        errors: &mut Errors,
+    ) -> Option<String> {
         if let Some(file) = &self.admin_token_file {
             let token = errors.take("--admin-token-file", identity::read_token(file))?;
             return Some(token);
         }
-        if self.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+        if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
             errors.0.push(
                 "--admin is not a loopback address: give --admin-token-file, since /snapshot and \
                  /runs tell names of objects"
@@ -387,7 +408,8 @@ impl ProxyArgs {
 
     fn resolve_options(&self, errors: &mut Errors) -> Options {
         let default = Options::default();
-        let drain = self.drain.map(Duration::try_from).transpose();
+        let drain = self.drain.as_deref().map(duration::parse).transpose();
+        let connections_max = self.connections_max.as_ref();
         let component = self.component.as_deref();
         if component
             .is_some_and(|name| name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()))
@@ -398,7 +420,9 @@ impl ProxyArgs {
         }
         Options {
             component: component.map(Arc::from),
-            connections_max: self.connections_max.unwrap_or(default.connections_max),
+            connections_max: connections_max
+                .and_then(|text| errors.parse("--connections-max", text))
+                .unwrap_or(default.connections_max),
             drain: errors
                 .take("--drain", drain)
                 .flatten()
@@ -418,6 +442,10 @@ impl Errors {
             self.0.push(format!("{what} is missing"));
         }
         value
+    }
+
+    fn parse<T: FromStr<Err: std::fmt::Display>>(&mut self, what: &str, text: &str) -> Option<T> {
+        self.take(&format!("{what} {text:?}"), text.parse())
     }
 
     fn take<T, E: std::fmt::Display>(&mut self, what: &str, result: Result<T, E>) -> Option<T> {

@@ -280,7 +280,7 @@ fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
     let file = dir.path().join("proxy.yaml");
     std::fs::write(
         &file,
-        "listen: 127.0.0.1:0\nadmin: 0.0.0.0:0\nupstream: https://127.0.0.1:1\nupstream-ca: /nowhere/ca\ntls-cert: /nowhere/crt\ncomponent: \"a b\"\n",
+        "listen: anywhere\nadmin: 0.0.0.0:0\nthreads: many\ndrain: -1s\nlog-format: xml\nlistne: x\nupstream: https://127.0.0.1:1\nupstream-ca: /nowhere/ca\ntls-cert: /nowhere/crt\ncomponent: \"a b\"\n",
     )
     .unwrap();
     let start = || {
@@ -290,15 +290,20 @@ fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
     let output = start();
     assert_eq!(output.status.code(), Some(2));
     for wrong in [
+        "--listen \"anywhere\"",
         "--admin is not",
         "--upstream-ca",
         "--tls-key",
         "--component",
+        "--threads \"many\"",
+        "--drain: a duration can't be negative",
+        "--log-format: text or json",
+        "no option \"listne\"",
     ] {
         assert!(said(&output).contains(wrong), "{wrong}: {}", said(&output));
     }
-    std::fs::write(&file, "listne: 127.0.0.1:0\n").unwrap();
+    std::fs::write(&file, "listen: [\n").unwrap();
     let output = start();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("listne"), "{}", said(&output));
+    assert!(said(&output).contains("--config"), "{}", said(&output));
 }

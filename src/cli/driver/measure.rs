@@ -20,8 +20,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, Output, results,
-    run::{print_result, proxy_clients, read_thresholds, verdict},
+    Exit, Misuse, Output, results,
+    run::{no_proxy, print_result, proxy_clients, read_thresholds, verdict},
 };
 use crate::{
     cli::duration,
@@ -212,7 +212,7 @@ fn empty_plan(id: &str) -> Plan {
 impl OpenOptions {
     fn proxies(&self) -> Result<Vec<ProxyClient>> {
         if self.proxy.is_empty() {
-            bail!("name the admin address of each proxy that takes part with --proxy");
+            bail!(no_proxy());
         }
         proxy_clients(&self.proxy, self.proxy_token_file.as_deref())
     }
@@ -321,7 +321,8 @@ pub(super) fn code_of(status: ExitStatus) -> u8 {
 fn state_file(name: &str) -> Result<PathBuf> {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if name.is_empty() || name.len() > 64 || !name.bytes().all(valid) {
-        bail!("a name has letters, digits, '-' and '_', at most 64");
+        let rule = "a name has letters, digits, '-' and '_', at most 64";
+        bail!(Misuse(rule.to_owned()));
     }
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || env::home_dir().map(|home| home.join(".local/state"));

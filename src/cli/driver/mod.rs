@@ -19,7 +19,7 @@ use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::exit::{self, Exit};
+use super::exit::{self, Exit, Misuse};
 
 /// Says exactly what every API call of a Kubernetes component costs, per run.
 #[derive(Debug, Parser)]
@@ -77,7 +77,11 @@ pub fn run(args: DriverArgs) -> Exit {
     };
     result.unwrap_or_else(|error| {
         eprintln!("kubetoll: {error:#}");
-        Exit::Failed
+        if error.is::<Misuse>() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        }
     })
 }
 

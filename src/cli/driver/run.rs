@@ -14,7 +14,7 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Output, lab::Lab, results};
+use super::{Exit, Misuse, Output, lab::Lab, results};
 use crate::{
     cli::{duration, progress::Terminal},
     driver::{self, Driver, Plan, RunError, client::counted, proxies::ProxyClient},
@@ -196,7 +196,10 @@ impl RunArgs {
             return self.cluster().await;
         }
         if !self.proxy.is_empty() {
-            bail!("--proxy is for a run on a cluster: add --kubeconfig, --context or --in-cluster");
+            let advice = "add --kubeconfig, --context or --in-cluster";
+            bail!(Misuse(format!(
+                "--proxy is for a run on a cluster: {advice}"
+            )));
         }
         let lab = if self.lab == Some(LabKind::Real) {
             eprintln!(
@@ -224,9 +227,7 @@ impl RunArgs {
 
     async fn cluster(&self) -> Result<Place> {
         if self.proxy.is_empty() {
-            bail!(
-                "name the admin address of each proxy that takes part with --proxy: without one nothing is counted"
-            );
+            bail!(no_proxy());
         }
         let (mut config, context) = if self.in_cluster {
             let config = Config::incluster().context("not in a cluster")?;
@@ -339,10 +340,16 @@ pub(super) fn proxy_clients(
     token_file: Option<&Path>,
 ) -> Result<Vec<ProxyClient>> {
     let token = token_file.map(identity::read_token).transpose()?;
-    let clients = urls
-        .iter()
-        .map(|url| ProxyClient::new(url, token.as_deref()));
-    Ok(clients.collect::<Result<_, _>>()?)
+    let clients = urls.iter().map(|url| {
+        let client = ProxyClient::new(url, token.as_deref());
+        client.map_err(|error| Misuse(error.to_string()).into())
+    });
+    clients.collect()
+}
+
+/// Nothing would be counted.
+pub(super) fn no_proxy() -> Misuse {
+    Misuse("name the admin address of each proxy that takes part with --proxy".to_owned())
 }
 
 /// Prints a result to standard output.
