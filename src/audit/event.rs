@@ -16,6 +16,8 @@ use crate::{
 /// How many audit IDs are remembered after their request was counted, for stages that come late
 /// or again.
 const RECENT_IDS: usize = 100_000;
+/// How many long-running requests are remembered until their end comes; a policy may leave it out.
+const OPEN_IDS: usize = 1_000_000;
 
 /// A request as the audit log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +55,35 @@ pub struct BadLine {
 pub struct AuditReader {
     line: u64,
     /// Long-running requests that were counted when their response started.
-    open: HashSet<String>,
-    recent: HashSet<String>,
+    open: Ids<OPEN_IDS>,
+    recent: Ids<RECENT_IDS>,
+}
+
+/// The audit IDs that came last.
+#[derive(Debug, Default)]
+pub(super) struct Ids<const MAX: usize> {
+    ids: HashSet<String>,
     order: VecDeque<String>,
+}
+
+impl<const MAX: usize> Ids<MAX> {
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    pub(super) fn insert(&mut self, id: &str) {
+        if self.order.len() >= MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        self.order.push_back(id.to_owned());
+        self.ids.insert(id.to_owned());
+    }
+
+    pub(super) fn remove(&mut self, id: &str) {
+        self.ids.remove(id);
+    }
 }
 
 #[derive(Deserialize)]
@@ -144,14 +172,14 @@ impl AuditReader {
         if self.open.contains(id) {
             if last_stage {
                 self.open.remove(id);
-                self.remember(id);
+                self.recent.insert(id);
             }
             return Ok(None);
         }
         if last_stage || code == 401 {
-            self.remember(id);
+            self.recent.insert(id);
         } else {
-            self.open.insert(id.to_owned());
+            self.open.insert(id);
         }
         let name = CallName::new(&call, kubevirt_call(method, &target));
         let mut call: CallRecord = name.into();
@@ -173,16 +201,6 @@ impl AuditReader {
             received: event.request_received_timestamp,
             staged: event.stage_timestamp,
         }))
-    }
-
-    fn remember(&mut self, id: &str) {
-        if self.order.len() >= RECENT_IDS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.recent.remove(&oldest);
-        }
-        self.order.push_back(id.to_owned());
-        self.recent.insert(id.to_owned());
     }
 }
 

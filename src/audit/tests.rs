@@ -91,6 +91,17 @@ fn damaged_lines_are_named_and_the_rest_is_counted() {
 }
 
 #[test]
+fn what_is_remembered_is_bounded() {
+    let mut ids = event::Ids::<2>::default();
+    for id in ["a", "b", "c"] {
+        ids.insert(id);
+    }
+    assert!(!ids.contains("a") && ids.contains("b") && ids.contains("c"));
+    ids.remove("b");
+    assert!(!ids.contains("b"));
+}
+
+#[test]
 fn values_are_of_kubevirts_components_and_an_impersonated_user_is_noted() {
     let own = event(
         "a",

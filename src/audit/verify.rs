@@ -13,14 +13,16 @@ const LISTED_MAX: usize = 1_000;
 /// Compares a run with the requests of an audit log.
 ///
 /// Where the run has a journal, each request is looked up by its audit ID: it must be in the log
-/// with the same user, call and code. What the log has beyond that must be one of the requests
-/// that the books know without an answer. Without a journal only counts are compared.
+/// with the same user, call and code, and no row may count more or fewer than the journal has.
+/// What the log has beyond that must be one of the requests that the books know without an answer.
+/// Without a journal only counts are compared.
 pub fn verify(run: &RunRecord, log: &[AuditEntry]) -> Verification {
     let mut found = Verification {
-        by_request: run
-            .proxies
-            .iter()
-            .all(|proxy| !proxy.closed.journal.is_empty() && proxy.closed.journal_lost == 0),
+        by_request: run.proxies.iter().all(has_journal)
+            && run
+                .proxies
+                .iter()
+                .any(|proxy| !proxy.closed.journal.is_empty()),
         overlaps: window(run).is_some_and(|(from, to)| {
             log.iter()
                 .any(|entry| entry.received >= from && entry.received <= to)
@@ -33,6 +35,12 @@ pub fn verify(run: &RunRecord, log: &[AuditEntry]) -> Verification {
         by_count(run, log, &mut found);
     }
     found
+}
+
+/// Whether each request of a proxy can be looked up; one that answered nothing needs no journal.
+fn has_journal(proxy: &ProxyRun) -> bool {
+    let answered = proxy.difference.iter().any(|row| row.answered > 0);
+    proxy.closed.journal_lost == 0 && !(answered && proxy.closed.journal.is_empty())
 }
 
 /// From the first opening to the last closing.
@@ -65,11 +73,14 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
     let mut unmatched: HashMap<&str, &AuditEntry> =
         log.iter().map(|entry| (entry.id.as_str(), entry)).collect();
     let mut users = BTreeSet::new();
+    let mut matched = BTreeSet::new();
     let mut unanswered: BTreeMap<CallRecord, Vec<&RowRecord>> = BTreeMap::new();
     for proxy in &run.proxies {
+        count_journal(proxy, found);
         let rows: HashMap<u32, &RowRecord> =
             proxy.difference.iter().map(|row| (row.id, row)).collect();
         for line in &proxy.closed.journal {
+            // A line of an unknown row was reported by the count.
             let Some(row) = rows.get(&line.row) else {
                 continue;
             };
@@ -83,8 +94,10 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
             match unmatched.remove(line.audit_id.as_str()) {
                 Some(entry) => {
                     users.insert(entry.user.as_str());
+                    matched.insert(entry.id.as_str());
                     compare(row, entry, found);
                 }
+                None if matched.contains(line.audit_id.as_str()) => booked_twice(row, found),
                 None => without_event(row, found),
             }
         }
@@ -103,19 +116,50 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
     }
 }
 
-/// Requests that were opened but not answered when the run was closed, by call.
+/// The rows, which are what is printed, against the journal, which is what is looked up.
+fn count_journal(proxy: &ProxyRun, found: &mut Verification) {
+    let mut lines: BTreeMap<u32, u64> = BTreeMap::new();
+    for line in &proxy.closed.journal {
+        *lines.entry(line.row).or_default() += 1;
+    }
+    for row in &proxy.difference {
+        let lines = lines.remove(&row.id).unwrap_or_default();
+        if lines != row.answered {
+            found.differ(Difference {
+                user: user_of(row),
+                call: row.call.clone(),
+                books: format!("{} × {}", row.answered, describe(row)),
+                log: format!("{lines} in the run's journal"),
+                count: lines.abs_diff(row.answered),
+            });
+        }
+    }
+    for (row, lines) in lines {
+        found.differ(Difference {
+            user: String::new(),
+            call: CallRecord::default(),
+            books: String::new(),
+            log: format!("{lines} in the run's journal, of row {row}, which the run doesn't have"),
+            count: lines,
+        });
+    }
+}
+
+/// Requests under way when the run was closed that had no answer yet, by call: in flight, less
+/// what is in flight with an answer. A request that ended without being booked is none of them.
 fn pending_at_close(run: &RunRecord) -> BTreeMap<CallRecord, u64> {
     let mut pending: BTreeMap<CallRecord, u64> = BTreeMap::new();
     for proxy in &run.proxies {
         let snapshot = &proxy.closed.snapshot;
         let mut answered: BTreeMap<&CallRecord, u64> = BTreeMap::new();
         for row in &snapshot.rows {
-            *answered.entry(&row.call).or_default() += row.answered;
+            *answered.entry(&row.call).or_default() += row.answered.saturating_sub(row.closed);
         }
         for call in &snapshot.calls {
             let answered = answered.get(&call.call).copied().unwrap_or_default();
+            let in_flight = call.opened.saturating_sub(call.closed);
             *pending.entry(without_kubevirt(&call.call)).or_default() +=
-                call.opened.saturating_sub(answered);
+                in_flight.saturating_sub(answered);
         }
     }
     pending
@@ -139,6 +183,16 @@ fn compare(row: &RowRecord, entry: &AuditEntry, found: &mut Verification) {
             count: 1,
         });
     }
+}
+
+fn booked_twice(row: &RowRecord, found: &mut Verification) {
+    found.differ(Difference {
+        user: user_of(row),
+        call: row.call.clone(),
+        books: format!("{} twice", describe(row)),
+        log: "once".to_owned(),
+        count: 1,
+    });
 }
 
 /// Answers that kube-apiserver gives before a request reaches the audit stage.

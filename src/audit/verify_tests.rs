@@ -55,12 +55,12 @@ fn snapshot(taken: i64, rows: Vec<RowRecord>, opened: u64) -> Snapshot {
         },
         taken: at(taken),
         overflowed: 0,
-        rows,
         calls: vec![InFlight {
             call: call(),
             opened,
-            closed: opened,
+            closed: rows.len() as u64,
         }],
+        rows,
     }
 }
 
@@ -197,6 +197,48 @@ fn what_was_under_way_at_the_close_is_explained_as_often_as_it_was() {
     let log = [("x", USER, 200), ("y", USER, 200)];
     assert_eq!(classes(&compare_with(&[], &log, 2)), (1, 1, 1));
     assert_eq!(classes(&compare_with(&[], &log, 3)), (1, 2, 0));
+}
+
+#[test]
+fn a_row_counts_what_the_journal_has_and_each_request_once() {
+    let log = [entry("id-0", USER, 200), entry("id-1", USER, 429)];
+    let differences = |change: &dyn Fn(&mut ProxyRun)| {
+        let mut run = run(&[("429", "")], 2);
+        change(&mut run.proxies[0]);
+        verify(&run, &log).unexplained_count
+    };
+    assert_eq!(differences(&|_| {}), 0);
+    assert_eq!(differences(&|proxy| proxy.difference[1].answered += 1), 1);
+    assert_eq!(differences(&|proxy| proxy.difference[0].answered -= 1), 1);
+    let doubled = |proxy: &mut ProxyRun| {
+        proxy.difference[1].answered += 1;
+        let line = proxy.closed.journal[1].clone();
+        proxy.closed.journal.push(line);
+    };
+    assert_eq!(differences(&doubled), 1, "not an answer without an event");
+    assert!(differences(&|proxy| proxy.closed.journal[0].row = 99) > 0);
+}
+
+#[test]
+fn a_booking_that_was_never_made_is_not_under_way() {
+    let mut run = run(&[("200", "")], 2);
+    let proxy = &mut run.proxies[0];
+    proxy.closed.journal.pop();
+    proxy.difference.pop();
+    // The request was opened and closed; only its answer is in no row.
+    proxy.closed.snapshot.rows.pop();
+    let log = [entry("id-0", USER, 200), entry("id-1", USER, 200)];
+    assert_eq!(classes(&verify(&run, &log)), (1, 0, 1));
+}
+
+#[test]
+fn a_proxy_that_answered_nothing_needs_no_journal() {
+    let mut run = run(&[], 1);
+    let mut idle = run.proxies[0].clone();
+    idle.difference.clear();
+    idle.closed.journal.clear();
+    run.proxies.push(idle);
+    assert!(verify(&run, &[entry("id-0", USER, 200)]).by_request);
 }
 
 #[test]

@@ -36,6 +36,11 @@ impl Exit {
     }
 }
 
+/// What was typed can't be meant: an error whose exit code is [`Exit::Usage`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()

@@ -1,6 +1,7 @@
 //! What was typed, and its resolution into what is meant.
 
 pub mod driver;
+mod duration;
 pub mod exit;
 mod lines;
 mod log;

@@ -135,7 +135,8 @@ impl Run<'_> {
 
     async fn delete_namespace(&self) -> kube::Result<()> {
         // A namespace without a controller that empties it would keep the objects.
-        for kind in [VM, VMI] {
+        let kinds = self.plan.spec.needs().into_iter().filter(is_workload);
+        for kind in kinds.rev() {
             let objects = api(&self.driver.client, &self.namespace, kind);
             let (delete, all) = (DeleteParams::default(), ListParams::default());
             ignore_missing(objects.delete_collection(&delete, &all).await)?;
@@ -158,6 +159,11 @@ async fn close_deletion(
         closed: closed.snapshot,
         objects: closed.objects,
     })
+}
+
+/// Whether a kind is what a run creates, and not what all of its objects need.
+pub(super) fn is_workload(kind: &Kind) -> bool {
+    [VM, VMI].contains(kind)
 }
 
 fn ignore_missing<T>(deleted: kube::Result<T>) -> kube::Result<()> {

@@ -37,6 +37,8 @@ pub struct Opened {
     pub id: String,
     /// When they were opened.
     pub started: Timestamp,
+    /// The namespace whose calls are the run's own; empty if unknown.
+    pub namespace: String,
     /// Admin URL and snapshot of each proxy.
     pub proxies: Vec<(String, Snapshot)>,
 }
@@ -61,6 +63,7 @@ pub async fn open(plan: &Plan, proxies: &[ProxyClient]) -> Result<Opened, ProxyE
     Ok(Opened {
         id: plan.id.clone(),
         started,
+        namespace: plan.namespace.clone(),
         proxies: opened,
     })
 }

@@ -5,14 +5,16 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::{Api, Client, api::PostParams};
 
-use super::{RunError, proxies::ProxyClient};
+use super::{
+    RunError,
+    cleanup::{NAMESPACE, is_workload},
+    observe::POD,
+    proxies::ProxyClient,
+};
 use crate::{
     record::{ClusterRecord, Snapshot},
     workload::{Kind, Spec},
 };
-
-/// What the driver does in the run's namespace.
-const VERBS: [&str; 4] = ["create", "list", "watch", "deletecollection"];
 
 /// Looks at the API server, the kinds, the driver's rights and the proxies.
 pub(super) async fn preflight(
@@ -26,7 +28,7 @@ pub(super) async fn preflight(
     for kind in spec.needs() {
         look_for_kind(client, kind).await?;
     }
-    look_at_rights(client, spec.kind(), namespace).await?;
+    look_at_rights(client, spec, namespace).await?;
     let mut snapshots = Vec::new();
     for proxy in proxies {
         snapshots.push(proxy.snapshot().await?);
@@ -58,34 +60,49 @@ async fn look_for_kind(client: &Client, kind: Kind) -> Result<(), RunError> {
 
 async fn look_at_rights(
     client: &Client,
-    kind: Kind,
+    spec: &Spec,
     namespace: Option<&str>,
 ) -> Result<(), RunError> {
-    for verb in VERBS {
-        ask(client, verb, kind.group, kind.plural, namespace).await?;
-    }
-    if namespace.is_none() {
-        for verb in ["create", "delete"] {
-            ask(client, verb, "", "namespaces", None).await?;
+    for (kind, verbs) in rights(spec, namespace.is_some()) {
+        for verb in verbs {
+            ask(client, verb, kind, namespace).await?;
         }
     }
     Ok(())
 }
 
+/// What the driver does in the run's namespace, which was there before or is its own.
+fn rights(spec: &Spec, is_given: bool) -> Vec<(Kind, Vec<&'static str>)> {
+    let mut rights = vec![(spec.kind(), vec!["create", "delete"])];
+    for kind in spec.needs() {
+        let verbs = match (is_workload(&kind), is_given) {
+            (true, false) => vec!["list", "watch", "deletecollection"],
+            (true, true) => vec!["list", "watch"],
+            (false, false) => vec!["create"],
+            (false, true) => vec!["list", "create", "delete"],
+        };
+        rights.push((kind, verbs));
+    }
+    rights.push((POD, vec!["list", "watch"]));
+    if !is_given {
+        rights.push((NAMESPACE, vec!["create", "delete"]));
+    }
+    rights
+}
+
 async fn ask(
     client: &Client,
     verb: &str,
-    group: &str,
-    resource: &str,
+    kind: Kind,
     namespace: Option<&str>,
 ) -> Result<(), RunError> {
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
                 verb: Some(verb.to_owned()),
-                group: Some(group.to_owned()),
-                resource: Some(resource.to_owned()),
-                namespace: namespace.map(str::to_owned),
+                group: Some(kind.group.to_owned()),
+                resource: Some(kind.plural.to_owned()),
+                namespace: namespace.filter(|_| kind != NAMESPACE).map(str::to_owned),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()
@@ -100,8 +117,8 @@ async fn ask(
     }
     Err(RunError::NoRight {
         verb: verb.to_owned(),
-        resource: resource.to_owned(),
-        group: group.to_owned(),
+        resource: kind.plural.to_owned(),
+        group: kind.group.to_owned(),
     })
 }
 
@@ -123,4 +140,36 @@ async fn kubevirt_version(client: &Client) -> String {
             version.as_str().map(str::to_owned)
         })
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Scenario, VM, VM_PREFERENCE, VMI};
+
+    fn asked(scenario: Scenario, is_given: bool) -> Vec<(Kind, &'static str)> {
+        let spec = Spec {
+            scenario,
+            kwok: false,
+        };
+        let rights = rights(&spec, is_given).into_iter();
+        rights
+            .flat_map(|(kind, verbs)| verbs.into_iter().map(move |verb| (kind, verb)))
+            .collect()
+    }
+
+    #[test]
+    fn a_run_asks_for_what_it_does_and_for_nothing_else() {
+        let vmis = asked(Scenario::Vmi, false);
+        assert_eq!(vmis[0], (VMI, "create"));
+        assert!(vmis.contains(&(POD, "watch")) && vmis.contains(&(NAMESPACE, "delete")));
+        assert!(!vmis.iter().any(|(kind, _)| *kind == VM));
+        let vms = asked(Scenario::Vm, false);
+        assert!(vms.contains(&(VMI, "watch")) && vms.contains(&(VMI, "deletecollection")));
+        assert!(!vms.contains(&(VMI, "create")));
+        let given = asked(Scenario::Instancetype, true);
+        assert!(given.contains(&(VM_PREFERENCE, "delete")));
+        assert!(!given.iter().any(|(kind, _)| *kind == NAMESPACE));
+        assert!(!given.iter().any(|(_, verb)| *verb == "deletecollection"));
+    }
 }

@@ -1,7 +1,7 @@
 //! The steps of a density run.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -306,8 +306,9 @@ impl Run<'_> {
         self.phase("create");
         let mut created = Vec::with_capacity(self.plan.count);
         let objects = self.objects();
+        let mut used = BTreeSet::new();
         for number in 0..self.plan.count {
-            let object = self.plan.spec.object(&random_suffix());
+            let object = self.plan.spec.object(&unused_suffix(&mut used));
             let (sent, began) = (Timestamp::now(), Instant::now());
             self.note_object(&object);
             let name = create(&objects, &object).await?;
@@ -419,8 +420,18 @@ fn random_suffix() -> String {
     (0..5).map(letter).collect()
 }
 
+/// Two of some thousand random names are likely to be the same.
+fn unused_suffix(used: &mut BTreeSet<String>) -> String {
+    loop {
+        let suffix = random_suffix();
+        if used.insert(suffix.clone()) {
+            return suffix;
+        }
+    }
+}
+
 fn running(objects: &Objects, created: &[Created]) -> usize {
-    let running: std::collections::BTreeSet<&str> = objects
+    let running: BTreeSet<&str> = objects
         .iter()
         .filter(|((plural, _), seen)| *plural == VMI.plural && seen.running_seen.is_some())
         .map(|(_, seen)| seen.name.as_str())

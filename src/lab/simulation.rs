@@ -14,13 +14,15 @@ use super::{
     apiserver::{self, AdmissionResponse, ApiServer},
     kubevirt::{self, ComponentClients, Components, VirtApi, prerequisites},
 };
-use crate::identity::mint::Authority;
 
 /// A service account and the program that uses it.
-struct Identity {
-    namespace: &'static str,
-    account: &'static str,
-    program: &'static str,
+pub struct Identity {
+    /// The service account's namespace.
+    pub namespace: &'static str,
+    /// The service account.
+    pub account: &'static str,
+    /// The name in its User-Agent.
+    pub program: &'static str,
 }
 
 const CONTROLLER: Identity = Identity {
@@ -56,19 +58,19 @@ pub fn service_accounts() -> impl Iterator<Item = (&'static str, &'static str)> 
         .map(|identity| (identity.namespace, identity.account))
 }
 
-/// Where the components connect to: the proxy.
-pub struct Through<'a> {
-    /// Its URL.
-    pub url: &'a str,
-    /// The CA of its certificate.
-    pub authority: &'a Authority,
-    /// A token for a service account, by namespace and name.
-    pub token: &'a (dyn Fn(&str, &str) -> String + Sync),
-}
+/// Makes a component's client, as a rule through the proxy.
+pub type Connect<'a> = &'a (dyn Fn(&Identity) -> kube::Result<Client> + Sync);
 
 /// Running components.
 pub struct Simulation {
     components: Components,
+}
+
+impl Identity {
+    /// The user name of the service account.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.account)
+    }
 }
 
 impl Simulation {
@@ -76,7 +78,7 @@ impl Simulation {
     /// all that is there. With `server`, virt-api is its webhook.
     pub async fn start(
         admin: &Client,
-        through: &Through<'_>,
+        connect: Connect<'_>,
         server: Option<&Arc<ApiServer>>,
         nodes: usize,
     ) -> kube::Result<Self> {
@@ -91,20 +93,16 @@ impl Simulation {
         for object in prerequisites(&options) {
             create(admin, object).await?;
         }
-        let client = |identity: &Identity| {
-            let token = (through.token)(identity.namespace, identity.account);
-            super::client(through.url, through.authority, &token, identity.program)
-        };
         let mut handler = Vec::new();
         for node in options.node_names() {
-            handler.push((node, client(&HANDLER)?));
+            handler.push((node, connect(&HANDLER)?));
         }
         let clients = ComponentClients {
-            controller: client(&CONTROLLER)?,
-            api: client(&API)?,
+            controller: connect(&CONTROLLER)?,
+            api: connect(&API)?,
             handler,
-            scheduler: client(&SCHEDULER)?,
-            kubelet: client(&KUBELET)?,
+            scheduler: connect(&SCHEDULER)?,
+            kubelet: connect(&KUBELET)?,
         };
         let components = Components::start(clients, &options);
         if let Some(server) = server {

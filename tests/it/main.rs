@@ -1,6 +1,7 @@
 //! The one integration binary.
 //!
 //! - `certificates`: clients that come with a certificate
+//! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `faults`: runs while something goes wrong
@@ -21,6 +22,7 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod certificates;
+mod cli;
 mod commands;
 mod differential;
 mod faults;

@@ -306,7 +306,11 @@ fn wrong_calls_are_refused_before_anything_runs() {
     for (arguments, code) in [
         (&["run", "vmi", "--count", "0"][..], 2),
         (&["run"], 2),
-        (&["run", "vmi", "--proxy", "http://127.0.0.1:1"], 1),
+        (&["run", "vmi", "--proxy", "http://127.0.0.1:1"], 2),
+        (&["run", "vmi", "--kubeconfig", "/nowhere"], 2),
+        (&["measure", "--", "true"], 2),
+        (&["measure", "--proxy", "ftp://x", "--", "true"], 2),
+        (&["measure", "stop", "a/b"], 2),
         (
             &[
                 "run",

@@ -121,7 +121,11 @@ fn verdict(found: &Verification) -> Exit {
     }
 }
 
-/// Reads logs; gives the number of damaged lines, each of which it named.
+/// Longest line that is read whole: the largest object twice, as request and response.
+const LINE_MAX: u64 = 64 << 20;
+
+/// Reads logs; gives the number of damaged lines, each of which it named. A file that ends in the
+/// middle, as a gzipped one does that is still being written, has one more.
 fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> {
     let mut reader = AuditReader::default();
     let mut damaged = 0;
@@ -129,14 +133,16 @@ fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> 
     for file in files {
         let name = file.display();
         let mut log = open(file).with_context(|| format!("cannot read {name}"))?;
-        let mut number = 0_u64;
-        loop {
-            line.clear();
-            let read = log.read_until(b'\n', &mut line);
-            if read.with_context(|| format!("cannot read {name}"))? == 0 {
-                break;
+        for number in 1_u64.. {
+            match read_line(&mut *log, &mut line) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    damaged += 1;
+                    eprintln!("kubetoll: {name}:{number}: the rest cannot be read: {error}");
+                    break;
+                }
             }
-            number += 1;
             match reader.line(&line) {
                 Ok(Some(entry)) => each(entry),
                 Ok(None) => {}
@@ -148,6 +154,16 @@ fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> 
         }
     }
     Ok(damaged)
+}
+
+/// The next line; false at the end. Of one that is too long the beginning, which is no event.
+fn read_line(log: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let read = log.take(LINE_MAX).read_until(b'\n', line)?;
+    if read as u64 == LINE_MAX && line.last() != Some(&b'\n') {
+        log.skip_until(b'\n')?;
+    }
+    Ok(read > 0)
 }
 
 fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {

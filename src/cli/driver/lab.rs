@@ -17,7 +17,7 @@ use crate::{
         apiserver::LoggedRequest,
         embedded::EmbeddedLab,
         real::{Assets, RealCluster},
-        simulation::{Simulation, Through},
+        simulation::{Identity, Simulation},
     },
     proxy::Options,
     record::{CallRecord, Check, RunRecord},
@@ -49,16 +49,12 @@ impl Lab {
         let proxy = start_proxy(&lab.url, ca).await?;
         let admin = lab.token_for("kubetoll", &["system:masters"]);
         let client = lab::client(&lab.url, &lab.authority, &admin, "kubetoll")?;
-        let token = |namespace: &str, account: &str| {
-            let user = format!("system:serviceaccount:{namespace}:{account}");
-            lab.token_for(&user, &["system:serviceaccounts", "system:authenticated"])
+        let groups = ["system:serviceaccounts", "system:authenticated"];
+        let connect = |identity: &Identity| {
+            let token = lab.token_for(&identity.user(), &groups);
+            lab::client(&proxy.url, &proxy.authority, &token, identity.program)
         };
-        let through = Through {
-            url: &proxy.url,
-            authority: &proxy.authority,
-            token: &token,
-        };
-        let simulation = Simulation::start(&client, &through, Some(&lab.server), NODES).await?;
+        let simulation = Simulation::start(&client, &connect, Some(&lab.server), NODES).await?;
         Ok(Self {
             server: Server::Embedded(Box::new(lab)),
             proxy,
@@ -73,18 +69,12 @@ impl Lab {
         let proxy = start_proxy(&cluster.url(), cluster.ca_pem()).await?;
         let client = cluster.admin_client()?;
         let tokens = cluster.prepare_kubevirt().await?;
-        let token = |namespace: &str, account: &str| {
-            tokens
-                .get(&(namespace.to_owned(), account.to_owned()))
-                .cloned()
-                .unwrap_or_default()
+        let connect = |identity: &Identity| {
+            let account = (identity.namespace.to_owned(), identity.account.to_owned());
+            let token = tokens.get(&account).cloned().unwrap_or_default();
+            lab::client(&proxy.url, &proxy.authority, &token, identity.program)
         };
-        let through = Through {
-            url: &proxy.url,
-            authority: &proxy.authority,
-            token: &token,
-        };
-        let simulation = Simulation::start(&client, &through, None, NODES).await?;
+        let simulation = Simulation::start(&client, &connect, None, NODES).await?;
         Ok(Self {
             server: Server::Real(Box::new(cluster)),
             proxy,
@@ -192,4 +182,124 @@ fn entry(logged: &LoggedRequest) -> AuditEntry {
 
 fn time(seconds: f64) -> Timestamp {
     Timestamp::from_microsecond((seconds * 1e6) as i64).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        driver::{Driver, Plan, Progress, client::counted},
+        record::{ClusterRecord, ProxyRun, RowRecord},
+        workload::{Scenario, Spec},
+    };
+
+    struct Quiet;
+
+    impl Progress for Quiet {
+        fn phase(&self, _: &str) {}
+        fn step(&self, _: usize, _: usize) {}
+    }
+
+    async fn run(lab: &Lab) -> RunRecord {
+        let (client, tally) = counted(lab.client.clone(), "default");
+        let driver = Driver {
+            client,
+            tally,
+            proxies: vec![lab.proxy()],
+            cluster: ClusterRecord::default(),
+            progress: &Quiet,
+            stop: CancellationToken::new(),
+        };
+        let plan = Plan {
+            spec: Spec {
+                scenario: Scenario::Vm,
+                kwok: false,
+            },
+            count: 3,
+            pause: Duration::ZERO,
+            timeout: Duration::from_secs(60),
+            settle: Duration::from_millis(500),
+            baseline: Duration::ZERO,
+            namespace: None,
+            keep: false,
+            primer: true,
+            audit_ids: true,
+            simulated: true,
+            configuration: BTreeMap::new(),
+        };
+        driver.run(&plan).await.unwrap()
+    }
+
+    /// A change of one booking: of the journal's line `at`, and of the rows that it counts in.
+    type Mutation = fn(&mut ProxyRun, usize);
+
+    /// A row where the run counts it and where the books do, so that both go wrong together.
+    fn rows(proxy: &mut ProxyRun, id: u32) -> impl Iterator<Item = &mut RowRecord> {
+        let rows = proxy.difference.iter_mut();
+        rows.chain(&mut proxy.closed.snapshot.rows)
+            .filter(move |row| row.id == id)
+    }
+
+    fn skip(proxy: &mut ProxyRun, at: usize) {
+        let line = proxy.closed.journal.remove(at);
+        rows(proxy, line.row).for_each(|row| row.answered -= 1);
+    }
+
+    fn double(proxy: &mut ProxyRun, at: usize) {
+        let line = proxy.closed.journal[at].clone();
+        rows(proxy, line.row).for_each(|row| row.answered += 1);
+        proxy.closed.journal.push(line);
+    }
+
+    /// To the next row of the run, whatever distinguishes it: user, call or code.
+    fn misattribute(proxy: &mut ProxyRun, at: usize) {
+        let from = proxy.closed.journal[at].row;
+        let place = proxy.difference.iter().position(|row| row.id == from);
+        let next = (place.unwrap() + 1) % proxy.difference.len();
+        let to = proxy.difference[next].id;
+        proxy.closed.journal[at].row = to;
+        rows(proxy, from).for_each(|row| row.answered -= 1);
+        rows(proxy, to).for_each(|row| row.answered += 1);
+    }
+
+    fn skip_in_the_row(proxy: &mut ProxyRun, at: usize) {
+        let id = proxy.closed.journal[at].row;
+        rows(proxy, id).for_each(|row| row.answered -= 1);
+    }
+
+    fn double_in_the_row(proxy: &mut ProxyRun, at: usize) {
+        let id = proxy.closed.journal[at].row;
+        rows(proxy, id).for_each(|row| row.answered += 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_booking_skipped_doubled_or_misattributed_is_found() {
+        crate::identity::install_provider();
+        let lab = Lab::embedded().await.unwrap();
+        let record = run(&lab).await;
+        let check = lab.check(&record).unwrap();
+        assert!(check.ok && record.is_valid(), "{record:?} {check:?}");
+        let bookings = record.proxies[0].closed.journal.len();
+        assert!(bookings > 60, "{bookings}");
+        let mutations: [(&str, Mutation); 5] = [
+            ("skip", skip),
+            ("double", double),
+            ("misattribute", misattribute),
+            ("skip in the row", skip_in_the_row),
+            ("double in the row", double_in_the_row),
+        ];
+        for (name, mutate) in mutations {
+            for at in 0..bookings {
+                let mut mutant = record.clone();
+                mutate(&mut mutant.proxies[0], at);
+                let check = lab.check(&mutant).unwrap();
+                assert!(!check.ok, "{name} of booking {at} was not found");
+            }
+        }
+        lab.stop().await;
+    }
 }

@@ -1,26 +1,36 @@
 //! `kubetoll measure`: the books of running proxies around anything.
 
 use std::{
-    env, ffi::OsString, fs, os::unix::process::ExitStatusExt, path::PathBuf, process::ExitStatus,
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::ExitStatus,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use jiff::SignedDuration;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::Child,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, Output, results,
-    run::{print_result, proxy_clients, read_thresholds, verdict},
+    Exit, Misuse, Output, results,
+    run::{no_proxy, print_result, proxy_clients, read_thresholds, verdict},
 };
 use crate::{
+    cli::duration,
     driver::{
         measure::{self, Opened, Plan},
-        proxies::ProxyClient,
+        proxies::{ProxyClient, ProxyError},
     },
     identity::kubeconfig::write_private,
-    record::RunRecord,
+    record::{RunRecord, ThresholdFile},
     report,
 };
 
@@ -44,7 +54,9 @@ pub(super) struct MeasureArgs {
     #[command(subcommand)]
     mark: Option<Mark>,
     #[command(flatten)]
-    options: MeasureOptions,
+    open: OpenOptions,
+    #[command(flatten)]
+    close: CloseOptions,
     /// The command and its arguments.
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -57,19 +69,23 @@ enum Mark {
         /// The name.
         name: String,
         #[command(flatten)]
-        options: MeasureOptions,
+        options: OpenOptions,
     },
     /// Settle, close the books of that name, and print what was counted.
     Stop {
         /// The name.
         name: String,
+        /// File with the proxies' admin token.
+        #[arg(long, value_name = "FILE")]
+        proxy_token_file: Option<PathBuf>,
         #[command(flatten)]
-        options: MeasureOptions,
+        options: CloseOptions,
     },
 }
 
+/// What must be known when the books are opened.
 #[derive(Debug, Args)]
-struct MeasureOptions {
+struct OpenOptions {
     /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
     #[arg(long, value_name = "URL")]
     proxy: Vec<String>,
@@ -79,12 +95,17 @@ struct MeasureOptions {
     /// Tell the calls for this namespace from others.
     #[arg(long, value_name = "NAME", default_value = "")]
     namespace: String,
-    /// How long nothing may go on before the books are closed.
-    #[arg(long, value_name = "DURATION", default_value = "2s")]
-    settle: SignedDuration,
     /// Record the audit ID of each request, for `kubetoll verify`.
     #[arg(long)]
     audit_ids: bool,
+}
+
+/// What is needed when they are closed.
+#[derive(Debug, Args)]
+struct CloseOptions {
+    /// How long nothing may go on before the books are closed.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse)]
+    settle: Duration,
     /// JSON file with perfscale-audit's thresholdExpectations.
     #[arg(long, value_name = "FILE")]
     thresholds: Option<PathBuf>,
@@ -99,23 +120,22 @@ struct MeasureOptions {
 pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     match args.mark {
         Some(Mark::Start { name, options }) => start(&name, &options).await,
-        Some(Mark::Stop { name, options }) => finish(&name, &options).await,
-        None => around(&args.command, &args.options, stop).await,
+        Some(Mark::Stop {
+            name,
+            proxy_token_file,
+            options,
+        }) => finish(&name, proxy_token_file.as_deref(), &options).await,
+        None => around(&args, stop).await,
     }
 }
 
-async fn around(
-    command: &[OsString],
-    options: &MeasureOptions,
-    stop: CancellationToken,
-) -> Result<Exit> {
-    if let Some(dir) = &options.results_dir {
-        results::prepare(dir)?;
-    }
-    let proxies = options.proxies()?;
-    let plan = options.plan(&format!("measure-{:08x}", rand::random::<u32>()));
+async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
+    let thresholds = args.close.prepare()?;
+    let proxies = args.open.proxies()?;
+    let id = format!("measure-{:08x}", rand::random::<u32>());
+    let plan = args.close.plan(&args.open.plan(&id));
     let opened = measure::open(&plan, &proxies).await?;
-    let ended = run_command(command, &[], &stop).await;
+    let ended = run_command(&args.command, &[], &stop).await;
     let status = match ended {
         Ok(Some(status)) => status,
         interrupted_or_failed => {
@@ -124,11 +144,13 @@ async fn around(
             return Ok(Exit::Interrupted);
         }
     };
-    let record = measure::close(&plan, opened, &proxies).await?;
-    options.report(&record, Some(status))
+    match measure::close(&plan, opened, &proxies).await {
+        Ok(record) => args.close.report(&record, &thresholds, Some(status)),
+        Err(error) => Ok(exit_of(Some(status), not_closed(error)?)),
+    }
 }
 
-async fn start(name: &str, options: &MeasureOptions) -> Result<Exit> {
+async fn start(name: &str, options: &OpenOptions) -> Result<Exit> {
     let path = state_file(name)?;
     if path.exists() {
         bail!("{name} is open already: close it with `kubetoll measure stop {name}`");
@@ -140,56 +162,103 @@ async fn start(name: &str, options: &MeasureOptions) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn finish(name: &str, options: &MeasureOptions) -> Result<Exit> {
+async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -> Result<Exit> {
     let path = state_file(name)?;
     let text = fs::read(&path).with_context(|| format!("{name} is not open"))?;
-    let opened: Opened = serde_json::from_slice(&text)?;
+    let opened: Opened = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is not what `measure start` wrote", path.display()))?;
+    let thresholds = options.prepare()?;
     let urls: Vec<String> = opened.proxies.iter().map(|(url, _)| url.clone()).collect();
-    let proxies = proxy_clients(&urls, options.proxy_token_file.as_deref())?;
-    let closed = measure::close(&options.plan(name), opened, &proxies).await;
-    // Whether it worked or the run is lost: it is not open any more.
-    fs::remove_file(&path)?;
-    match closed {
-        Ok(record) => options.report(&record, None),
+    let proxies = proxy_clients(&urls, token_file)?;
+    let plan = options.plan(&Plan {
+        namespace: opened.namespace.clone(),
+        ..empty_plan(name)
+    });
+    match measure::close(&plan, opened, &proxies).await {
+        Ok(record) => {
+            fs::remove_file(&path)?;
+            options.report(&record, &thresholds, None)
+        }
+        // A proxy that is away for a moment keeps the run: it can be closed later.
         Err(error) => {
-            eprintln!("kubetoll: {error}");
-            Ok(Exit::NotValid)
+            let exit = not_closed(error)?;
+            fs::remove_file(&path)?;
+            Ok(exit)
         }
     }
 }
 
-impl MeasureOptions {
+/// A run that a proxy lost is over, and what was counted is not valid; anything else failed.
+fn not_closed(error: ProxyError) -> Result<Exit> {
+    if !matches!(error, ProxyError::Lost { .. }) {
+        return Err(error.into());
+    }
+    eprintln!("kubetoll: {error}");
+    Ok(Exit::NotValid)
+}
+
+fn empty_plan(id: &str) -> Plan {
+    Plan {
+        id: id.to_owned(),
+        scenario: "measure".to_owned(),
+        namespace: String::new(),
+        journal: false,
+        lease: LEASE,
+        silence: Duration::ZERO,
+        settle_longest: SETTLE_LONGEST,
+    }
+}
+
+impl OpenOptions {
     fn proxies(&self) -> Result<Vec<ProxyClient>> {
         if self.proxy.is_empty() {
-            bail!("name the admin address of each proxy that takes part with --proxy");
+            bail!(no_proxy());
         }
         proxy_clients(&self.proxy, self.proxy_token_file.as_deref())
     }
 
     fn plan(&self, id: &str) -> Plan {
         Plan {
-            id: id.to_owned(),
-            scenario: "measure".to_owned(),
             namespace: self.namespace.clone(),
             journal: self.audit_ids,
-            lease: LEASE,
-            silence: self.settle.unsigned_abs(),
-            settle_longest: SETTLE_LONGEST,
+            ..empty_plan(id)
+        }
+    }
+}
+
+impl CloseOptions {
+    fn plan(&self, opened: &Plan) -> Plan {
+        Plan {
+            silence: self.settle,
+            ..opened.clone()
         }
     }
 
-    fn report(&self, record: &RunRecord, status: Option<ExitStatus>) -> Result<Exit> {
-        let thresholds = read_thresholds(self.thresholds.as_deref())?;
-        let mut result = report::evaluate(record, &thresholds);
+    /// Before anything is measured, so that a bad file or folder costs nothing.
+    fn prepare(&self) -> Result<ThresholdFile> {
+        if let Some(dir) = &self.results_dir {
+            results::prepare(dir)?;
+        }
+        read_thresholds(self.thresholds.as_deref())
+    }
+
+    fn report(
+        &self,
+        record: &RunRecord,
+        thresholds: &ThresholdFile,
+        status: Option<ExitStatus>,
+    ) -> Result<Exit> {
+        let mut result = report::evaluate(record, thresholds);
         let ours = verdict(&result);
-        let exit = exit_of(status, ours);
         result.exit_code = ours.code();
         result.child_exit_code = status.map(code_of);
-        print_result(&result, self.output)?;
+        // Neither a full disk nor a closed pipe takes the other with it.
+        let printed = print_result(&result, self.output);
         if let Some(dir) = &self.results_dir {
             results::write(dir, record, &result)?;
         }
-        Ok(exit)
+        printed?;
+        Ok(exit_of(status, ours))
     }
 }
 
@@ -200,18 +269,35 @@ pub(super) async fn run_command(
     stop: &CancellationToken,
 ) -> Result<Option<ExitStatus>> {
     let (program, arguments) = command.split_first().context("no command was given")?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .spawn()
         .with_context(|| format!("cannot run {}", program.display()))?;
     tokio::select! {
-        status = child.wait() => Ok(Some(status?)),
-        () = stop.cancelled() => {
-            // Ctrl-C went to the command too: it may end in its own way.
+        status = child.wait() => return Ok(Some(status?)),
+        () = stop.cancelled() => {}
+    }
+    // Ctrl-C went to the command too, which may end in its own way; SIGTERM came to this process
+    // alone.
+    tokio::select! {
+        _ = child.wait() => {}
+        _ = terminate.recv() => {
+            pass_on_termination(&child);
             child.wait().await?;
-            Ok(None)
         }
+    }
+    Ok(None)
+}
+
+fn pass_on_termination(child: &Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    // Without an id the command has ended.
+    if let Some(id) = id.and_then(Pid::from_raw)
+        && let Err(error) = kill_process(id, Signal::TERM)
+    {
+        tracing::warn!(%error, "cannot stop the command");
     }
 }
 
@@ -235,7 +321,8 @@ pub(super) fn code_of(status: ExitStatus) -> u8 {
 fn state_file(name: &str) -> Result<PathBuf> {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if name.is_empty() || name.len() > 64 || !name.bytes().all(valid) {
-        bail!("a name has letters, digits, '-' and '_', at most 64");
+        let rule = "a name has letters, digits, '-' and '_', at most 64";
+        bail!(Misuse(rule.to_owned()));
     }
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || env::home_dir().map(|home| home.join(".local/state"));

@@ -21,7 +21,7 @@ use tracing_subscriber::{
     EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use super::exit::{self, Exit};
+use super::exit::{self, Exit, Misuse};
 
 /// Says exactly what every API call of a Kubernetes component costs, per run.
 #[derive(Debug, Parser)]
@@ -79,7 +79,11 @@ pub fn run(args: DriverArgs) -> Exit {
     };
     result.unwrap_or_else(|error| {
         eprintln!("kubetoll: {error:#}");
-        Exit::Failed
+        if error.is::<Misuse>() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        }
     })
 }
 

@@ -8,16 +8,15 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use jiff::SignedDuration;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Output, lab::Lab, results};
+use super::{Exit, Misuse, Output, lab::Lab, results};
 use crate::{
-    cli::progress::Terminal,
+    cli::{duration, progress::Terminal},
     driver::{self, Driver, Plan, RunError, client::counted, proxies::ProxyClient},
     identity,
     record::{ClusterRecord, RunRecord, RunResult, ThresholdFile},
@@ -45,18 +44,18 @@ pub(super) struct RunArgs {
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// Pause after each create.
-    #[arg(long, default_value = "100ms", value_name = "DURATION")]
-    pause: SignedDuration,
+    #[arg(long, default_value = "100ms", value_name = "DURATION", value_parser = duration::parse)]
+    pause: Duration,
     /// Longest wait for all to be Running.
-    #[arg(long, default_value = "5m", value_name = "DURATION")]
-    timeout: SignedDuration,
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Duration,
     /// How long the run's namespace must be silent before the books are closed
     /// [default: 1s in a lab, 10s on a cluster].
-    #[arg(long, value_name = "DURATION")]
-    settle: Option<SignedDuration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    settle: Option<Duration>,
     /// Window before the run in which nothing is created [default: 2s in a lab, 60s on a cluster].
-    #[arg(long, value_name = "DURATION")]
-    baseline: Option<SignedDuration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    baseline: Option<Duration>,
     /// Kubeconfig of the cluster to run on.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -197,7 +196,10 @@ impl RunArgs {
             return self.cluster().await;
         }
         if !self.proxy.is_empty() {
-            bail!("--proxy is for a run on a cluster: add --kubeconfig, --context or --in-cluster");
+            let advice = "add --kubeconfig, --context or --in-cluster";
+            bail!(Misuse(format!(
+                "--proxy is for a run on a cluster: {advice}"
+            )));
         }
         let lab = if self.lab == Some(LabKind::Real) {
             eprintln!(
@@ -225,38 +227,25 @@ impl RunArgs {
 
     async fn cluster(&self) -> Result<Place> {
         if self.proxy.is_empty() {
-            bail!(
-                "name the admin address of each proxy that takes part with --proxy: without one nothing is counted"
-            );
+            bail!(no_proxy());
         }
-        let mut config = if self.in_cluster {
-            Config::incluster().context("not in a cluster")?
+        let (mut config, context) = if self.in_cluster {
+            let config = Config::incluster().context("not in a cluster")?;
+            (config, "(in cluster)".to_owned())
         } else {
-            let options = KubeConfigOptions {
-                context: self.context.clone(),
-                ..KubeConfigOptions::default()
-            };
-            match &self.kubeconfig {
-                Some(path) => {
-                    let kubeconfig = Kubeconfig::read_from(path)
-                        .with_context(|| format!("cannot use {}", path.display()))?;
-                    Config::from_custom_kubeconfig(kubeconfig, &options).await
-                }
-                None => Config::from_kubeconfig(&options).await,
-            }
-            .context("cannot use the kubeconfig")?
+            self.configured().await?
         };
         // What a client does again by itself would be a call that nobody asked for.
         config.default_retry = false;
         let cluster = ClusterRecord {
             server: config.cluster_url.to_string(),
-            context: self.context.clone().unwrap_or_default(),
+            context,
             ..ClusterRecord::default()
         };
         eprintln!(
             "cluster: server {}, context {}, namespace {}",
             cluster.server,
-            self.context.as_deref().unwrap_or("(current)"),
+            cluster.context,
             self.namespace.as_deref().unwrap_or("(a new one)")
         );
         Ok(Place {
@@ -267,14 +256,30 @@ impl RunArgs {
         })
     }
 
+    /// The configuration of a context, and the context's name.
+    async fn configured(&self) -> Result<(Config, String)> {
+        let kubeconfig = match &self.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path)
+                .with_context(|| format!("cannot use {}", path.display()))?,
+            None => Kubeconfig::read().context("cannot use the kubeconfig")?,
+        };
+        let context = self.context.clone().or(kubeconfig.current_context.clone());
+        let options = KubeConfigOptions {
+            context: context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let config = config.context("cannot use the kubeconfig")?;
+        Ok((config, context.unwrap_or_default()))
+    }
+
     fn proxy_clients(&self) -> Result<Vec<ProxyClient>> {
         proxy_clients(&self.proxy, self.proxy_token_file.as_deref())
     }
 
     fn plan(&self, spec: Spec, in_lab: bool) -> Plan {
-        let by_place = |given: Option<SignedDuration>, lab: u64, cluster: u64| {
-            let default = Duration::from_secs(if in_lab { lab } else { cluster });
-            given.map_or(default, SignedDuration::unsigned_abs)
+        let by_place = |given: Option<Duration>, lab: u64, cluster: u64| {
+            given.unwrap_or(Duration::from_secs(if in_lab { lab } else { cluster }))
         };
         let mut configuration = BTreeMap::new();
         if let Some(lab) = self.lab {
@@ -283,8 +288,8 @@ impl RunArgs {
         Plan {
             spec,
             count: self.count as usize,
-            pause: self.pause.unsigned_abs(),
-            timeout: self.timeout.unsigned_abs(),
+            pause: self.pause,
+            timeout: self.timeout,
             settle: by_place(self.settle, 1, 10),
             baseline: by_place(self.baseline, 2, 60),
             namespace: self.namespace.clone(),
@@ -307,11 +312,13 @@ impl RunArgs {
         }
         let mut result = report::evaluate(&record, thresholds);
         result.exit_code = verdict(&result).code();
-        print_result(&result, self.output)?;
+        // Neither a full disk nor a closed pipe takes the other with it.
+        let printed = print_result(&result, self.output);
         if let Some(dir) = &self.results_dir {
             results::write(dir, &record, &result)?;
             eprintln!("results are in {}", dir.display());
         }
+        printed?;
         Ok(verdict(&result))
     }
 }
@@ -333,21 +340,30 @@ pub(super) fn proxy_clients(
     token_file: Option<&Path>,
 ) -> Result<Vec<ProxyClient>> {
     let token = token_file.map(identity::read_token).transpose()?;
-    let clients = urls
-        .iter()
-        .map(|url| ProxyClient::new(url, token.as_deref()));
-    Ok(clients.collect::<Result<_, _>>()?)
+    let clients = urls.iter().map(|url| {
+        let client = ProxyClient::new(url, token.as_deref());
+        client.map_err(|error| Misuse(error.to_string()).into())
+    });
+    clients.collect()
+}
+
+/// Nothing would be counted.
+pub(super) fn no_proxy() -> Misuse {
+    Misuse("name the admin address of each proxy that takes part with --proxy".to_owned())
 }
 
 /// Prints a result to standard output.
 pub(super) fn print_result(result: &RunResult, output: Output) -> Result<()> {
-    use std::io::Write;
+    use std::io::{ErrorKind, Write};
     let text = match output {
         Output::Text => report::run_text::run(result),
         Output::Json => serde_json::to_string_pretty(result)? + "\n",
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot print the result"),
+    }
 }
 
 /// The exit code of a result.

@@ -1,19 +1,12 @@
 //! `kubetoll-proxy`: flags, environment and file, and what they mean together.
 
+mod file;
 mod reload;
 mod resolve;
 
-use std::{
-    fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Parser, ValueEnum};
-use jiff::SignedDuration;
-use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -53,10 +46,10 @@ const DESCRIPTORS_PER_CONNECTION: usize = 3;
 pub struct ProxyArgs {
     /// Address for the components' HTTPS connections.
     #[arg(long, env = "KUBETOLL_LISTEN", value_name = "HOST:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     /// Address of /metrics, /readyz, /livez and /snapshot, in plain HTTP.
     #[arg(long, env = "KUBETOLL_ADMIN", value_name = "HOST:PORT")]
-    admin: Option<SocketAddr>,
+    admin: Option<String>,
     /// The API server: https://HOST:PORT (several addresses with commas: one that can't be reached
     /// is passed over), `in-cluster`, or `kubeconfig:FILE` (server and CA of the current context,
     /// never its credential).
@@ -102,28 +95,28 @@ pub struct ProxyArgs {
     component: Option<String>,
     /// Worker threads; by default one for each CPU that the process may use.
     #[arg(long, env = "KUBETOLL_THREADS", value_name = "N")]
-    threads: Option<usize>,
+    threads: Option<String>,
     /// File with the bearer token that /snapshot and /runs ask for. Needed where the admin
     /// address is not loopback.
     #[arg(long, env = "KUBETOLL_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// Most downstream connections at once [default: 10000].
     #[arg(long, env = "KUBETOLL_CONNECTIONS_MAX", value_name = "N")]
-    connections_max: Option<usize>,
+    connections_max: Option<String>,
     /// How long requests in flight may take after SIGTERM [default: 10s].
     #[arg(long, env = "KUBETOLL_DRAIN", value_name = "DURATION")]
-    drain: Option<SignedDuration>,
+    drain: Option<String>,
     /// Within which time after SIGTERM watches end, each at a moment of its own; their clients
     /// come back where they were [default: 5s].
     #[arg(long, env = "KUBETOLL_WATCH_DRAIN", value_name = "DURATION")]
-    watch_drain: Option<SignedDuration>,
+    watch_drain: Option<String>,
     /// How long to serve on after SIGTERM while /readyz says no, so that a Service stops sending
     /// clients [default: 0s].
     #[arg(long, env = "KUBETOLL_SHUTDOWN_DELAY", value_name = "DURATION")]
-    shutdown_delay: Option<SignedDuration>,
+    shutdown_delay: Option<String>,
     /// Form of the log on stderr; RUST_LOG sets its level [default: text].
-    #[arg(long, env = "KUBETOLL_LOG_FORMAT", value_enum)]
-    log_format: Option<LogFormat>,
+    #[arg(long, env = "KUBETOLL_LOG_FORMAT", value_name = "text|json")]
+    log_format: Option<String>,
     /// YAML file with any of these options by their names, such as `upstream-ca: FILE`. Flags
     /// come before the environment, and that before the file.
     #[arg(long, env = "KUBETOLL_CONFIG", value_name = "FILE")]
@@ -131,55 +124,23 @@ pub struct ProxyArgs {
 }
 
 /// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     Text,
     Json,
 }
 
-/// The same options in a file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct ProxyFile {
-    listen: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    upstream: Option<String>,
-    upstream_ca: Option<PathBuf>,
-    upstream_server_name: Option<String>,
-    tls_cert: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    front_proxy_cert: Option<PathBuf>,
-    front_proxy_key: Option<PathBuf>,
-    client_ca: Option<PathBuf>,
-    sni_passthrough: Vec<String>,
-    component: Option<String>,
-    threads: Option<usize>,
-    admin_token_file: Option<PathBuf>,
-    connections_max: Option<usize>,
-    drain: Option<SignedDuration>,
-    watch_drain: Option<SignedDuration>,
-    shutdown_delay: Option<SignedDuration>,
-    log_format: Option<LogFormat>,
-}
-
 /// Runs the proxy until SIGTERM or Ctrl-C.
 pub fn run(args: ProxyArgs) -> Exit {
     identity::install_provider();
-    let file = match read_config(args.config.as_deref()) {
-        Ok(file) => file,
-        Err(message) => return usage(&[message]),
-    };
-    let args = args.or(file);
-    log_to_stderr(args.log_format);
-    let threads = args.threads;
     let config = match args.resolve() {
         Ok(config) => config,
         Err(errors) => return usage(&errors),
     };
+    log_to_stderr(config.log_format);
     set_process_limits();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
+    if let Some(threads) = config.threads {
         runtime.worker_threads(threads.max(1));
     }
     let served = runtime
@@ -287,14 +248,14 @@ pub(super) async fn wait_for_signal() {
     }
 }
 
-fn log_to_stderr(format: Option<LogFormat>) {
+fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
     match format {
-        Some(LogFormat::Json) => lines.json().finish().with(filter_fn(log::is_safe)).init(),
-        Some(LogFormat::Text) | None => lines.finish().with(filter_fn(log::is_safe)).init(),
+        LogFormat::Json => lines.json().finish().with(filter_fn(log::is_safe)).init(),
+        LogFormat::Text => lines.finish().with(filter_fn(log::is_safe)).init(),
     }
 }
 
@@ -328,45 +289,4 @@ fn connections_within_descriptors(wanted: usize) -> usize {
         );
     }
     wanted.min(possible.max(1))
-}
-
-fn read_config(path: Option<&Path>) -> Result<ProxyFile, String> {
-    let Some(path) = path else {
-        return Ok(ProxyFile::default());
-    };
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("--config {}: {error}", path.display()))?;
-    serde_saphyr::from_str(&text).map_err(|error| format!("--config {}: {error}", path.display()))
-}
-
-impl ProxyArgs {
-    /// Fills what was not given from the file.
-    fn or(self, file: ProxyFile) -> Self {
-        Self {
-            listen: self.listen.or(file.listen),
-            admin: self.admin.or(file.admin),
-            upstream: self.upstream.or(file.upstream),
-            upstream_ca: self.upstream_ca.or(file.upstream_ca),
-            upstream_server_name: self.upstream_server_name.or(file.upstream_server_name),
-            tls_cert: self.tls_cert.or(file.tls_cert),
-            tls_key: self.tls_key.or(file.tls_key),
-            front_proxy_cert: self.front_proxy_cert.or(file.front_proxy_cert),
-            front_proxy_key: self.front_proxy_key.or(file.front_proxy_key),
-            client_ca: self.client_ca.or(file.client_ca),
-            sni_passthrough: if self.sni_passthrough.is_empty() {
-                file.sni_passthrough
-            } else {
-                self.sni_passthrough
-            },
-            component: self.component.or(file.component),
-            threads: self.threads.or(file.threads),
-            admin_token_file: self.admin_token_file.or(file.admin_token_file),
-            connections_max: self.connections_max.or(file.connections_max),
-            drain: self.drain.or(file.drain),
-            watch_drain: self.watch_drain.or(file.watch_drain),
-            shutdown_delay: self.shutdown_delay.or(file.shutdown_delay),
-            log_format: self.log_format.or(file.log_format),
-            config: self.config,
-        }
-    }
 }

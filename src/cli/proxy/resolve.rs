@@ -4,14 +4,16 @@ use std::{
     fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
-use jiff::SignedDuration;
+use clap::ValueEnum;
 
-use super::ProxyArgs;
+use super::{LogFormat, ProxyArgs};
 use crate::{
+    cli::duration,
     identity::{
         self, IdentityError,
         client_certificate::{ClientCa, ClientCertificates},
@@ -35,6 +37,8 @@ pub(super) struct Config {
     pub(super) options: Options,
     pub(super) shutdown_delay: Duration,
     pub(super) admin_token: Option<(String, PathBuf)>,
+    pub(super) threads: Option<usize>,
+    pub(super) log_format: LogFormat,
 }
 
 /// A certificate and its key.
@@ -47,27 +51,30 @@ impl ProxyArgs {
     /// What is meant, or everything that is wrong with it.
     pub(super) fn resolve(self) -> Result<Config, Vec<String>> {
         let mut errors = Errors::default();
-        let listen = errors.need("--listen HOST:PORT", self.listen);
-        let admin = errors.need("--admin HOST:PORT", self.admin);
-        let certificate_file = errors.need("--tls-cert FILE", self.tls_cert.clone());
-        let key_file = errors.need("--tls-key FILE", self.tls_key.clone());
-        let certificate = certificate_file
-            .zip(key_file)
-            .and_then(|(certificate, key)| {
-                errors.take(
-                    "--tls-cert, --tls-key",
-                    ServingCertificate::from_files(&certificate, &key),
-                )
-            });
+        self.or_from_file(&mut errors).resolve_filled(errors)
+    }
+
+    fn resolve_filled(self, mut errors: Errors) -> Result<Config, Vec<String>> {
+        let listen = errors.need("--listen HOST:PORT", self.listen.as_ref());
+        let listen = listen.and_then(|text| errors.parse("--listen", text));
+        let admin = errors.need("--admin HOST:PORT", self.admin.as_ref());
+        let admin = admin.and_then(|text| errors.parse("--admin", text));
+        let certificate = self.resolve_certificate(&mut errors);
         let upstream = self.resolve_upstream(&mut errors);
         let dialer = upstream.as_ref().and_then(|upstream| {
             let tls = errors.take("--upstream-ca", upstream.client_config(None))?;
             errors.take("--upstream", dialer_of(upstream, tls))
         });
         let front_proxy = self.resolve_front_proxy(upstream.as_ref(), &mut errors);
-        let shutdown_delay = errors.duration("--shutdown-delay", self.shutdown_delay);
-        let admin_token = self.resolve_admin_token(&mut errors);
+        let shutdown_delay = errors.duration("--shutdown-delay", self.shutdown_delay.as_deref());
+        let admin_token = self.resolve_admin_token(admin, &mut errors);
         let options = self.resolve_options(&mut errors);
+        let threads = self.threads.as_ref();
+        let threads = threads.and_then(|text| errors.parse("--threads", text));
+        let log_format = self.log_format.as_ref().and_then(|text| {
+            let format = LogFormat::from_str(text, false);
+            errors.take("--log-format", format.map_err(|_| "text or json"))
+        });
         let (Some(listen), Some(admin), Some(certificate)) = (listen, admin, certificate) else {
             return Err(errors.0);
         };
@@ -90,9 +97,19 @@ impl ProxyArgs {
                 options,
                 shutdown_delay: shutdown_delay.unwrap_or_default(),
                 admin_token,
+                threads,
+                log_format: log_format.unwrap_or(LogFormat::Text),
             }),
             _ => Err(errors.0),
         }
+    }
+
+    fn resolve_certificate(&self, errors: &mut Errors) -> Option<Arc<ServingCertificate>> {
+        let certificate = errors.need("--tls-cert FILE", self.tls_cert.as_ref());
+        let key = errors.need("--tls-key FILE", self.tls_key.as_ref());
+        let (certificate, key) = certificate.zip(key)?;
+        let loaded = ServingCertificate::from_files(certificate, key);
+        errors.take("--tls-cert, --tls-key", loaded)
     }
 
     /// The three options of an authenticating proxy go together: one alone would pass clients on
@@ -155,12 +172,16 @@ impl ProxyArgs {
         Some(upstream)
     }
 
-    fn resolve_admin_token(&self, errors: &mut Errors) -> Option<(String, PathBuf)> {
+    fn resolve_admin_token(
+        &self,
+        admin: Option<SocketAddr>,
+        errors: &mut Errors,
+    ) -> Option<(String, PathBuf)> {
         if let Some(file) = &self.admin_token_file {
             let token = errors.take("--admin-token-file", identity::read_token(file))?;
             return Some((token, file.clone()));
         }
-        if self.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+        if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
             errors.0.push(
                 "--admin is not a loopback address: give --admin-token-file, since /snapshot and \
                  /runs tell names of objects"
@@ -172,9 +193,10 @@ impl ProxyArgs {
 
     fn resolve_options(&self, errors: &mut Errors) -> Options {
         let default = Options::default();
-        let drain = errors.duration("--drain", self.drain);
+        let drain = errors.duration("--drain", self.drain.as_deref());
         let drain = drain.unwrap_or(default.drain);
-        let watch_drain = errors.duration("--watch-drain", self.watch_drain);
+        let watch_drain = errors.duration("--watch-drain", self.watch_drain.as_deref());
+        let connections_max = self.connections_max.as_ref();
         let component = self.component.as_deref();
         if component
             .is_some_and(|name| name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()))
@@ -185,7 +207,9 @@ impl ProxyArgs {
         }
         Options {
             component: component.map(Arc::from),
-            connections_max: self.connections_max.unwrap_or(default.connections_max),
+            connections_max: connections_max
+                .and_then(|text| errors.parse("--connections-max", text))
+                .unwrap_or(default.connections_max),
             drain,
             watch_drain: watch_drain.unwrap_or(default.watch_drain).min(drain / 2),
             sni_passthrough: self
@@ -211,9 +235,13 @@ fn dialer_of(upstream: &Upstream, tls: rustls::ClientConfig) -> Result<Dialer, D
 
 /// Collects everything that is wrong, so that it can be told at once.
 #[derive(Default)]
-struct Errors(Vec<String>);
+pub(super) struct Errors(Vec<String>);
 
 impl Errors {
+    pub(super) fn add(&mut self, error: String) {
+        self.0.push(error);
+    }
+
     fn need<T>(&mut self, what: &str, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.0.push(format!("{what} is missing"));
@@ -221,11 +249,19 @@ impl Errors {
         value
     }
 
-    fn duration(&mut self, what: &str, value: Option<SignedDuration>) -> Option<Duration> {
-        self.take(what, Duration::try_from(value?))
+    fn parse<T: FromStr<Err: std::fmt::Display>>(&mut self, what: &str, text: &str) -> Option<T> {
+        self.take(&format!("{what} {text:?}"), text.parse())
     }
 
-    fn take<T, E: std::fmt::Display>(&mut self, what: &str, result: Result<T, E>) -> Option<T> {
+    fn duration(&mut self, what: &str, text: Option<&str>) -> Option<Duration> {
+        self.take(what, duration::parse(text?))
+    }
+
+    pub(super) fn take<T, E: std::fmt::Display>(
+        &mut self,
+        what: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result
             .map_err(|error| {
                 let mut message = String::new();

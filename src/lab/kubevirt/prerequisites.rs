@@ -40,6 +40,8 @@ fn node(name: &str) -> Value {
         "metadata": {"name": name, "labels": {
             "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux", "kubernetes.io/hostname": name,
             SCHEDULABLE: "true",
+            // The selector of KubeVirt's KWOK lane: `run --kwok` must find nodes here too.
+            "type": "kwok",
         }},
         "status": {
             "allocatable": resources, "capacity": resources,

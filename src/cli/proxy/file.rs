@@ -1,0 +1,97 @@
+//! The proxy's options in a file, by the names of the flags.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use serde_json::Value;
+
+use super::{ProxyArgs, resolve::Errors};
+
+/// What a file says, as far as it was not taken yet.
+struct ProxyFile(BTreeMap<String, Value>);
+
+impl ProxyFile {
+    fn take(&mut self, name: &str, errors: &mut Errors) -> Option<String> {
+        match self.0.remove(name)? {
+            Value::String(text) => Some(text),
+            Value::Number(number) => Some(number.to_string()),
+            _ => {
+                errors.add(format!("--config: {name} must be one value"));
+                None
+            }
+        }
+    }
+
+    /// One value, or a list of them.
+    fn take_list(&mut self, name: &str, errors: &mut Errors) -> Vec<String> {
+        let Some(Value::Array(values)) = self.0.get(name) else {
+            return self.take(name, errors).into_iter().collect();
+        };
+        let texts: Option<Vec<String>> = values
+            .iter()
+            .map(|value| value.as_str().map(str::to_owned))
+            .collect();
+        self.0.remove(name);
+        texts.unwrap_or_else(|| {
+            errors.add(format!("--config: {name} must be a list of names"));
+            Vec::new()
+        })
+    }
+}
+
+impl ProxyArgs {
+    /// Fills what was not given from the file of `--config`.
+    pub(super) fn or_from_file(self, errors: &mut Errors) -> Self {
+        let Some(path) = &self.config else {
+            return self;
+        };
+        let read = fs::read_to_string(path).map_err(|error| error.to_string());
+        let parsed =
+            read.and_then(|text| serde_saphyr::from_str(&text).map_err(|error| error.to_string()));
+        match errors.take(&format!("--config {}", path.display()), parsed) {
+            Some(values) => self.or(ProxyFile(values), errors),
+            None => self,
+        }
+    }
+
+    fn or(self, mut file: ProxyFile, errors: &mut Errors) -> Self {
+        let listed = file.take_list("sni-passthrough", errors);
+        let mut or = |given: Option<String>, name: &str| {
+            let filed = file.take(name, errors);
+            given.or(filed)
+        };
+        let mut path = |given: Option<PathBuf>, name: &str| {
+            let filed = or(None, name).map(PathBuf::from);
+            given.or(filed)
+        };
+        let merged = Self {
+            upstream_ca: path(self.upstream_ca, "upstream-ca"),
+            tls_cert: path(self.tls_cert, "tls-cert"),
+            tls_key: path(self.tls_key, "tls-key"),
+            front_proxy_cert: path(self.front_proxy_cert, "front-proxy-cert"),
+            front_proxy_key: path(self.front_proxy_key, "front-proxy-key"),
+            client_ca: path(self.client_ca, "client-ca"),
+            admin_token_file: path(self.admin_token_file, "admin-token-file"),
+            listen: or(self.listen, "listen"),
+            admin: or(self.admin, "admin"),
+            upstream: or(self.upstream, "upstream"),
+            upstream_server_name: or(self.upstream_server_name, "upstream-server-name"),
+            sni_passthrough: if self.sni_passthrough.is_empty() {
+                listed
+            } else {
+                self.sni_passthrough
+            },
+            component: or(self.component, "component"),
+            threads: or(self.threads, "threads"),
+            connections_max: or(self.connections_max, "connections-max"),
+            drain: or(self.drain, "drain"),
+            watch_drain: or(self.watch_drain, "watch-drain"),
+            shutdown_delay: or(self.shutdown_delay, "shutdown-delay"),
+            log_format: or(self.log_format, "log-format"),
+            config: self.config,
+        };
+        for name in file.0.keys() {
+            errors.add(format!("--config: there is no option {name:?}"));
+        }
+        merged
+    }
+}

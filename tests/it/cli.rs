@@ -1,0 +1,309 @@
+//! What needs no cluster: bad input, logs, names, the proxy's configuration.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::Value;
+
+const LOG: &str = "tests/vectors/audit/instancetype-1.jsonl.gz";
+
+fn kubetoll() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+fn run(command: &mut Command, input: &[u8]) -> Output {
+    let piped = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn classify_names_requests_one_by_one_and_in_a_batch() {
+    let target = "/api/v1/namespaces/n/pods/p/status?fieldManager=x";
+    let one = run(kubetoll().args(["classify", "PATCH", target]), b"");
+    assert_eq!(one.status.code(), Some(0));
+    let named: Value = serde_json::from_slice(&one.stdout).unwrap();
+    let wanted = serde_json::json!({
+        "resourceRequest": true, "verb": "patch", "apiPrefix": "api", "apiGroup": "",
+        "apiVersion": "v1", "namespace": "n", "resource": "pods", "subresource": "status",
+        "name": "p", "kubevirt": {"verb": "PATCH", "resource": "pods"}, "key": "PATCH-pods",
+    });
+    assert_eq!(named, wanted);
+    let lines = b"GET /api/v1/pods?watch=1\n\nGET /api/v1/%zz\nGET\nGET /healthz\n";
+    let batch = run(kubetoll().args(["classify", "--batch"]), lines);
+    let answers: Vec<Value> = batch
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    assert_eq!(answers.len(), 4, "{answers:?}");
+    assert_eq!(answers[0]["verb"], "watch");
+    assert!(answers[1]["error"].is_string() && answers[2]["error"].is_string());
+    assert_eq!(answers[3]["resourceRequest"], false);
+}
+
+#[test]
+fn every_shell_gets_completions_that_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(kubetoll().args(["completions", shell]), b"");
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            script.contains("classify") && script.contains("audit-ids"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn durations_that_make_no_sense_are_usage_errors() {
+    for (flag, value) in [
+        ("--pause", "-1s"),
+        ("--settle", "-2s"),
+        ("--timeout", "soon"),
+        ("--baseline", "60"),
+    ] {
+        let argument = format!("{flag}={value}");
+        let output = run(kubetoll().args(["run", "vmi", &argument]), b"");
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(flag), "{}", said(&output));
+    }
+}
+
+/// A run without a cluster option stays in this process, whatever the environment points to.
+#[test]
+fn a_kubeconfig_in_the_environment_is_not_touched() {
+    let mut command = kubetoll();
+    command
+        .args([
+            "run",
+            "vmi",
+            "--count",
+            "1",
+            "--pause",
+            "0s",
+            "--baseline",
+            "0s",
+        ])
+        .env("KUBECONFIG", "/nowhere/kubeconfig");
+    let output = run(&mut command, b"");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).starts_with("lab: an API server in this process"));
+}
+
+#[test]
+fn a_reader_that_leaves_does_not_cost_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "\"$0\" run vmi --count 1 --pause 0s --baseline 0s --results-dir \"$1\" | true";
+    let ended = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(ended.status.success());
+    assert!(dir.path().join("record.json").exists(), "{}", said(&ended));
+}
+
+fn counted(output: &Output) -> u64 {
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counts = report["counts"].as_array().unwrap().iter();
+    counts.map(|row| row["count"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn rotated_reordered_and_torn_logs_are_counted_as_far_as_they_go() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packed = std::fs::read(root.join(LOG)).unwrap();
+    let mut text = String::new();
+    let mut unpacked = flate2::read::GzDecoder::new(&packed[..]);
+    std::io::Read::read_to_string(&mut unpacked, &mut text).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let audit = |files: &[&str], input: &[u8]| {
+        let mut command = kubetoll();
+        run(
+            command.args(["audit", "--output", "json"]).args(files),
+            input,
+        )
+    };
+    let whole = counted(&audit(&[LOG], b""));
+    assert!(whole > 20, "{whole}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (old, new) = lines.split_at(lines.len() / 2);
+    std::fs::write(path("new"), new.join("\n")).unwrap();
+    let mut reversed = old.to_vec();
+    reversed.reverse();
+    let output = audit(&[&path("new"), "-"], reversed.join("\n").as_bytes());
+    assert_eq!((output.status.code(), counted(&output)), (Some(0), whole));
+
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    for line in &lines {
+        gzip.write_all(line.as_bytes()).unwrap();
+        gzip.write_all(b"\n").unwrap();
+        gzip.flush().unwrap();
+    }
+    let mut torn = gzip.finish().unwrap();
+    torn.truncate(torn.len() - 20);
+    std::fs::write(path("torn"), torn).unwrap();
+    std::fs::write(path("bad"), b"\xff\xfe no event\n").unwrap();
+    let output = audit(&[&path("torn"), &path("bad")], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(counted(&output) >= whole - 1, "{}", counted(&output));
+    assert!(
+        said(&output).contains("the rest cannot be read") && said(&output).contains("bad:1: "),
+        "{}",
+        said(&output)
+    );
+}
+
+/// A proxy with fixed ports, so that it can be started again.
+struct ProxyProcess {
+    child: Child,
+}
+
+impl Drop for ProxyProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn make_certs(dir: &Path) {
+    let made = run(kubetoll().arg("certs").arg("--out").arg(dir), b"");
+    assert_eq!(made.status.code(), Some(0));
+}
+
+fn start_proxy(certs: &Path, listen: u16, admin: u16) -> ProxyProcess {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
+        .args(["--upstream", "https://127.0.0.1:1", "--log-format", "json"])
+        .args(["--listen", &format!("127.0.0.1:{listen}")])
+        .args(["--admin", &format!("127.0.0.1:{admin}")])
+        .arg("--upstream-ca")
+        .arg(certs.join("ca.crt"))
+        .arg("--tls-cert")
+        .arg(certs.join("tls.crt"))
+        .arg("--tls-key")
+        .arg(certs.join("tls.key"))
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("\"ready\"")));
+    ProxyProcess { child }
+}
+
+#[test]
+fn a_proxy_that_is_restarted_makes_the_measurement_invalid() {
+    let dir = tempfile::tempdir().unwrap();
+    make_certs(dir.path());
+    let (listen, admin) = (free_port(), free_port());
+    let url = format!("http://127.0.0.1:{admin}");
+    let measure = |arguments: &[&str]| {
+        let mut command = kubetoll();
+        command.arg("measure").args(arguments);
+        run(command.env("XDG_STATE_HOME", dir.path()), b"")
+    };
+    let proxy = start_proxy(dir.path(), listen, admin);
+    let started = measure(&["start", "by-hand", "--proxy", &url]);
+    assert_eq!(started.status.code(), Some(0), "{}", said(&started));
+    drop(proxy);
+    // Away is not lost: it can be closed later.
+    let away = measure(&["stop", "by-hand"]);
+    assert_eq!(away.status.code(), Some(1), "{}", said(&away));
+    let proxy = start_proxy(dir.path(), listen, admin);
+    let stopped = measure(&["stop", "by-hand"]);
+    assert_eq!(stopped.status.code(), Some(4), "{}", said(&stopped));
+    assert!(said(&stopped).contains("lost the run"));
+    let again = measure(&["stop", "by-hand"]);
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    // A bad file is told before the command is run.
+    let mark = dir.path().join("ran");
+    let refused = measure(&[
+        "--proxy",
+        &url,
+        "--thresholds",
+        "Cargo.toml",
+        "--",
+        "touch",
+        mark.to_str().unwrap(),
+    ]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!mark.exists());
+    stops_its_command(&url);
+    drop(proxy);
+}
+
+/// SIGTERM, as from a time limit, doesn't leave the command behind.
+fn stops_its_command(proxy: &str) {
+    let began = Instant::now();
+    let mut child = kubetoll()
+        .args(["measure", "--proxy", proxy, "--", "sh", "-c"])
+        .arg("trap 'echo ended; exit 0' TERM; echo begun; while :; do sleep 0.1; done")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(output.next().unwrap().unwrap(), "begun");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    assert_eq!(output.next().unwrap().unwrap(), "ended");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("proxy.yaml");
+    std::fs::write(
+        &file,
+        "listen: anywhere\nadmin: 0.0.0.0:0\nthreads: many\ndrain: -1s\nlog-format: xml\nlistne: x\nupstream: https://127.0.0.1:1\nupstream-ca: /nowhere/ca\ntls-cert: /nowhere/crt\ncomponent: \"a b\"\n",
+    )
+    .unwrap();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"));
+        run(command.arg("--config").arg(&file), b"")
+    };
+    let output = start();
+    assert_eq!(output.status.code(), Some(2));
+    for wrong in [
+        "--listen \"anywhere\"",
+        "--admin is not",
+        "--upstream-ca",
+        "--tls-key",
+        "--component",
+        "--threads \"many\"",
+        "--drain: a duration can't be negative",
+        "--log-format: text or json",
+        "no option \"listne\"",
+    ] {
+        assert!(said(&output).contains(wrong), "{wrong}: {}", said(&output));
+    }
+    std::fs::write(&file, "listen: [\n").unwrap();
+    let output = start();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("--config"), "{}", said(&output));
+}
