@@ -62,17 +62,19 @@ pub(super) async fn ask(
     let client = hyper::upgrade::on(&mut request);
     let protocol = request.headers().get(header::UPGRADE).cloned();
     headers::prepare_request(request.headers_mut(), connection, session.client);
+    session.peer.identify(request.headers_mut());
     let headers = request.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     if let Some(protocol) = protocol.clone() {
         headers.insert(header::UPGRADE, protocol);
     }
-    headers.insert(header::HOST, session.proxy.dialer.host().clone());
     let uri = target::origin_form(request.uri());
     *request.uri_mut() = uri;
-    let stream = session.dial_for_upgrade().await?;
+    let dialled = session.dial_for_upgrade().await?;
+    let host = dialled.endpoint.host().clone();
+    request.headers_mut().insert(header::HOST, host);
     let (mut sender, upstream) = tuning::client_http1()
-        .handshake(stream)
+        .handshake(dialled.stream)
         .await
         .map_err(|error| SendError::after_sending(&error))?;
     tokio::spawn(upstream.with_upgrades());

@@ -1,10 +1,12 @@
 //! The one integration binary.
 //!
+//! - `certificates`: clients that come with a certificate
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
+//! - `restarts`: the API server or the proxy goes away and comes back, files change
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `soak`: a mixed load through restarts of the upstream
 //! - `storm`: the books against a real audit log, request by request
@@ -18,6 +20,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
+mod certificates;
 mod commands;
 mod differential;
 mod faults;
@@ -25,6 +28,7 @@ mod faults;
 mod kit;
 mod oracle;
 mod refusals;
+mod restarts;
 mod runs;
 mod soak;
 mod storm;

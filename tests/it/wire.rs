@@ -6,7 +6,9 @@ use std::{
 };
 
 use kubetoll::{
-    identity::{mint::Authority, server::ServingCertificate},
+    identity::{
+        client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
+    },
     record::{CallRecord, Snapshot},
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -40,7 +42,10 @@ impl Upstream {
             .unwrap();
         let certificate =
             ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();
-        let mut tls = (*certificate.server_config().unwrap()).clone();
+        let mut tls = (*certificate
+            .server_config(&ClientCertificates::NotAsked)
+            .unwrap())
+        .clone();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -26,7 +26,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kubetoll::identity::{mint::Authority, server::ServingCertificate};
+use kubetoll::identity::{
+    client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
+};
 use tokio::{
     net::{TcpSocket, TcpStream},
     time::{Interval, MissedTickBehavior, interval, sleep},
@@ -100,7 +102,11 @@ impl Upstream {
             url: "https://127.0.0.1:0".to_owned(),
             authority,
             records: Arc::default(),
-            acceptor: TlsAcceptor::from(certificate.server_config().unwrap()),
+            acceptor: TlsAcceptor::from(
+                certificate
+                    .server_config(&ClientCertificates::NotAsked)
+                    .unwrap(),
+            ),
             serving: CancellationToken::new(),
         };
         upstream.listen();

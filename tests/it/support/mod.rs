@@ -1,4 +1,6 @@
 //! What the tests share.
 
+pub mod process;
 pub mod proxy;
 pub mod real;
+pub mod relay;
