@@ -47,7 +47,8 @@ pub(super) async fn forward(
     };
     match responded {
         Ok(Reply::Upstream(response)) => {
-            Ok(response.map(|body| ResponseBody::upstream(body, exchange)))
+            let version = response.version();
+            Ok(response.map(|body| ResponseBody::upstream(body, version, exchange)))
         }
         Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange)),
         Err(Failure::Answer(answer)) => {
@@ -109,7 +110,8 @@ async fn respond(
         return Ok(response.into_reply());
     }
     headers::prepare_request(request.headers_mut(), &connection, session.client);
-    let request = request.map(|body| exchange.meter(body));
+    let version = request.version();
+    let request = request.map(|body| exchange.meter(body, version));
     let sent = session.send(request).await;
     let mut response = sent.map_err(|error| error.into_failure(&method, is_watch))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -117,6 +119,9 @@ async fn respond(
         let error = SendError::bad_response("an upgrade that nobody asked for");
         return Err(error.into_failure(&method, is_watch));
     }
+    framing::check_response(response.headers()).map_err(|flaw| {
+        SendError::bad_response(&flaw.to_string()).into_failure(&method, is_watch)
+    })?;
     exchange.answered(response.status(), response.headers());
     headers::prepare_response(response.headers_mut());
     Ok(Reply::Upstream(response))
@@ -145,7 +150,7 @@ impl SendError {
     pub(super) fn bad_response(what: &str) -> Self {
         Self {
             reason: Reason::BadResponse,
-            message: format!("the API server's response is {what}"),
+            message: format!("the API server's response is no answer: {what}"),
         }
     }
 

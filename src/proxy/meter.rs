@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -56,8 +56,8 @@ impl Exchange {
         }
     }
 
-    /// Counts the bytes of the request's body.
-    pub(super) fn meter(&mut self, body: Incoming) -> RequestBody {
+    /// Counts the bytes of the request's body, which came by this version of HTTP.
+    pub(super) fn meter(&mut self, body: Incoming, version: Version) -> RequestBody {
         if body.is_end_stream() {
             return RequestBody::none();
         }
@@ -65,6 +65,7 @@ impl Exchange {
         RequestBody {
             inner: Some(body),
             bytes: self.request_bytes.clone(),
+            version,
         }
     }
 
@@ -130,6 +131,7 @@ impl Drop for Exchange {
 pub(super) struct RequestBody {
     inner: Option<Incoming>,
     bytes: Option<Arc<AtomicU64>>,
+    version: Version,
 }
 
 impl RequestBody {
@@ -138,28 +140,34 @@ impl RequestBody {
         Self {
             inner: None,
             bytes: None,
+            version: Version::HTTP_11,
         }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CutShort;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        let version = self.version;
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(inner).poll_frame(context));
+        let frame = ready!(Pin::new(&mut *inner).poll_frame(context));
+        if frame.is_none() && is_cut_short(inner, version) {
+            let reason = h2::Reason::CANCEL.into();
+            return Poll::Ready(Some(Err(CutShort::Request(reason))));
+        }
         if let (Some(Ok(frame)), Some(bytes)) = (&frame, &self.bytes)
             && let Some(data) = frame.data_ref()
         {
             bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(CutShort::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -174,21 +182,30 @@ impl Body for RequestBody {
 
 /// A response's body on its way to the client.
 pub(super) enum ResponseBody {
-    /// The API server's, and the exchange that its end closes.
-    Upstream(Incoming, Box<Exchange>),
+    /// The API server's, the version of HTTP it came by, and the exchange that its end closes.
+    Upstream(Incoming, Version, Box<Exchange>),
     /// The proxy's own.
     Own(Full<Bytes>),
 }
 
-/// Why a response's body ends before its end.
+/// Whether a body that gives nothing more has not ended: the HTTP library takes some resets of a
+/// stream of HTTP/2 for its end.
+fn is_cut_short(body: &Incoming, version: Version) -> bool {
+    version == Version::HTTP_2 && !body.is_end_stream()
+}
+
+/// Why a body ends before its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CutShort {
-    /// The API server reset the stream; HTTP/2 clients get its reason.
+    /// The stream was reset; whoever is to get the body hears the reason.
     #[error(transparent)]
     Reset(hyper::Error),
-    /// Anything else, and resets whose reason would tell the client that its request was never
-    /// looked at, or that nothing is wrong.
-    #[error("the API server's response was cut short")]
+    /// The client took its request back while sending it.
+    #[error("the client took the request back")]
+    Request(#[source] h2::Error),
+    /// Anything else, and resets whose reason would say that a request was never looked at, or
+    /// that nothing is wrong.
+    #[error("the body was cut short")]
     Other,
 }
 
@@ -215,9 +232,9 @@ impl From<hyper::Error> for CutShort {
 }
 
 impl ResponseBody {
-    pub(super) fn upstream(body: Incoming, mut exchange: Exchange) -> Self {
+    pub(super) fn upstream(body: Incoming, version: Version, mut exchange: Exchange) -> Self {
         close_at_end(&body, &mut exchange);
-        Self::Upstream(body, Box::new(exchange))
+        Self::Upstream(body, version, Box::new(exchange))
     }
 
     pub(super) fn empty() -> Self {
@@ -240,8 +257,8 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        let (body, exchange) = match self.get_mut() {
-            Self::Upstream(body, exchange) => (body, exchange),
+        let (body, version, exchange) = match self.get_mut() {
+            Self::Upstream(body, version, exchange) => (body, *version, exchange),
             Self::Own(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
@@ -256,6 +273,10 @@ impl Body for ResponseBody {
                 close_at_end(body, exchange);
             }
             Some(Err(_)) => exchange.close(Ending::Failed),
+            None if is_cut_short(body, version) => {
+                exchange.close(Ending::Failed);
+                return Poll::Ready(Some(Err(CutShort::Other)));
+            }
             None => exchange.close(Ending::Complete),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(CutShort::from)))
@@ -263,14 +284,14 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Upstream(body, ..) => body.is_end_stream(),
             Self::Own(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Upstream(body, _) => body.size_hint(),
+            Self::Upstream(body, ..) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
         }
     }

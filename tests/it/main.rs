@@ -1,5 +1,6 @@
 //! The one integration binary.
 //!
+//! - `attack`: what an attacker sends, and what comes of it
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
@@ -14,6 +15,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
+mod attack;
 mod commands;
 mod faults;
 mod oracle;

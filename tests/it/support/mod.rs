@@ -1,4 +1,8 @@
 //! What the tests share.
 
+pub mod http2;
+pub mod process;
 pub mod proxy;
 pub mod real;
+pub mod recorder;
+pub mod wire;
