@@ -334,6 +334,8 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The first flaw of a connection's bytes, given in pieces of `size` bytes.
@@ -425,5 +427,19 @@ mod tests {
         }
         assert_eq!(check(Version::HTTP_10, &headers(&[])), Ok(()));
         assert_eq!(check(Version::HTTP_2, &headers(&[])), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_does_not_depend_on_how_the_bytes_come(
+            parts in proptest::collection::vec(
+                "(GET / HTTP/1.1\r\n|Content-Length: [0-9]{0,2}\r?\n|Transfer-Encoding: chunked\r\n|X: y\r?\n|\r\n|\n|[0-9a-f]{1,3}\r\n|0\r\n\r\n|[a-z\r\n:]{0,9})",
+                0..12,
+            ),
+            size in 1_usize..9,
+        ) {
+            let bytes = parts.concat();
+            prop_assert_eq!(flaw_of(bytes.as_bytes(), size), flaw_of(bytes.as_bytes(), usize::MAX));
+        }
     }
 }

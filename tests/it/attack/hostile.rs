@@ -340,7 +340,7 @@ async fn a_connection_that_is_lost_in_a_body_is_an_error_of_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_server_that_allows_no_stream_is_not_awaited_for_ever() {
+async fn an_api_server_that_allows_one_stream_answers_all() {
     let hostile = Hostile::start(&[(3, 1)], |mut server, _| async move {
         while let Some(stream) = request(&mut server).await {
             server.send(&ok(stream, true)).await;
