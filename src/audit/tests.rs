@@ -1,5 +1,7 @@
 //! Logs as API servers write them, and as disks and people damage them.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::record::{AuditReport, RunRecord};
 
@@ -140,4 +142,36 @@ fn a_log_of_another_time_does_not_overlap() {
     )
     .unwrap();
     assert!(!verify(&run, &[entry]).overlaps);
+}
+
+const EVENT: &str = r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"a","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/n/pods?watch=1","verb":"watch","user":{"username":"u"},"objectRef":{"resource":"pods"},"responseStatus":{"code":200},"requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z","stageTimestamp":"2026-01-01T00:00:01.000000Z"}"#;
+
+#[test]
+fn an_event_nested_without_end_is_a_bad_line() {
+    let deep = format!("{}{}", r#"{"annotations":"#, "[".repeat(200_000));
+    assert!(AuditReader::default().line(deep.as_bytes()).is_err());
+}
+
+proptest! {
+    /// Lines that were cut, mixed up or overwritten.
+    #[test]
+    fn no_audit_log_panics(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in any::<prop::sample::Index>(),
+        cuts in any::<bool>(),
+    ) {
+        let mut line = EVENT.as_bytes().to_vec();
+        for (at, byte) in changes {
+            let at = at.index(line.len());
+            line[at] = byte;
+        }
+        if cuts {
+            line.truncate(cut.index(line.len()));
+        }
+        let mut reader = AuditReader::default();
+        let _ = reader.line(&line);
+        // What follows is read as if nothing had been before it.
+        let next = EVENT.replace(r#""auditID":"a""#, r#""auditID":"b""#);
+        prop_assert!(matches!(reader.line(next.as_bytes()), Ok(Some(_))));
+    }
 }

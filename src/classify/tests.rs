@@ -174,4 +174,22 @@ proptest! {
         let target = Target::parse("GET", path.as_bytes()).unwrap();
         prop_assert_eq!(target.path().as_ptr(), path.as_ptr());
     }
+
+    /// Near the grammar, where the branches are.
+    #[test]
+    fn what_is_named_is_a_part_of_the_target(
+        method in "(GET|HEAD|POST|PUT|PATCH|DELETE|get|X)",
+        raw in "(/|%2F|//)?(api|apis|%61pi)?/(v1|apps|apps/v1)?(/(watch|proxy|namespaces|pods|\\.|%00|%e9|a;b|x){1,2}){0,5}/?(\\?(watch|limit|fieldSelector|labelSelector)=(1|0|x|metadata.name%3Dy|a%20in%20\\(b\\)|%zz|&|;){0,3}){0,2}",
+    ) {
+        if let Ok(target) = Target::parse(&method, raw.as_bytes()) {
+            let call = classify(&method, &target);
+            let path = String::from_utf8_lossy(target.path()).into_owned();
+            for part in [call.resource, call.subresource, call.namespace] {
+                prop_assert!(path.contains(&*String::from_utf8_lossy(part)), "{:?}", part);
+            }
+            // The same target is the same call.
+            let again = Target::parse(&method, raw.as_bytes()).unwrap();
+            prop_assert_eq!(format!("{call:?}"), format!("{:?}", classify(&method, &again)));
+        }
+    }
 }

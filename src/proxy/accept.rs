@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use hyper::{
+    body::Incoming,
+    service::{HttpService, service_fn},
+};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
@@ -20,8 +23,10 @@ use tokio_util::{
 
 use super::{
     Proxy, count,
-    forward::forward,
+    forward::{NoAnswer, forward},
     framing::Watched,
+    guard::Guard,
+    meter::ResponseBody,
     passthrough,
     peer::Peer,
     session::{Protocol, Session},
@@ -206,7 +211,7 @@ impl Connection {
         acceptor.accept(stream).await.map(Box::new).map(Shaken::Tls)
     }
 
-    async fn serve_tls(mut self, stream: Box<TlsStream<TcpStream>>) {
+    async fn serve_tls(self, stream: Box<TlsStream<TcpStream>>) {
         let verified = self.proxy.front_proxy.is_some();
         let peer = Peer::of(stream.get_ref().1.peer_certificates(), verified);
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -223,40 +228,14 @@ impl Connection {
             Arc::clone(&self.place),
         ));
         let guard = Arc::clone(&session.guard);
-        self.stop = self.stop.child_token();
         let service = service_fn(move |request| forward(Arc::clone(&session), request));
-        let served = if is_http2 {
-            let mut connection =
-                pin!(tuning::server_http2().serve_connection(TokioIo::new(stream), service));
-            tokio::select! {
-                served = connection.as_mut() => served,
-                () = guard.must_end(&self.stop) => return,
-                () = self.stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        } else {
-            let stream = TokioIo::new(Watched::new(stream, Arc::clone(&guard)));
-            let http1 = tuning::server_http1().serve_connection(stream, service);
-            let mut connection = pin!(http1.with_upgrades());
-            tokio::select! {
-                served = connection.as_mut() => served,
-                () = guard.must_end(&self.stop) => return,
-                () = self.stop.cancelled() => {
-                    // HTTP/1.1 can't tell a client that a request came too late: those that come
-                    // soon are served, with the word that the connection ends.
-                    match timeout(LAST_REQUEST, connection.as_mut()).await {
-                        Ok(served) => served,
-                        Err(_) => {
-                            connection.as_mut().graceful_shutdown();
-                            connection.await
-                        }
-                    }
-                }
-            }
-        };
-        self.note_end(served);
+        let stop = self.stop.child_token();
+        let serving = serve_http(stream, is_http2, service, &guard, &stop);
+        tokio::select! {
+            served = serving => self.note_end(served),
+            // Also where the connection was asked to end and doesn't.
+            () = guard.must_end(&stop) => {}
+        }
     }
 
     fn note_end(&self, served: hyper::Result<()>) {
@@ -265,6 +244,49 @@ impl Connection {
             count(&self.proxy.connections.unparsable);
         }
         tracing::debug!(client = %self.client, %error, "connection ended with an error");
+    }
+}
+
+/// Serves requests until the connection's end, or until it has ended well after `stop`.
+async fn serve_http<S>(
+    stream: Box<TlsStream<TcpStream>>,
+    is_http2: bool,
+    service: S,
+    guard: &Arc<Guard>,
+    stop: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = ResponseBody, Error = NoAnswer>,
+    S::Future: Send + 'static,
+{
+    if is_http2 {
+        let stream = TokioIo::new(stream);
+        let mut connection = pin!(tuning::server_http2().serve_connection(stream, service));
+        tokio::select! {
+            served = connection.as_mut() => served,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    } else {
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(guard)));
+        let http1 = tuning::server_http1().serve_connection(stream, service);
+        let mut connection = pin!(http1.with_upgrades());
+        tokio::select! {
+            served = connection.as_mut() => served,
+            () = stop.cancelled() => {
+                // HTTP/1.1 can't tell a client that a request came too late: those that come
+                // soon are served, with the word that the connection ends.
+                match timeout(LAST_REQUEST, connection.as_mut()).await {
+                    Ok(served) => served,
+                    Err(_) => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
+            }
+        }
     }
 }
 

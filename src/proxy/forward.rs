@@ -51,7 +51,8 @@ pub(super) async fn forward(
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            Ok(response.map(|body| ResponseBody::upstream(body, exchange, &session.proxy)))
+            let (version, proxy) = (response.version(), &session.proxy);
+            Ok(response.map(|body| ResponseBody::upstream(body, version, exchange, proxy)))
         }
         Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange, Arc::clone(&session.place))),
         Err(Failure::Answer(answer)) => {
@@ -122,7 +123,8 @@ async fn respond(
     }
     headers::prepare_request(request.headers_mut(), &connection, session.client);
     session.peer.identify(request.headers_mut());
-    let request = request.map(|body| exchange.meter(body));
+    let version = request.version();
+    let request = request.map(|body| exchange.meter(body, version));
     let sent = session.send(request).await;
     let mut response = sent.map_err(|error| error.into_failure(&method, is_watch))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -130,6 +132,9 @@ async fn respond(
         let error = SendError::bad_response("an upgrade that nobody asked for");
         return Err(error.into_failure(&method, is_watch));
     }
+    framing::check_response(response.headers()).map_err(|flaw| {
+        SendError::bad_response(&flaw.to_string()).into_failure(&method, is_watch)
+    })?;
     exchange.answered(response.status(), response.headers());
     headers::prepare_response(response.headers_mut());
     Ok(Reply::Upstream(response))
@@ -158,7 +163,7 @@ impl SendError {
     pub(super) fn bad_response(what: &str) -> Self {
         Self {
             reason: Reason::BadResponse,
-            message: format!("the API server's response is {what}"),
+            message: format!("the API server's response is no answer: {what}"),
         }
     }
 

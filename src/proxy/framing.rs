@@ -27,20 +27,20 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(32);
 /// What is kept of a line: enough for the names and values that matter here.
 const LINE_KEPT: usize = 64;
 
-/// What is wrong with a head, so that its request may not be forwarded.
+/// What is wrong with a head, so that its message may not be forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Flaw {
     /// `Content-Length` and `Transfer-Encoding`: two readers could see two bodies.
-    #[error("the request has Content-Length and Transfer-Encoding")]
+    #[error("Content-Length and Transfer-Encoding are both given")]
     TwoLengths,
     /// A line that ends with LF alone.
-    #[error("a line of the request's head does not end with CR LF")]
+    #[error("a line of the head does not end with CR LF")]
     BareLineFeed,
     /// Anything but one `Transfer-Encoding: chunked`.
     #[error("the only Transfer-Encoding is chunked, given once")]
     TransferEncoding,
     /// Not exactly one `Host`, or a list.
-    #[error("an HTTP/1.1 request has exactly one Host")]
+    #[error("the request has not exactly one Host")]
     Host,
 }
 
@@ -49,18 +49,35 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Flaw> {
     if version > Version::HTTP_11 {
         return Ok(());
     }
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(encoding) = encodings.next()
-        && (!encoding.as_bytes().eq_ignore_ascii_case(b"chunked") || encodings.next().is_some())
-    {
-        return Err(Flaw::TransferEncoding);
-    }
+    check_encoding(headers)?;
     let mut hosts = headers.get_all(header::HOST).iter();
     let is_list = |host: &http::HeaderValue| host.as_bytes().iter().any(|b| b" ,\t".contains(b));
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if !is_list(host) => Ok(()),
         (None, None) if version < Version::HTTP_11 => Ok(()),
         _ => Err(Flaw::Host),
+    }
+}
+
+/// What headers of a response tell. Its lengths are both there: of a response the library hides
+/// none.
+pub(super) fn check_response(headers: &HeaderMap) -> Result<(), Flaw> {
+    check_encoding(headers)?;
+    let is_both = headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.contains_key(header::CONTENT_LENGTH);
+    if is_both {
+        Err(Flaw::TwoLengths)
+    } else {
+        Ok(())
+    }
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), Flaw> {
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (encodings.next(), encodings.next()) {
+        (None, _) => Ok(()),
+        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Flaw::TransferEncoding),
     }
 }
 
@@ -328,6 +345,8 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The first flaw of a connection's bytes, given in pieces of `size` bytes.
@@ -419,5 +438,19 @@ mod tests {
         }
         assert_eq!(check(Version::HTTP_10, &headers(&[])), Ok(()));
         assert_eq!(check(Version::HTTP_2, &headers(&[])), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_does_not_depend_on_how_the_bytes_come(
+            parts in proptest::collection::vec(
+                "(GET / HTTP/1.1\r\n|Content-Length: [0-9]{0,2}\r?\n|Transfer-Encoding: chunked\r\n|X: y\r?\n|\r\n|\n|[0-9a-f]{1,3}\r\n|0\r\n\r\n|[a-z\r\n:]{0,9})",
+                0..12,
+            ),
+            size in 1_usize..9,
+        ) {
+            let bytes = parts.concat();
+            prop_assert_eq!(flaw_of(bytes.as_bytes(), size), flaw_of(bytes.as_bytes(), usize::MAX));
+        }
     }
 }

@@ -176,6 +176,8 @@ fn address_value(text: &str) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn map(lines: &[(&'static str, &[u8])]) -> HeaderMap {
@@ -232,5 +234,46 @@ mod tests {
             ("authorization", b"Bearer t\xff"),
         ]);
         assert_eq!(headers, expected);
+    }
+
+    fn line() -> impl Strategy<Value = (String, Vec<u8>)> {
+        let name = "(connection|te|upgrade|keep-alive|x[-_]remote[-_](user|extra-a)|x-forwarded-for|authorization|impersonate-group|[a-z][a-z_-]{0,8})";
+        let tokens =
+            "((close|te|x-a|upgrade|authorization|x_remote_user|[a-z]{1,3})?[ ,\t]{0,2}){0,4}";
+        let value = prop_oneof![
+            tokens.prop_map(String::into_bytes),
+            proptest::collection::vec(prop_oneof![0x20_u8..0x7f, 0x80_u8..=0xff], 0..12),
+        ];
+        (name, value)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_nothing_of_one_hop_goes_on_and_nothing_else_is_lost(
+            lines in proptest::collection::vec(line(), 0..12),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &lines {
+                let name: HeaderName = name.parse().unwrap();
+                headers.append(name, HeaderValue::from_bytes(value).unwrap());
+            }
+            let before = headers.clone();
+            let Ok(connection) = ConnectionHeader::read(&headers) else {
+                return Ok(());
+            };
+            prepare_request(&mut headers, &connection, [127, 0, 0, 1].into());
+            for name in headers.keys() {
+                let spelled = name.as_str().replace('_', "-");
+                prop_assert!(!spelled.starts_with("x-remote-"), "{}", name);
+                prop_assert!(*name != header::CONNECTION && *name != header::UPGRADE);
+            }
+            for name in ["authorization", "impersonate-group"] {
+                let values = |headers: &HeaderMap| -> Vec<_> {
+                    headers.get_all(name).iter().cloned().collect()
+                };
+                prop_assert_eq!(values(&headers), values(&before));
+            }
+            prop_assert!(headers.contains_key(FORWARDED_FOR));
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -62,12 +62,12 @@ impl Exchange {
         }
     }
 
-    /// Counts the bytes of the request's body.
-    pub(super) fn meter(&mut self, body: Incoming) -> RequestBody {
+    /// Counts the bytes of the request's body, which came by this version of HTTP.
+    pub(super) fn meter(&mut self, body: Incoming, version: Version) -> RequestBody {
         if body.is_end_stream() {
             return RequestBody::none();
         }
-        let shared = Arc::new(SharedBody::new(body));
+        let shared = Arc::new(SharedBody::new(body, version));
         self.body = Some(Arc::clone(&shared));
         RequestBody {
             shared: Some(shared),
@@ -156,6 +156,7 @@ pub(super) struct RequestBody {
 
 /// A body, and the beginning of it as long as it may have to be sent again.
 struct SharedBody {
+    version: Version,
     bytes: AtomicU64,
     state: Mutex<BodyState>,
 }
@@ -196,7 +197,7 @@ impl RequestBody {
 }
 
 impl SharedBody {
-    fn new(inner: Incoming) -> Self {
+    fn new(inner: Incoming, version: Version) -> Self {
         let state = BodyState {
             inner,
             kept: Vec::new(),
@@ -205,6 +206,7 @@ impl SharedBody {
             turn: 0,
         };
         Self {
+            version,
             bytes: AtomicU64::new(0),
             state: Mutex::new(state),
         }
@@ -236,12 +238,12 @@ impl BodyState {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CutShort;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         let this = &mut *self;
         let Some(shared) = &this.shared else {
             return Poll::Ready(None);
@@ -257,6 +259,10 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
         let frame = ready!(Pin::new(&mut state.inner).poll_frame(context));
+        if frame.is_none() && is_cut_short(&state.inner, shared.version) {
+            let reason = h2::Reason::CANCEL.into();
+            return Poll::Ready(Some(Err(CutShort::Request(reason))));
+        }
         if let Some(Ok(frame)) = &frame {
             match frame.data_ref() {
                 Some(data) => {
@@ -269,7 +275,7 @@ impl Body for RequestBody {
                 None => state.whole = false,
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(CutShort::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -299,23 +305,32 @@ impl Body for RequestBody {
 
 /// A response's body on its way to the client.
 pub(super) enum ResponseBody {
-    /// The API server's, and the exchange that its end closes.
-    Upstream(Incoming, Box<Exchange>),
+    /// The API server's, the version of HTTP it came by, and the exchange that its end closes.
+    Upstream(Incoming, Version, Box<Exchange>),
     /// The same of a watch, which also ends when the proxy stops.
-    Watch(Incoming, Box<Exchange>, EndOfWatch),
+    Watch(Incoming, Version, Box<Exchange>, EndOfWatch),
     /// The proxy's own.
     Own(Full<Bytes>),
 }
 
-/// Why a response's body ends before its end.
+/// Whether a body that gives nothing more has not ended: the HTTP library takes some resets of a
+/// stream of HTTP/2 for its end.
+fn is_cut_short(body: &Incoming, version: Version) -> bool {
+    version == Version::HTTP_2 && !body.is_end_stream()
+}
+
+/// Why a body ends before its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CutShort {
-    /// The API server reset the stream; HTTP/2 clients get its reason.
+    /// The stream was reset; whoever is to get the body hears the reason.
     #[error(transparent)]
     Reset(hyper::Error),
-    /// Anything else, and resets whose reason would tell the client that its request was never
-    /// looked at, or that nothing is wrong.
-    #[error("the API server's response was cut short")]
+    /// The client took its request back while sending it.
+    #[error("the client took the request back")]
+    Request(#[source] h2::Error),
+    /// Anything else, and resets whose reason would say that a request was never looked at, or
+    /// that nothing is wrong.
+    #[error("the body was cut short")]
     Other,
 }
 
@@ -342,13 +357,18 @@ impl From<hyper::Error> for CutShort {
 }
 
 impl ResponseBody {
-    pub(super) fn upstream(body: Incoming, mut exchange: Exchange, proxy: &Arc<Proxy>) -> Self {
+    pub(super) fn upstream(
+        body: Incoming,
+        version: Version,
+        mut exchange: Exchange,
+        proxy: &Arc<Proxy>,
+    ) -> Self {
         close_at_end(&body, &mut exchange);
         let exchange = Box::new(exchange);
         if exchange.resumable {
-            Self::Watch(body, exchange, end_of_watch(Arc::clone(proxy)))
+            Self::Watch(body, version, exchange, end_of_watch(Arc::clone(proxy)))
         } else {
-            Self::Upstream(body, exchange)
+            Self::Upstream(body, version, exchange)
         }
     }
 
@@ -392,14 +412,14 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
-        let (body, exchange) = match self.get_mut() {
-            Self::Upstream(body, exchange) => (body, exchange),
-            Self::Watch(body, exchange, end) => {
+        let (body, version, exchange) = match self.get_mut() {
+            Self::Upstream(body, version, exchange) => (body, *version, exchange),
+            Self::Watch(body, version, exchange, end) => {
                 if end.as_mut().poll(context).is_ready() {
                     exchange.close(Ending::Dropped);
                     return Poll::Ready(None);
                 }
-                (body, exchange)
+                (body, *version, exchange)
             }
             Self::Own(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
@@ -420,6 +440,10 @@ impl Body for ResponseBody {
                     return Poll::Ready(None);
                 }
             }
+            None if is_cut_short(body, version) => {
+                exchange.close(Ending::Failed);
+                return Poll::Ready(Some(Err(CutShort::Other)));
+            }
             None => exchange.close(Ending::Complete),
         }
         Poll::Ready(frame.map(|frame| frame.map_err(CutShort::from)))
@@ -427,14 +451,14 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Upstream(body, _) | Self::Watch(body, ..) => body.is_end_stream(),
+            Self::Upstream(body, ..) | Self::Watch(body, ..) => body.is_end_stream(),
             Self::Own(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Upstream(body, _) | Self::Watch(body, ..) => body.size_hint(),
+            Self::Upstream(body, ..) | Self::Watch(body, ..) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
         }
     }

@@ -32,6 +32,7 @@ pub(super) fn server_http1() -> server::conn::http1::Builder {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADER_LINES_MAX)
         .max_buf_size(HEADERS_BYTES_MAX)
+        .max_header_size(HEADERS_BYTES_MAX)
         .preserve_header_case(true)
         .auto_date_header(false);
     builder

@@ -1,5 +1,6 @@
 //! The one integration binary.
 //!
+//! - `attack`: what an attacker sends, and what comes of it
 //! - `certificates`: clients that come with a certificate
 //! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
@@ -21,6 +22,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
+mod attack;
 mod certificates;
 mod cli;
 mod commands;

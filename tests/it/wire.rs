@@ -1,149 +1,15 @@
 //! The proxy byte by byte: a raw client, and an upstream that records what arrives.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use kubetoll::{
-    identity::{
-        client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
-    },
-    record::{CallRecord, Snapshot},
-};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use kubetoll::identity::mint::Authority;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
-use crate::support::proxy::TestProxy;
-
-const LONGEST: Duration = Duration::from_secs(10);
-
-/// An HTTPS server that answers each connection's first head with fixed bytes, then echoes.
-struct Upstream {
-    url: String,
-    authority: Authority,
-    heads: Arc<Mutex<Vec<String>>>,
-    /// One message per connection that ended.
-    closed: mpsc::UnboundedReceiver<()>,
-}
-
-impl Upstream {
-    async fn start(answer: &'static [u8]) -> Self {
-        kubetoll::identity::install_provider();
-        let authority = Authority::new("upstream").unwrap();
-        let leaf = authority
-            .serving("upstream", &["127.0.0.1".to_owned()])
-            .unwrap();
-        let certificate =
-            ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();
-        let mut tls = (*certificate
-            .server_config(&ClientCertificates::NotAsked)
-            .unwrap())
-        .clone();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let (sender, closed) = mpsc::unbounded_channel();
-        let recorded = Arc::clone(&heads);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, heads, sender) =
-                    (acceptor.clone(), Arc::clone(&recorded), sender.clone());
-                tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    if let Some((head, early)) = read_head(&mut stream).await {
-                        heads.lock().unwrap().push(head);
-                        let _ = stream.write_all(answer).await;
-                        let _ = stream.write_all(&early).await;
-                        let (mut reader, mut writer) = tokio::io::split(stream);
-                        let _ = tokio::io::copy(&mut reader, &mut writer).await;
-                    }
-                    let _ = sender.send(());
-                });
-            }
-        });
-        Self {
-            url,
-            authority,
-            heads,
-            closed,
-        }
-    }
-
-    async fn proxy(&self) -> TestProxy {
-        TestProxy::start(&self.url, &self.authority.certificate_pem()).await
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
-}
-
-/// The head up to the empty line, and what came with it.
-async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<(String, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let rest = bytes.split_off(end + 4);
-            return Some((String::from_utf8(bytes).unwrap(), rest));
-        }
-        let mut buffer = [0; 4096];
-        match stream.read(&mut buffer).await {
-            Ok(count) if count > 0 => bytes.extend_from_slice(&buffer[..count]),
-            _ => return None,
-        }
-    }
-}
-
-async fn connect(proxy: &TestProxy) -> TlsStream<TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots.add(proxy.authority.certificate()).unwrap();
-    let tls = ClientConfig::builder_with_provider(kubetoll::identity::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let tcp = TcpStream::connect(proxy.url.trim_start_matches("https://"))
-        .await
-        .unwrap();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    TlsConnector::from(Arc::new(tls))
-        .connect(name, tcp)
-        .await
-        .unwrap()
-}
-
-/// Sends a request and gives the answer's head and what follows until the connection closes.
-async fn exchange(proxy: &TestProxy, request: &[u8]) -> (String, Vec<u8>) {
-    let mut stream = connect(proxy).await;
-    stream.write_all(request).await.unwrap();
-    let (head, mut body) = timeout(LONGEST, read_head(&mut stream))
-        .await
-        .unwrap()
-        .unwrap();
-    let _ = timeout(Duration::from_millis(300), stream.read_to_end(&mut body)).await;
-    (head, body)
-}
-
-async fn books(proxy: &TestProxy) -> Snapshot {
-    proxy.admin.snapshot().await.unwrap()
-}
-
-fn counted(books: &Snapshot, wanted: impl Fn(&CallRecord) -> bool) -> Vec<(String, String, u64)> {
-    let rows = books.rows.iter().filter(|row| wanted(&row.call));
-    rows.map(|row| (row.code.clone(), row.reason.clone(), row.answered))
-        .collect()
-}
+use crate::support::{
+    proxy::TestProxy,
+    wire::{LONGEST, Upstream, books, connect, counted, exchange, read_head},
+};
 
 const EXEC: &str = "/api/v1/namespaces/n/pods/p/exec?command=a%20b";
 
@@ -154,7 +20,7 @@ fn upgrade(protocol: &str, more: &str) -> Vec<u8> {
 #[tokio::test]
 async fn an_upgrade_passes_with_its_early_bytes_and_is_counted_once() {
     let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\nhello ";
-    let mut upstream = Upstream::start(answer).await;
+    let mut upstream = Upstream::echo(answer).await;
     let proxy = upstream.proxy().await;
     let mut stream = connect(&proxy).await;
     stream
@@ -197,8 +63,6 @@ async fn an_upgrade_passes_with_its_early_bytes_and_is_counted_once() {
         counted(&books, |call| call.subresource == "exec"),
         [("101".into(), String::new(), 1)]
     );
-    let row = &books.rows[0];
-    assert_eq!((row.request_bytes, row.response_bytes), (10, 16));
     proxy.stop().await;
 }
 
@@ -206,18 +70,17 @@ async fn an_upgrade_passes_with_its_early_bytes_and_is_counted_once() {
 async fn an_idle_tunnel_holds_its_place_and_does_not_outlive_the_time_to_drain() {
     let answer =
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
-    let upstream = Upstream::start(answer).await;
+    let upstream = Upstream::echo(answer).await;
     let options = kubetoll::proxy::Options {
         connections_max: 1,
         ..Default::default()
     };
-    let ca = upstream.authority.certificate_pem();
-    let proxy = TestProxy::start_with(&upstream.url, &ca, options).await;
+    let proxy = upstream.proxy_with(options).await;
     let mut stream = connect(&proxy).await;
     stream.write_all(&upgrade("websocket", "")).await.unwrap();
     let head = timeout(LONGEST, read_head(&mut stream)).await.unwrap();
     assert!(head.unwrap().0.starts_with("HTTP/1.1 101"));
-    let mut second = TcpStream::connect(proxy.url.trim_start_matches("https://"))
+    let mut second = tokio::net::TcpStream::connect(proxy.url.trim_start_matches("https://"))
         .await
         .unwrap();
     let turned_away = timeout(LONGEST, second.read(&mut [0])).await.unwrap();
@@ -230,7 +93,7 @@ async fn an_idle_tunnel_holds_its_place_and_does_not_outlive_the_time_to_drain()
 #[tokio::test]
 async fn a_refused_upgrade_is_told_and_its_connection_is_used_for_nothing_else() {
     let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
-    let upstream = Upstream::start(answer).await;
+    let upstream = Upstream::echo(answer).await;
     let proxy = upstream.proxy().await;
     let second = "GET /api/v1/secrets HTTP/1.1\r\nHost: p\r\n\r\n";
     let (head, body) = exchange(&proxy, &upgrade("websocket", second)).await;
@@ -247,7 +110,7 @@ async fn an_upgrade_that_is_answered_with_neither_a_switch_nor_a_refusal_is_502(
         b"HTTP/1.1 302 Found\r\nLocation: https://evil/\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     ] {
-        let upstream = Upstream::start(answer).await;
+        let upstream = Upstream::echo(answer).await;
         let proxy = upstream.proxy().await;
         let (head, _) = exchange(&proxy, &upgrade("websocket", "")).await;
         assert!(head.starts_with("HTTP/1.1 502"), "{head}");
@@ -258,7 +121,7 @@ async fn an_upgrade_that_is_answered_with_neither_a_switch_nor_a_refusal_is_502(
 
 #[tokio::test]
 async fn what_no_proxy_may_forward_never_reaches_the_api_server() {
-    let upstream = Upstream::start(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let upstream = Upstream::echo(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let proxy = upstream.proxy().await;
     for (request, status) in [
         ("CONNECT evil:443 HTTP/1.1\r\nHost: evil:443\r\n\r\n", "405"),
@@ -302,7 +165,7 @@ async fn what_no_proxy_may_forward_never_reaches_the_api_server() {
 #[tokio::test]
 async fn targets_arrive_as_they_were_sent_and_spoofed_identities_do_not_arrive() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    let upstream = Upstream::start(answer).await;
+    let upstream = Upstream::echo(answer).await;
     let proxy = upstream.proxy().await;
     let targets = [
         "//api/v1/pods",
@@ -340,7 +203,7 @@ async fn targets_arrive_as_they_were_sent_and_spoofed_identities_do_not_arrive()
 #[tokio::test]
 async fn an_event_is_delivered_at_once_and_a_client_that_leaves_ends_the_watch() {
     let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n";
-    let mut upstream = Upstream::start(answer).await;
+    let mut upstream = Upstream::echo(answer).await;
     let proxy = upstream.proxy().await;
     let mut stream = connect(&proxy).await;
     let request = b"GET /api/v1/pods?watch=1 HTTP/1.1\r\nHost: p\r\n\r\n";
@@ -380,7 +243,7 @@ async fn an_event_is_delivered_at_once_and_a_client_that_leaves_ends_the_watch()
 
 #[tokio::test]
 async fn an_api_server_that_cannot_be_reached_or_trusted_is_said_in_kubernetes_words() {
-    let upstream = Upstream::start(b"").await;
+    let upstream = Upstream::echo(b"").await;
     let stranger = Authority::new("stranger").unwrap().certificate_pem();
     let untrusted = TestProxy::start(&upstream.url, &stranger).await;
     let nobody = TestProxy::start("https://127.0.0.1:1", &stranger).await;

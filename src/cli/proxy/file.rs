@@ -95,3 +95,34 @@ impl ProxyArgs {
         merged
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<BTreeMap<String, Value>, String> {
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_configuration_that_unpacks_to_gigabytes_is_refused() {
+        let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for (one, next) in ('a'..='y').zip('b'..='z') {
+            let references = vec![format!("*{one}"); 9].join(", ");
+            bomb.push_str(&format!("{next}: &{next} [{references}]\n"));
+        }
+        assert!(parse(&bomb).is_err());
+        assert!(parse(&format!("listen: {}", "[".repeat(100_000))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_configuration_panics(
+            text in "((listen|admin|upstream|tls-cert|drain|threads|log-format|[a-z]{1,5}): ?(127.0.0.1:1|[0-9]{1,20}|-1|10s|json|[\\[{&*!|>'\"%]|\\PC{0,8})\n|\\PC{0,12}\n){0,6}",
+        ) {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,7 +1,11 @@
 //! What the tests share.
 
+pub mod http2;
 pub mod process;
 pub mod proxy;
 pub mod real;
+pub mod recorder;
 pub mod relay;
+pub mod traced;
+pub mod wire;
 pub mod witness;

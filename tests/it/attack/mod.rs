@@ -1,0 +1,23 @@
+//! What an attacker sends, and what comes of it: to the proxy, byte by byte or frame by frame,
+//! and to what stands behind it. docs/SECURITY.md names these tests case by case.
+//!
+//! Sizes are small; with `KUBETOLL_ATTACK_SCALE=100` they are a hundred times larger.
+
+mod framing;
+mod h2spec;
+mod hostile;
+mod http2;
+mod identity;
+mod labels;
+mod leaks;
+mod limits;
+mod upgrades;
+
+/// A count, times what the environment asks for.
+fn scaled(count: usize) -> usize {
+    let scale = std::env::var("KUBETOLL_ATTACK_SCALE").ok();
+    count
+        * scale.map_or(1, |scale| {
+            scale.parse().expect("KUBETOLL_ATTACK_SCALE is a number")
+        })
+}
