@@ -239,7 +239,7 @@ async fn interim_responses_without_end_cost_no_memory() {
         "{:.200}",
         got
     );
-    let grown = process.resident_kib().saturating_sub(before);
+    let grown = process.grown_kib(before);
     assert!(grown < 32 << 10, "{grown} KiB");
 }
 
@@ -267,7 +267,7 @@ async fn interim_responses_of_http2_cost_no_memory() {
         answer.kind == RST_STREAM || matches!(answer.status(), 200 | 502),
         "{answer:?}"
     );
-    let grown = process.resident_kib().saturating_sub(before);
+    let grown = process.grown_kib(before);
     assert!(grown < 32 << 10, "{grown} KiB");
 }
 
@@ -364,7 +364,7 @@ async fn an_api_server_that_allows_one_stream_answers_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_goaway_after_each_request_loses_and_doubles_none() {
+async fn a_goaway_after_each_request_doubles_no_write() {
     let served = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&served);
     let hostile = Hostile::start(&[], move |mut server, _| {
@@ -384,22 +384,29 @@ async fn a_goaway_after_each_request_loses_and_doubles_none() {
     .await;
     let proxy = hostile.proxy().await;
     let mut client = Client::connect(&proxy, &[]).await;
-    let count = u32::try_from(super::scaled(50)).unwrap();
+    let count = super::scaled(50);
     let (started, mut answered) = (Instant::now(), 0);
-    for number in 0..count {
+    let mut post = get("/api/v1/namespaces/n/pods").to_vec();
+    post[0] = (":method", "POST");
+    for stream in (0..u32::try_from(count).unwrap()).map(|number| 2 * number + 1) {
+        client.send(&Frame::head(stream, false, &post)).await;
         client
-            .send(&Frame::head(2 * number + 1, true, &get("/api")))
+            .send(&Frame::new(DATA, END_STREAM, stream, "{}"))
             .await;
-        // Where it was not sent, the client is told so, and repeats it.
-        match client.status(2 * number + 1).await {
-            200 => answered += 1,
-            status => assert_eq!(status, 503),
+        let answer = client.find(|frame| frame.stream == stream).await;
+        // Told that it was not sent, or told nothing: then it may have been.
+        match answer.kind {
+            HEADERS if answer.status() == 200 => answered += 1,
+            HEADERS => assert_eq!(answer.status(), 503),
+            _ => assert_ne!(answer.reason(), REFUSED_STREAM),
         }
     }
-    assert_eq!(served.load(Ordering::SeqCst), answered);
+    let served = served.load(Ordering::SeqCst);
+    assert!(answered <= served && served <= count, "{answered} {served}");
+    assert!(answered > count / 2, "{answered}");
     let connections = hostile.connections();
     assert!(
-        connections <= 3 * count as usize,
+        connections <= 3 * count,
         "{connections} in {:?}",
         started.elapsed()
     );
@@ -478,7 +485,7 @@ async fn floods_from_behind_cost_no_memory_and_only_their_own_session() {
         let mut other = Client::connect_to(&process.url, &process.authority, &[]).await;
         other.send(&Frame::head(1, true, &get("/api"))).await;
         assert_eq!(other.status(1).await, 200, "{name}");
-        let grown = process.resident_kib().saturating_sub(before);
+        let grown = process.grown_kib(before);
         assert!(grown < 32 << 10, "{name}: {grown} KiB");
     }
 }
@@ -505,6 +512,6 @@ async fn a_response_head_that_unpacks_to_megabytes_is_refused() {
         answer.kind == RST_STREAM || answer.status() == 502,
         "{answer:?}"
     );
-    let grown = process.resident_kib().saturating_sub(before);
+    let grown = process.grown_kib(before);
     assert!(grown < 32 << 10, "{grown} KiB");
 }

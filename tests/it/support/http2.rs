@@ -189,7 +189,8 @@ impl Client {
             buffer: Vec::new(),
         };
         client.send_bytes(PREFACE).await;
-        client.send(&settings(values)).await;
+        // Without a table each status is spelled out.
+        client.send(&settings(&[&[(1, 0)], values].concat())).await;
         client
     }
 }

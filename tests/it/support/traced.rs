@@ -106,6 +106,13 @@ impl TracedProxy {
         number.parse().unwrap()
     }
 
+    /// By how many KiB its resident memory has grown since `before`; tells it, too.
+    pub fn grown_kib(&self, before: u64) -> u64 {
+        let grown = self.resident_kib().saturating_sub(before);
+        eprintln!("memory of the proxy: {before} KiB, and {grown} KiB more");
+        grown
+    }
+
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id()))
