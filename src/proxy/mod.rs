@@ -15,6 +15,7 @@ mod framing;
 mod guard;
 mod headers;
 mod meter;
+mod one_task;
 mod passthrough;
 mod peer;
 mod session;

@@ -20,6 +20,7 @@ use super::{
     dial::{DialError, Dialer, Dialled, Endpoint},
     guard::Guard,
     meter::RequestBody,
+    one_task::one_task,
     peer::Peer,
     target, tuning,
 };
@@ -182,11 +183,12 @@ impl Session {
         if !dialled.is_http2() {
             return Ok(Upstream::Http1(Box::new(dialled)));
         }
-        let (sender, connection) = tuning::client_http2()
+        let (executor, tasks) = one_task();
+        let (sender, connection) = tuning::client_http2(executor)
             .handshake(dialled.stream)
             .await
             .map_err(|error| SendError::handshake(&error))?;
-        tokio::spawn(connection);
+        tokio::spawn(tasks.run(connection));
         let endpoint = dialled.endpoint;
         let open = Http2Sender { sender, endpoint };
         *slot = Some(open.clone());

@@ -5,6 +5,8 @@ use std::time::Duration;
 use hyper::{client, server};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::one_task::OneTask;
+
 /// Go's server allows 1 MiB of headers; tokens with many groups need more than hyper's 16 KiB.
 const HEADERS_BYTES_MAX: usize = 1 << 20;
 /// Go's server has no limit on the number of header lines; hyper allocates for this many.
@@ -62,8 +64,8 @@ pub(super) fn client_http1() -> client::conn::http1::Builder {
     builder
 }
 
-pub(super) fn client_http2() -> client::conn::http2::Builder<TokioExecutor> {
-    let mut builder = client::conn::http2::Builder::new(TokioExecutor::new());
+pub(super) fn client_http2(executor: OneTask) -> client::conn::http2::Builder<OneTask> {
+    let mut builder = client::conn::http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(PING_INTERVAL))
