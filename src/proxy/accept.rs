@@ -224,7 +224,11 @@ impl Connection {
         ));
         let guard = Arc::clone(&session.guard);
         self.stop = self.stop.child_token();
-        let service = service_fn(move |request| forward(Arc::clone(&session), request));
+        let service = service_fn(move |request| {
+            // Boxed, so that its memory goes with the head of the response: hyper keeps the place of
+            // a request's future as long as its stream, and watches last.
+            Box::pin(forward(Arc::clone(&session), request))
+        });
         let served = if is_http2 {
             let mut connection =
                 pin!(tuning::server_http2().serve_connection(TokioIo::new(stream), service));
