@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use kubetoll::identity::{mint::Authority, server::ServingCertificate};
+use kubetoll::identity::{
+    client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -45,7 +47,11 @@ impl Server {
             .unwrap();
         let certificate =
             ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();
-        let acceptor = TlsAcceptor::from(certificate.server_config().unwrap());
+        let acceptor = TlsAcceptor::from(
+            certificate
+                .server_config(&ClientCertificates::NotAsked)
+                .unwrap(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let arrived = Arrived::default();
