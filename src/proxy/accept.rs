@@ -228,7 +228,11 @@ impl Connection {
             Arc::clone(&self.place),
         ));
         let guard = Arc::clone(&session.guard);
-        let service = service_fn(move |request| forward(Arc::clone(&session), request));
+        let service = service_fn(move |request| {
+            // Boxed, so that its memory goes with the head of the response: hyper keeps the place of
+            // a request's future as long as its stream, and watches last.
+            Box::pin(forward(Arc::clone(&session), request))
+        });
         let stop = self.stop.child_token();
         let serving = serve_http(stream, is_http2, service, &guard, &stop);
         tokio::select! {

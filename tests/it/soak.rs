@@ -1,6 +1,6 @@
 //! The soak test for seconds: `tests/bench/soak` runs it for minutes on the release binary.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use crate::kit::soak::Soak;
 
@@ -11,6 +11,6 @@ async fn books_equal_the_upstreams_records_through_restarts_and_nothing_is_kept(
         let round = soak.round(Duration::from_secs(4)).await;
         println!("{round}");
         assert!(round.faults.is_empty(), "{:?}", round.faults);
-        assert!(round.answers > 0 && round.seen.tunnels.load(Ordering::Relaxed) > 0);
+        assert!(round.answers > 0);
     }
 }

@@ -31,7 +31,7 @@ use kubetoll::identity::{
 };
 use tokio::{
     net::{TcpSocket, TcpStream},
-    time::{Interval, MissedTickBehavior, interval, sleep},
+    time::{Interval, MissedTickBehavior, interval_at, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,7 @@ pub struct Records {
     /// When the watch of an id was no longer wanted.
     ended: Mutex<HashMap<String, Instant>>,
     pub watches_open: AtomicUsize,
+    watches_opened: AtomicU64,
     pub connections_open: AtomicUsize,
     pub connections_opened: AtomicUsize,
 }
@@ -285,7 +286,11 @@ impl Events {
         let every = query.number("every").filter(|every| *every > 0);
         Self {
             pace: every.map(|every| {
-                let mut pace = interval(Duration::from_micros(every));
+                // Watches that are opened together don't send together.
+                let opened = records.watches_opened.fetch_add(1, Ordering::Relaxed);
+                let phase = Duration::from_micros(opened * 7_919 % every);
+                let period = Duration::from_micros(every);
+                let mut pace = interval_at(tokio::time::Instant::now() + phase, period);
                 pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
                 pace
             }),
