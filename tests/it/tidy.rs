@@ -210,3 +210,23 @@ fn no_private_key_and_no_second_tls_provider() {
         assert!(tree.is_empty(), "{unwanted} is in the tree:\n{tree}");
     }
 }
+
+#[test]
+fn each_test_that_the_security_document_names_exists() {
+    let text = fs::read_to_string(root().join("docs/SECURITY.md")).unwrap();
+    let tests: String = files(&root().join("tests/it"), "rs")
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let named = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once("::"));
+    let mut count = 0;
+    for (module, test) in named {
+        assert!(tests.contains(&format!("fn {test}(")), "{module}::{test}");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+}

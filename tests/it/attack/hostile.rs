@@ -220,7 +220,8 @@ async fn a_response_head_has_a_largest_size() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interim_responses_without_end_cost_no_memory() {
-    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(super::scaled(50_000));
+    let hints =
+        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(super::scaled(50_000).min(150_000));
     let answer = format!("{hints}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let upstream = Upstream::once(answer.leak().as_bytes()).await;
     let process = TracedProxy::start(&upstream.url, &upstream.ca_pem).await;
@@ -249,7 +250,7 @@ async fn interim_responses_of_http2_cost_no_memory() {
         while let Some(stream) = request(&mut server).await {
             let hint = Frame::head(stream, false, &[(":status", "103"), ("link", "</x>")]);
             let many = hint.bytes().repeat(100);
-            for _ in 0..super::scaled(500) {
+            for _ in 0..super::scaled(500).min(1_500) {
                 if !server.send_bytes(&many).await {
                     return;
                 }
