@@ -5,12 +5,14 @@
 
 mod audit;
 mod history;
+mod markers;
 mod result;
 mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
 pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
+pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
