@@ -1,6 +1,7 @@
 //! Writers: what a record comes to, and what it looks like to people.
 
 mod budget;
+pub mod document;
 mod evaluate;
 pub mod graph;
 pub mod run_text;

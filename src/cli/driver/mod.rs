@@ -8,6 +8,7 @@ mod inner_proxy;
 mod kubeconfig;
 mod lab;
 mod measure;
+mod report;
 mod results;
 mod run;
 
@@ -36,6 +37,7 @@ enum Command {
     Exec(exec::ExecArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
+    Report(report::ReportArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -66,6 +68,7 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Exec(args) => until_done(|stop| exec::run(args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
+        Command::Report(args) => report::run(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),

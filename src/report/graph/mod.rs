@@ -5,6 +5,7 @@
 //! [`png()`] makes a PNG of that, [`page()`] puts all into one interactive page.
 
 mod axis;
+pub(crate) mod draw;
 mod figure;
 mod markers;
 mod metric;
@@ -16,10 +17,13 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use axis::Axis;
+pub use draw::DrawError;
 pub use markers::{BadMarkers, Marker, kubevirt_markers};
 pub use metric::{KUBEVIRT_METRICS, Metric, SCENARIOS, scenario_title};
+pub(crate) use model::number;
 pub use model::{Dot, Graph, Selection, Series, Week, graphs};
 pub use page::{page, plotly_script};
-pub use picture::{DrawError, picture};
+pub use picture::picture;
 pub use png::png;
 pub(crate) use scale::Scale;

@@ -192,16 +192,5 @@
     pending = setTimeout(redraw, 150);
   });
   addEventListener("beforeprint", () => graphs.forEach((graph) => graph.draw()));
-
-  const button = document.getElementById("theme");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (document.documentElement.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
-  const label = () => { button.textContent = dark() ? "Light" : "Dark"; };
-  button.addEventListener("click", () => {
-    document.documentElement.dataset.theme = dark() ? "light" : "dark";
-    label();
-    redraw();
-  });
-  system.addEventListener("change", () => { label(); redraw(); });
-  label();
+  document.addEventListener("theme", redraw);
 })();

@@ -62,7 +62,7 @@ pub fn page(title: &str, graphs: &[Graph]) -> Result<String, DrawError> {
         summary: summary(graphs),
         groups,
         style: concat!(include_str!("../style.css"), include_str!("page.css")),
-        script: include_str!("page.js"),
+        script: concat!(include_str!("../theme.js"), include_str!("page.js")),
         plotly: plotly_script(),
     };
     page.render().map_err(|error| DrawError(error.to_string()))

@@ -4,48 +4,28 @@ use std::ops::Range;
 
 use jiff::{Timestamp, civil::Date};
 use plotters::{
-    coord::Shift,
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
 
 use super::{
-    Graph, Marker, Scale, Series, Week,
+    DrawError, Graph, Marker, Scale, Series, Week,
     axis::Axis,
+    draw::{Area, Chart, GRID, LABEL_SIZE, TEXT, color, style, text_width, with_words},
+    model::number,
     scale::{day_ticks, flag_rows},
 };
 use crate::record::Origin;
 
-/// The font of pictures: embedded for PNG, and a common one in browsers.
-pub(crate) const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
-/// What plotters divides sizes by on their way to SVG.
-pub(crate) const FONT_SCALE: f64 = 1.24;
-pub(crate) const TEXT: RGBColor = RGBColor(0x22, 0x22, 0x22);
-pub(crate) const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 const DOT: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 
 const SIZE: (u32, u32) = (1200, 450);
 const LEFT: i32 = 84;
 const RIGHT: i32 = 24;
-const LABEL_SIZE: f64 = 12.0;
 const LABEL_ROW: i32 = 17;
 /// Below the title.
 const HEAD: i32 = 44;
 const LEGEND_ROW: i32 = 20;
-
-/// A picture that could not be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot draw: {0}")]
-pub struct DrawError(pub(crate) String);
-
-impl<E: std::error::Error + Send + Sync> From<DrawingAreaErrorKind<E>> for DrawError {
-    fn from(error: DrawingAreaErrorKind<E>) -> Self {
-        Self(error.to_string())
-    }
-}
-
-pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 /// The picture of a graph: SVG of 1200 by 450 pixels with a title and a description for screen
 /// readers.
@@ -65,7 +45,6 @@ pub(crate) fn description(graph: &Graph) -> String {
     let Some((first, last)) = graph.days() else {
         return String::new();
     };
-    let scale = |value: f64| super::model::number(value);
     let (min, max) = graph
         .values()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| {
@@ -74,21 +53,10 @@ pub(crate) fn description(graph: &Graph) -> String {
     format!(
         "{} runs from {first} to {last}, between {} and {} {}.",
         graph.runs(),
-        scale(min),
-        scale(max),
+        number(min),
+        number(max),
         super::Metric(&graph.metric).unit()
     )
-}
-
-/// Puts a title and a description into an SVG, which plotters can't.
-pub(crate) fn with_words(svg: &str, title: &str, description: &str) -> String {
-    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-    let words = format!(
-        " role=\"img\">\n<title>{}</title>\n<desc>{}</desc>",
-        escape(title),
-        escape(description)
-    );
-    svg.replacen('>', &words, 1)
 }
 
 fn draw(area: &Area<'_>, graph: &Graph) -> Result<(), DrawError> {
@@ -154,10 +122,6 @@ fn at(time: Timestamp) -> f64 {
     time.as_millisecond() as f64 / 1e3
 }
 
-pub(crate) fn style(size: f64, color: RGBColor) -> TextStyle<'static> {
-    (FONT, size * FONT_SCALE).into_font().color(&color)
-}
-
 fn draw_dots(chart: &mut Chart<'_, '_>, series: &Series) -> Result<(), DrawError> {
     let points = series.dots.iter().map(|dot| (at(dot.at), dot.value));
     match series.origin {
@@ -220,18 +184,6 @@ fn draw_marker(
     Ok(())
 }
 
-/// `#rrggbb`.
-pub(crate) fn color(text: &str) -> RGBColor {
-    let part = |at: usize| {
-        let digits = text.get(at..at + 2);
-        digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())
-    };
-    match (part(1), part(3), part(5)) {
-        (Some(red), Some(green), Some(blue)) => RGBColor(red, green, blue),
-        _ => TEXT,
-    }
-}
-
 /// A marker's label, in a row in which it touches no other.
 struct Label<'g> {
     marker: &'g Marker,
@@ -260,11 +212,6 @@ fn labels<'g>(markers: &'g [Marker], times: &Range<f64>) -> (Vec<Label<'g>>, i32
     let placed = markers.iter().zip(extents).zip(rows);
     let labels = placed.map(|((marker, (at, _)), row)| Label { marker, at, row });
     (labels.collect(), right)
-}
-
-/// About a text's width in DejaVu Sans.
-pub(crate) fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * size * 0.58
 }
 
 /// The labels above the plot, which begins at `top`, each on a pole down to its marker.
