@@ -10,7 +10,7 @@ mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
-pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
+pub use history::{Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, Origin, Tally, label};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,

@@ -2,6 +2,7 @@
 
 mod budget;
 mod evaluate;
+pub mod history_text;
 pub mod run_text;
 pub mod text;
 
