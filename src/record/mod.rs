@@ -4,6 +4,7 @@
 //! serialization of their own.
 
 mod audit;
+mod drawn;
 mod history;
 mod markers;
 mod result;
@@ -11,7 +12,8 @@ mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
-pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
+pub use drawn::{Drawn, DrawnGraph};
+pub use history::{Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, Origin, Tally, label};
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,

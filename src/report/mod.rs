@@ -1,9 +1,11 @@
 //! Writers: what a record comes to, and what it looks like to people.
 
+pub mod benchmarks;
 mod budget;
 pub mod document;
 mod evaluate;
 pub mod graph;
+pub mod history_text;
 pub mod run_text;
 pub mod text;
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: pure; every definition is named.
 
+pub mod week;
+
 /// The quantile `percent` of `samples` by nearest rank: the smallest sample that at least that
 /// share of all samples doesn't exceed. `None` without samples. Samples must be numbers.
 pub fn nearest_rank(samples: &[f64], percent: f64) -> Option<f64> {

@@ -3,8 +3,10 @@
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `faults`: runs while something goes wrong
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
+//! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `runs`: `kubetoll run` as a user starts it
+//! - `store`: the history, in SQLite and in a real PostgreSQL
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
@@ -17,8 +19,10 @@
 mod commands;
 mod faults;
 mod oracle;
+mod pages;
 mod refusals;
 mod runs;
+mod store;
 mod storm;
 mod support;
 mod tidy;

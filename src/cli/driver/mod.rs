@@ -4,6 +4,8 @@ mod audit;
 mod certs;
 mod classify;
 mod exec;
+mod graph;
+mod history;
 mod inner_proxy;
 mod kubeconfig;
 mod lab;
@@ -11,6 +13,7 @@ mod measure;
 mod report;
 mod results;
 mod run;
+mod runs;
 
 use std::io;
 
@@ -38,6 +41,9 @@ enum Command {
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Report(report::ReportArgs),
+    Graph(graph::GraphArgs),
+    Docs(graph::DocsArgs),
+    Runs(runs::RunsArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -69,6 +75,9 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Report(args) => report::run(&args),
+        Command::Graph(args) => graph::run_graph(&args),
+        Command::Docs(args) => graph::run_docs(&args),
+        Command::Runs(args) => runs::run(args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),

@@ -8,11 +8,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{Exit, results};
+use super::{Exit, history::StoreArgs, results};
 use crate::{
     cli::lines,
     record::{HistoryRun, RunRecord, RunResult},
     report::{self, Budget, document},
+    store::{Filter, Location, Store},
 };
 
 /// Write the report of one run: a page, Markdown, JSON or JUnit.
@@ -29,9 +30,11 @@ use crate::{
 Exit code 3 if a threshold or a budget is exceeded, 4 if the counts are not valid; the report is
 written all the same.")]
 pub(super) struct ReportArgs {
-    /// The run's record.json.
+    /// The run's record.json, or its id in the history.
     #[arg(value_name = "RUN")]
     run: String,
+    #[command(flatten)]
+    store: StoreArgs,
     /// The report; what it is follows from its end: .html, .md, .json or .xml (JUnit); `-` for
     /// standard output.
     #[arg(long, value_name = "FILE")]
@@ -63,8 +66,7 @@ enum Form {
 pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     let form = args.form()?;
     let thresholds = super::run::read_thresholds(args.thresholds.as_deref())?;
-    let record = read(Path::new(&args.run))?;
-    let history: Vec<HistoryRun> = Vec::new();
+    let (record, history) = args.read()?;
     let mut result = report::evaluate(&record, &thresholds);
     let budgets = args.budget.iter();
     result.budgets = budgets.map(|budget| budget.judge(&result.rows)).collect();
@@ -83,7 +85,15 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     Ok(exit)
 }
 
-fn read(path: &Path) -> Result<RunRecord> {
+/// Whether there is a history; a report makes none.
+fn has_history(store: &StoreArgs) -> Result<bool> {
+    Ok(match store.location()? {
+        Location::Sqlite(path) => path.exists(),
+        Location::Postgres(_) => true,
+    })
+}
+
+fn read_record(path: &Path) -> Result<RunRecord> {
     let name = path.display();
     let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
     serde_json::from_slice(&text).with_context(|| format!("{name} is no record of a run"))
@@ -110,6 +120,40 @@ fn write(
 }
 
 impl ReportArgs {
+    /// The run's record, and the runs of its kind in the history. Without a history there is
+    /// nothing to compare a file with; an id can't be without one.
+    fn read(&self) -> Result<(RunRecord, Vec<HistoryRun>)> {
+        let path = Path::new(&self.run);
+        if path.is_file() && !has_history(&self.store)? {
+            return Ok((read_record(path)?, Vec::new()));
+        }
+        let mut store = self.store.open()?;
+        let record = if path.is_file() {
+            read_record(path)?
+        } else {
+            self.find(&mut store)?
+        };
+        let filter = Filter {
+            scenario: Some(record.scenario.clone()),
+            until: Some(record.started),
+            ..Filter::default()
+        };
+        let mut history = store.runs(&filter)?;
+        history.extend(store.run(&record.id)?);
+        Ok((record, history))
+    }
+
+    fn find(&self, store: &mut Store) -> Result<RunRecord> {
+        let (id, history) = (&self.run, self.store.location()?);
+        let run = store.run(id)?;
+        let run =
+            run.with_context(|| format!("{id} is no file and no run of the history {history}"))?;
+        let record = run.record.with_context(|| {
+            format!("run {id} was imported: the history has its numbers, but no record to report")
+        })?;
+        Ok(*record)
+    }
+
     fn form(&self) -> Result<Form> {
         if let Some(form) = self.form {
             return Ok(form);

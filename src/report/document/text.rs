@@ -12,6 +12,7 @@ use super::{
 use crate::{
     record::{ResultRow, RunResult},
     report::{
+        benchmarks::cell,
         graph::{DrawError, number},
         text,
     },
@@ -199,12 +200,6 @@ impl<'d> View<'d> {
     }
 }
 
-/// Text in a cell of a Markdown table.
-fn cell(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('|', "\\|");
-    text.replace('<', "&lt;").replace(['\n', '\r'], " ")
-}
-
 fn facts(document: &Document<'_>) -> Vec<(&'static str, String)> {
     let (record, result) = (document.record, document.result);
     let or_unknown = |text: &str| match text {
@@ -317,14 +312,4 @@ fn phases(document: &Document<'_>) -> Result<Option<String>, DrawError> {
         lines: lines.collect(),
     };
     chart.svg().map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_stays_a_cell() {
-        assert_eq!(cell("a|b\n<c>\\"), "a\\|b &lt;c>\\\\");
-    }
 }

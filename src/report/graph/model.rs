@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use super::{KUBEVIRT_METRICS, Marker, SCENARIOS};
-use crate::record::{HistoryRun, Origin, label};
+use crate::{
+    record::{HistoryRun, Origin, label},
+    stats::week::{WeekMean, weekly_means},
+};
 
 /// What is to be drawn of a history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -223,21 +226,13 @@ fn series(runs: &[&HistoryRun], metric: &str) -> Vec<Series> {
 }
 
 fn weeks(dots: &[Dot]) -> Vec<Week> {
-    let mut weeks: BTreeMap<Date, Vec<f64>> = BTreeMap::new();
-    for dot in dots {
-        weeks.entry(monday_of(dot.at)).or_default().push(dot.value);
-    }
-    let mean = |(monday, values): (Date, Vec<f64>)| Week {
+    let means = weekly_means(dots.iter().map(|dot| (dot.at, dot.value)));
+    let week = |(monday, week): (Date, WeekMean)| Week {
         monday,
-        mean: values.iter().sum::<f64>() / values.len() as f64,
-        runs: values.len(),
+        mean: week.mean,
+        runs: week.count,
     };
-    weeks.into_iter().map(mean).collect()
-}
-
-fn monday_of(at: Timestamp) -> Date {
-    let day = day(at);
-    day.saturating_sub(i64::from(day.weekday().to_monday_zero_offset()).days())
+    means.into_iter().map(week).collect()
 }
 
 /// The day in UTC.

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const DAY = 86400000;
+  const ROW = 18;
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const read = (element) => JSON.parse(element.textContent);
   const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
@@ -21,7 +22,7 @@
   }
 
   // A label hangs at its marker like a flag; one that another's pole would cross goes up a row.
-  function placeLabels(layout, width) {
+  function placeLabels(layout, width, height) {
     const labels = layout.annotations || [];
     const [from, to] = layout.xaxis.range.map(utc);
     const room = width - layout.margin.l - layout.margin.r;
@@ -42,10 +43,12 @@
         if (labels[other].visible && otherStart < end && start < otherEnd) row = Math.max(row, otherRow + 1);
       }
       rows[index] = [start, end, row];
-      label.yshift = row * 15;
+      label.yshift = row * ROW;
     }
     const used = rows.filter((_, index) => labels[index].visible).map((place) => place[2] + 1);
-    layout.margin.t = 8 + 15 * Math.max(1, ...used);
+    layout.margin.t = 8 + ROW * Math.max(1, ...used);
+    const tall = height - layout.margin.t - layout.margin.b;
+    layout.shapes.forEach((pole, index) => { pole.y1 = 1 + (rows[index][2] * ROW + 15) / tall; });
   }
 
   class Graph {
@@ -82,7 +85,8 @@
       layout.dragmode = coarse ? false : "zoom";
       layout.margin = Object.assign({}, layout.margin);
       layout.annotations = (layout.annotations || []).map((label) => Object.assign({}, label));
-      placeLabels(layout, this.plot.clientWidth);
+      layout.shapes = (layout.shapes || []).map((pole) => Object.assign({}, pole));
+      placeLabels(layout, this.plot.clientWidth, this.plot.clientHeight);
       return layout;
     }
 

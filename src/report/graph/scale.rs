@@ -57,20 +57,19 @@ impl Scale {
             .get(1)
             .map_or(1.0, |second| second - self.ticks[0]);
         let decimals = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
-        // A step of 2.5 has one decimal more than its magnitude says.
-        let scaled = step * 10_f64.powi(decimals as i32);
-        let decimals = decimals + usize::from((scaled - scaled.round()).abs() > 1e-6);
         format!("{tick:.decimals$}")
     }
 }
 
-/// The least of 1, 2, 2.5 and 5 times a power of ten that is not below `at_least`.
+/// The least of 1, 2, 5 and, where it is whole, 2.5 times a power of ten that is not below
+/// `at_least`.
 fn nice_step(at_least: f64) -> f64 {
     let power = 10_f64.powf(at_least.log10().floor());
-    let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|part| part * power);
-    let found = steps
-        .into_iter()
-        .find(|step| *step >= at_least * (1.0 - 1e-9));
+    let parts = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter();
+    let mut steps = parts
+        .filter(|part| *part != 2.5 || power >= 10.0)
+        .map(|part| part * power);
+    let found = steps.find(|step| *step >= at_least * (1.0 - 1e-9));
     found.unwrap_or(10.0 * power)
 }
 
@@ -148,9 +147,11 @@ mod tests {
     #[test]
     fn labels_have_the_decimals_that_they_need() {
         let scale = Scale::between(0.0, 0.125);
-        assert_eq!(scale.label(scale.ticks[1]), "0.025");
+        assert_eq!(scale.label(scale.ticks[1]), "0.05");
         let scale = Scale::between(0.0, 12.0);
-        assert_eq!(scale.label(scale.ticks[1]), "2.5");
+        assert_eq!(scale.label(scale.ticks[1]), "5");
+        let scale = Scale::between(0.0, 120.0);
+        assert_eq!(scale.label(scale.ticks[1]), "25");
         let scale = Scale::between(0.0, 1000.0);
         assert_eq!(scale.label(scale.ticks[1]), "200");
     }

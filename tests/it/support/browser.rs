@@ -160,11 +160,23 @@ impl Browser {
         }
     }
 
-    /// Presses a key, such as `Tab` or `ArrowRight`.
+    /// Presses a key, such as `Enter` or `ArrowRight`.
     pub fn press(&mut self, key: &str, code: u32) {
-        for kind in ["rawKeyDown", "keyUp"] {
-            let event =
-                json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+        let text = match key {
+            "Enter" => "\r",
+            key if key.len() == 1 => key,
+            _ => "",
+        };
+        let kind = if text.is_empty() {
+            "rawKeyDown"
+        } else {
+            "keyDown"
+        };
+        for kind in [kind, "keyUp"] {
+            let mut event = json!({"type": kind, "key": key, "windowsVirtualKeyCode": code});
+            if kind == "keyDown" {
+                event["text"] = json!(text);
+            }
             self.call("Input.dispatchKeyEvent", event);
         }
     }
