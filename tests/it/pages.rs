@@ -9,7 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use kubetoll::{
-    record::{Drawn, HistoryRun, Origin, RunResult, label},
+    record::{Drawn, HistoryRun, Origin, RunRecord, RunResult, label},
     store::Store,
 };
 
@@ -356,6 +356,43 @@ fn the_report_of_a_run_in_each_form() {
     ]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("no file and no run of the history"));
+}
+
+#[test]
+fn a_run_is_put_beside_the_last_good_ones_of_its_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = record(dir.path());
+    let store = history(dir.path());
+    let mut opened = Store::open(&store.parse().unwrap()).unwrap();
+    let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    for (index, pods) in [12.0, 12.0, 12.0, 99.0, 99.0].into_iter().enumerate() {
+        let at = at + SignedDuration::from_hours(index as i64);
+        let id = format!("earlier-{index}");
+        let mut earlier = run(id, at, Origin::Simulated, "instancetype", 20.0);
+        earlier.labels.remove(label::JOB);
+        earlier.objects = Some(12);
+        earlier.values.insert("CREATE-pods-count".to_owned(), pods);
+        // The last two are no good run, and one of another size.
+        earlier.valid = index != 3;
+        earlier.objects = Some(if index == 4 { 100 } else { 12 });
+        opened.append(&earlier).unwrap();
+    }
+    let report = kubetoll(&[
+        "report", &record, "--store", &store, "--form", "md", "--out", "-",
+    ]);
+    let text = String::from_utf8(report.stdout).unwrap();
+    assert!(text.contains("the 3 good runs of its kind"), "{text}");
+    assert!(
+        text.contains("| CREATE-pods-count | 12 | 12 | 12 | 12 | +0.0 % |  |"),
+        "{text}"
+    );
+    let patched =
+        "| PATCH-pods-count | 24 | 20 | 20 | 20 | +20.0 % | **outside of what they had** |";
+    assert!(text.contains(patched), "{text}");
+    assert!(
+        text.contains("| CREATE-events-count | 24 | | | | | **none had it** |"),
+        "{text}"
+    );
 }
 
 #[test]
