@@ -393,6 +393,27 @@ fn a_run_is_put_beside_the_last_good_ones_of_its_kind() {
         text.contains("| CREATE-events-count | 24 | | | | | **none had it** |"),
         "{text}"
     );
+
+    // The same by the run's id, from the record that the history holds.
+    let raw: RunRecord = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let id = raw.id.clone();
+    let mut stored = run(
+        id.clone(),
+        raw.started,
+        Origin::Simulated,
+        "instancetype",
+        24.0,
+    );
+    stored.labels.remove(label::JOB);
+    stored.record = Some(Box::new(raw));
+    opened.append(&stored).unwrap();
+    let by_id = kubetoll(&[
+        "report", &id, "--store", &store, "--form", "md", "--out", "-",
+    ]);
+    assert_eq!(String::from_utf8(by_id.stdout).unwrap(), text);
+    let imported = kubetoll(&["report", "earlier-0", "--store", &store, "--out", "r.md"]);
+    assert_eq!(imported.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&imported.stderr).contains("was imported"));
 }
 
 #[test]

@@ -159,13 +159,14 @@ impl<'d> View<'d> {
         )
     }
 
-    /// A row of the books: its count in a window, with a rate where the window is long enough.
+    /// Whether the window before the run was long enough to say how often a minute.
+    fn has_rates(&self) -> bool {
+        let window = self.result.baseline.as_ref();
+        window.is_some_and(|window| window.seconds >= RATE_FROM_SECONDS)
+    }
+
     fn rate(&self, row: &ResultRow, seconds: impl Borrow<f64>) -> String {
-        let seconds = *seconds.borrow();
-        if seconds < RATE_FROM_SECONDS {
-            return String::new();
-        }
-        format!("{:.1}", row.count as f64 * 60.0 / seconds)
+        format!("{:.1}", row.count as f64 * 60.0 / seconds.borrow())
     }
 
     fn name(&self, row: &ResultRow) -> String {
@@ -271,12 +272,10 @@ fn timeline(document: &Document<'_>) -> Result<Option<String>, DrawError> {
         return Ok(None);
     };
     let line = |(name, rates): &(String, Vec<f64>)| {
-        let points = rates.iter().enumerate();
-        let at = |index: usize| (index as i64 * timeline.step) as f64;
-        (
-            name.clone(),
-            steps(points.map(|(index, rate)| (at(index), *rate))),
-        )
+        // The last rate holds for as long as the others.
+        let rates = rates.iter().chain(rates.last()).enumerate();
+        let points = rates.map(|(index, rate)| ((index as i64 * timeline.step) as f64, *rate));
+        (name.clone(), steps(points))
     };
     let chart = Lines {
         title: "API calls per second by component",
