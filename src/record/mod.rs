@@ -4,13 +4,22 @@
 //! serialization of their own.
 
 mod audit;
+mod exchange;
 mod history;
 mod result;
 mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
-pub use history::{Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, Origin, Tally, label};
+pub use exchange::{
+    BurnerDocument, BurnerJob, HistoryLine, KubevirtCiRun, KubevirtGraph, KubevirtGraphs,
+    KubevirtPoint, KubevirtTrace, KubevirtWeek, KubevirtWeekData, OtavaConfig, OtavaCsv,
+    OtavaMetric, OtavaTest, SchemaName,
+};
+pub use history::{
+    Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin, Tally,
+    component_metric, label,
+};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,

@@ -2,9 +2,11 @@
 
 mod budget;
 mod evaluate;
+mod history;
 pub mod history_text;
 pub mod run_text;
 pub mod text;
 
 pub use budget::Budget;
 pub use evaluate::{evaluate, perf_audit_file_name, perf_audit_results};
+pub use history::history_run;

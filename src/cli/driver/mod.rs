@@ -3,8 +3,11 @@
 mod audit;
 mod certs;
 mod classify;
+mod copy;
 mod exec;
+mod export;
 mod history;
+mod import;
 mod inner_proxy;
 mod kubeconfig;
 mod lab;
@@ -39,6 +42,8 @@ enum Command {
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Runs(runs::RunsArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -70,6 +75,8 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Runs(args) => runs::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),
