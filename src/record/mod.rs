@@ -5,6 +5,7 @@
 
 mod audit;
 mod drawn;
+mod exchange;
 mod history;
 mod markers;
 mod result;
@@ -13,7 +14,15 @@ mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
 pub use drawn::{Drawn, DrawnGraph};
-pub use history::{Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, Origin, Tally, label};
+pub use exchange::{
+    BurnerDocument, BurnerJob, HistoryLine, KubevirtCiRun, KubevirtGraph, KubevirtGraphs,
+    KubevirtPoint, KubevirtTrace, KubevirtWeek, KubevirtWeekData, OtavaConfig, OtavaCsv,
+    OtavaMetric, OtavaTest, SchemaName,
+};
+pub use history::{
+    Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin, Tally,
+    component_metric, label,
+};
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,

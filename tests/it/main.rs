@@ -1,7 +1,9 @@
 //! The one integration binary.
 //!
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
+//! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
+//! - `history`: keeping runs as a user does
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
@@ -17,7 +19,9 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod commands;
+mod exchange;
 mod faults;
+mod history;
 mod oracle;
 mod pages;
 mod refusals;

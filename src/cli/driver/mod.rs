@@ -3,9 +3,12 @@
 mod audit;
 mod certs;
 mod classify;
+mod copy;
 mod exec;
+mod export;
 mod graph;
 mod history;
+mod import;
 mod inner_proxy;
 mod kubeconfig;
 mod lab;
@@ -44,6 +47,8 @@ enum Command {
     Graph(graph::GraphArgs),
     Docs(graph::DocsArgs),
     Runs(runs::RunsArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -78,6 +83,8 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Graph(args) => graph::run_graph(&args),
         Command::Docs(args) => graph::run_docs(&args),
         Command::Runs(args) => runs::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod browser;
+pub mod history;
 pub mod postgres;
 pub mod proxy;
 pub mod real;
