@@ -4,12 +4,14 @@
 //! serialization of their own.
 
 mod audit;
+mod change;
 mod history;
 mod result;
 mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
+pub use change::{Change, ChangeKind, RunValue};
 pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,

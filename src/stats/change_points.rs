@@ -85,19 +85,24 @@ fn candidates(series: &[f64], window: usize, max_p: f64) -> Vec<usize> {
 fn divide(series: &[f64], max_p: f64) -> Vec<usize> {
     let distances = Distances::of(series);
     let mut points: Vec<usize> = Vec::new();
+    let mut pieces: Vec<Piece> = distances.piece(0, series.len()).into_iter().collect();
     loop {
-        let best = pieces(&points, series.len())
-            .filter_map(|(start, end)| distances.farthest(start, end))
-            .reduce(|best, next| if next.0 > best.0 { next } else { best });
-        let Some((_, at)) = best else {
+        let farthest = pieces
+            .iter()
+            .enumerate()
+            .reduce(|best, next| if next.1.apart > best.1.apart { next } else { best });
+        let Some((slot, piece)) = farthest else {
             return points;
         };
-        let slot = points.partition_point(|point| *point < at);
-        points.insert(slot, at);
-        if !(point_at(series, &points, slot).p <= max_p) {
-            points.remove(slot);
+        let (start, at, end) = (piece.start, piece.at, piece.end);
+        let left = Moments::of(&series[start..at]);
+        let p = left.differs(&Moments::of(&series[at..end]));
+        if p > max_p {
             return points;
         }
+        points.insert(points.partition_point(|point| *point < at), at);
+        let parts = [distances.piece(start, at), distances.piece(at, end)];
+        pieces.splice(slot..=slot, parts.into_iter().flatten());
     }
 }
 
@@ -123,12 +128,6 @@ fn merge(series: &[f64], mut indices: Vec<usize>, how: &Detection) -> Vec<Change
         };
         indices.remove(weakest);
     }
-}
-
-fn pieces(points: &[usize], end: usize) -> impl Iterator<Item = (usize, usize)> {
-    let starts = std::iter::once(0).chain(points.iter().copied());
-    let ends = points.iter().copied().chain(std::iter::once(end));
-    starts.zip(ends)
 }
 
 fn point_at(series: &[f64], points: &[usize], slot: usize) -> ChangePoint {
@@ -197,6 +196,14 @@ impl Moments {
     }
 }
 
+/// A piece of a series and where its parts are farthest apart.
+struct Piece {
+    start: usize,
+    at: usize,
+    end: usize,
+    apart: f64,
+}
+
 /// Sums of the distances of all pairs, in any block of them at once.
 struct Distances {
     /// `sums[i][j]`: over the first i values and the first j.
@@ -222,13 +229,17 @@ impl Distances {
             + self.sums[rows.0][columns.0]
     }
 
-    /// Of all adjacent pieces `start..at` and `at..end` with an `end` up to the given one, the
-    /// pair that is farthest apart: how far, and `at`.
-    fn farthest(&self, start: usize, end: usize) -> Option<(f64, usize)> {
-        let pairs = (start + 1..end).flat_map(|at| (at + 1..=end).map(move |end| (at, end)));
-        pairs
-            .map(|(at, end)| (self.apart(start, at, end), at))
-            .reduce(|best, next| if next.0 > best.0 { next } else { best })
+    /// The split of `start..end`; `None` if there is nothing to split. The right part may end
+    /// before `end`, so that what comes after it doesn't hide it.
+    fn piece(&self, start: usize, end: usize) -> Option<Piece> {
+        let splits = (start + 1..end).flat_map(|at| (at + 1..=end).map(move |end| (at, end)));
+        let splits = splits.map(|(at, until)| Piece {
+            start,
+            at,
+            end,
+            apart: self.apart(start, at, until),
+        });
+        splits.reduce(|best, next| if next.apart > best.apart { next } else { best })
     }
 
     fn apart(&self, start: usize, at: usize, end: usize) -> f64 {
