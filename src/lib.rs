@@ -13,6 +13,7 @@
 //! - [`driver`]: a run
 //! - [`stats`]: statistics over raw samples
 //! - [`report`]: what a record comes to, for people and programs
+//! - [`store`]: the history of runs
 //! - [`audit`]: kube-apiserver's audit log, as proof
 //! - [`lab`]: a control plane to run against without a cluster
 //! - [`cli`]: what was typed, and what is meant by it
@@ -32,4 +33,5 @@ pub mod proxy;
 pub mod record;
 pub mod report;
 pub mod stats;
+pub mod store;
 pub mod workload;

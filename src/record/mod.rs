@@ -5,6 +5,7 @@
 
 mod audit;
 mod change;
+mod comparison;
 mod history;
 mod result;
 mod run;
@@ -12,7 +13,11 @@ mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
 pub use change::{Change, ChangeKind, RunValue};
-pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
+pub use comparison::{
+    Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Side,
+    Verdict,
+};
+pub use history::{Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, Origin, Tally, label};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,

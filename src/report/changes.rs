@@ -8,9 +8,7 @@ use std::ops::Range;
 
 use crate::{
     record::{Change, ChangeKind, HistoryRun, RunValue},
-    stats::{
-        Detection, change_points, constant, mann_whitney, median, robust_deviation, tame,
-    },
+    stats::{Detection, change_points, constant, mann_whitney, median, robust_deviation, tame},
 };
 
 use super::series::{SeriesKey, metric, metric_names, series};
@@ -228,10 +226,14 @@ pub(crate) fn percent(before: Option<f64>, after: Option<f64>) -> Option<f64> {
 /// Where a metric is there and where it isn't. Stretches that are short, or in which it comes and
 /// goes, belong to the one before them; at the beginning, to the one after them.
 fn stretches(values: &[Option<f64>], lasting: usize, how: &Detection) -> Vec<Stretch> {
-    let there = values.iter().map(|value| f64::from(u8::from(value.is_some())));
+    let there = values
+        .iter()
+        .map(|value| f64::from(u8::from(value.is_some())));
     let there: Vec<f64> = there.collect();
     let points = change_points(&there, how);
-    let starts = [(0, 1.0)].into_iter().chain(points.iter().map(|point| (point.index, point.p)));
+    let starts = [(0, 1.0)]
+        .into_iter()
+        .chain(points.iter().map(|point| (point.index, point.p)));
     let ends = points.iter().map(|point| point.index).chain([there.len()]);
     let mut stretches: Vec<Stretch> = Vec::new();
     for ((start, p), end) in starts.zip(ends) {
@@ -263,8 +265,13 @@ fn steps(values: &[f64], how: &Sensitivity) -> Vec<Step> {
     loop {
         let starts = [0].into_iter().chain(indices.iter().copied());
         let ends = indices.iter().copied().chain([values.len()]);
-        let levels: Vec<&[f64]> = starts.zip(ends).map(|(from, to)| &values[from..to]).collect();
-        let strengths = levels.windows(2).map(|pair| strength(pair[0], pair[1], how));
+        let levels: Vec<&[f64]> = starts
+            .zip(ends)
+            .map(|(from, to)| &values[from..to])
+            .collect();
+        let strengths = levels
+            .windows(2)
+            .map(|pair| strength(pair[0], pair[1], how));
         let weakest = strengths
             .enumerate()
             .reduce(|weakest, next| if next.1 < weakest.1 { next } else { weakest });
@@ -272,10 +279,17 @@ fn steps(values: &[f64], how: &Sensitivity) -> Vec<Step> {
             Some((slot, strength)) if strength < 1.0 => indices.remove(slot),
             _ => {
                 let pairs = levels.windows(2).zip(&indices);
-                return pairs.map(|(pair, index)| step(*index, pair[0], pair[1])).collect();
+                return pairs
+                    .map(|(pair, index)| step(*index, pair[0], pair[1]))
+                    .collect();
             }
         };
     }
+}
+
+/// Index of the first value since the last step.
+pub(super) fn level_starts_at(values: &[f64], how: &Sensitivity) -> usize {
+    steps(values, how).last().map_or(0, |step| step.index)
 }
 
 fn step(index: usize, before: &[f64], after: &[f64]) -> Step {
@@ -300,7 +314,11 @@ fn strength(before: &[f64], after: &[f64], how: &Sensitivity) -> f64 {
     let runs = before.len().min(after.len());
     let certain = constant(before).is_some() && constant(after).is_some();
     if certain {
-        return if runs >= RUNS_IF_CONSTANT && from != to { f64::INFINITY } else { 0.0 };
+        return if runs >= RUNS_IF_CONSTANT && from != to {
+            f64::INFINITY
+        } else {
+            0.0
+        };
     }
     let p = mann_whitney(before, after).map_or(1.0, |test| test.p);
     if runs < how.min_runs || p > how.detection.max_p {
@@ -311,5 +329,9 @@ fn strength(before: &[f64], after: &[f64], how: &Sensitivity) -> f64 {
     let size = (to - from).abs();
     let relative = size / (how.min_percent / 100.0 * from.abs());
     let in_deviations = size / (how.min_deviations * deviation);
-    if size == 0.0 { 0.0 } else { relative.min(in_deviations) }
+    if size == 0.0 {
+        0.0
+    } else {
+        relative.min(in_deviations)
+    }
 }

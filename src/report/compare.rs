@@ -145,20 +145,10 @@ fn check_origins(a: &Group, b: &Group, how: &HowToCompare) -> Result<bool, Compa
     }
     Err(CompareError::Origins {
         a: a.name.clone(),
-        a_origins: listed(of_a.iter().map(|origin| origin_name(*origin))),
+        a_origins: listed(of_a.iter().map(|origin| origin.as_str())),
         b: b.name.clone(),
-        b_origins: listed(of_b.iter().map(|origin| origin_name(*origin))),
+        b_origins: listed(of_b.iter().map(|origin| origin.as_str())),
     })
-}
-
-/// An origin for people.
-pub(crate) fn origin_name(origin: Origin) -> &'static str {
-    match origin {
-        Origin::Counted => "counted",
-        Origin::Simulated => "simulated",
-        Origin::Audit => "audited",
-        Origin::Estimate => "estimated",
-    }
 }
 
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
@@ -171,7 +161,10 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 fn by_scenario(group: &Group) -> Result<BTreeMap<&str, Vec<&HistoryRun>>, CompareError> {
     let mut found: BTreeMap<&str, Vec<&HistoryRun>> = BTreeMap::new();
     for run in valid(group) {
-        found.entry(run.label(label::SCENARIO)).or_default().push(run);
+        found
+            .entry(run.label(label::SCENARIO))
+            .or_default()
+            .push(run);
     }
     if found.is_empty() {
         return Err(CompareError::Empty(group.name.clone()));
@@ -225,32 +218,45 @@ fn objects(runs: &[&HistoryRun]) -> Option<u64> {
 }
 
 /// Runs with different numbers of objects have nothing in common but the cost of one.
-pub(super) fn compares_per_object(a: &[&HistoryRun], b: &[&HistoryRun]) -> bool {
+fn compares_per_object(a: &[&HistoryRun], b: &[&HistoryRun]) -> bool {
     let numbers: BTreeSet<Option<u64>> = a.iter().chain(b).map(|run| run.objects).collect();
     numbers.len() > 1 && !numbers.contains(&None)
 }
 
-fn is_count(metric: &str) -> bool {
+pub(super) fn is_count(metric: &str) -> bool {
     metric.ends_with("-count")
 }
 
 /// A metric's values in runs that have it.
 pub(super) fn values(runs: &[&HistoryRun], name: &str, per_object: bool) -> Vec<f64> {
-    let value = |run: &&HistoryRun| {
-        let value = metric(run, name)?;
-        let divisor = run.objects.unwrap_or(1).max(1) as f64;
-        Some(if per_object && is_count(name) {
-            value / divisor
-        } else {
-            value
-        })
-    };
-    runs.iter().filter_map(value).collect()
+    let values = runs.iter().filter_map(|run| value(run, name, per_object));
+    values.collect()
+}
+
+/// A metric's values, 0 in runs that don't have it.
+pub(super) fn values_or_zero(runs: &[&HistoryRun], name: &str, per_object: bool) -> Vec<f64> {
+    let values = runs
+        .iter()
+        .map(|run| value(run, name, per_object).unwrap_or_default());
+    values.collect()
+}
+
+fn value(run: &HistoryRun, name: &str, per_object: bool) -> Option<f64> {
+    let value = metric(run, name)?;
+    let objects = run.objects.unwrap_or(1).max(1) as f64;
+    Some(if per_object && is_count(name) {
+        value / objects
+    } else {
+        value
+    })
 }
 
 fn compare_metric(name: &str, a: &[f64], b: &[f64], alpha: f64) -> MetricComparison {
     let (before, after) = (side(a), side(b));
-    let difference = after.median.zip(before.median).map(|(after, before)| after - before);
+    let difference = after
+        .median
+        .zip(before.median)
+        .map(|(after, before)| after - before);
     let test = mann_whitney(a, b);
     let interval = median_difference_interval(a, b);
     MetricComparison {

@@ -87,10 +87,13 @@ fn divide(series: &[f64], max_p: f64) -> Vec<usize> {
     let mut points: Vec<usize> = Vec::new();
     let mut pieces: Vec<Piece> = distances.piece(0, series.len()).into_iter().collect();
     loop {
-        let farthest = pieces
-            .iter()
-            .enumerate()
-            .reduce(|best, next| if next.1.apart > best.1.apart { next } else { best });
+        let farthest = pieces.iter().enumerate().reduce(|best, next| {
+            if next.1.apart > best.1.apart {
+                next
+            } else {
+                best
+            }
+        });
         let Some((slot, piece)) = farthest else {
             return points;
         };
@@ -185,8 +188,8 @@ impl Moments {
         if freedom <= 0.0 || self.mean == other.mean {
             return 1.0;
         }
-        let pooled = ((self.count - 1.0) * self.variance + (other.count - 1.0) * other.variance)
-            / freedom;
+        let pooled =
+            ((self.count - 1.0) * self.variance + (other.count - 1.0) * other.variance) / freedom;
         let t = (self.mean - other.mean).abs()
             / (pooled * (1.0 / self.count + 1.0 / other.count)).sqrt();
         if t.is_infinite() {

@@ -80,7 +80,10 @@ impl Ties {
     }
 
     fn doubled_sum(&self) -> u64 {
-        self.groups.iter().map(|group| group.1 * group.2 as u64).sum()
+        self.groups
+            .iter()
+            .map(|group| group.1 * group.2 as u64)
+            .sum()
     }
 
     /// The p of `sum` as the doubled rank sum of `size` of all values, and the smallest p that

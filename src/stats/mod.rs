@@ -8,6 +8,7 @@ mod mann_whitney;
 mod sample;
 mod shift;
 mod tolerance;
+pub mod week;
 
 pub use change_points::{ChangePoint, Detection, change_points, tame};
 pub use mann_whitney::{MannWhitney, mann_whitney};

@@ -5,6 +5,7 @@
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `runs`: `kubetoll run` as a user starts it
+//! - `store`: the history, in SQLite and in a real PostgreSQL
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
@@ -19,6 +20,7 @@ mod faults;
 mod oracle;
 mod refusals;
 mod runs;
+mod store;
 mod storm;
 mod support;
 mod tidy;

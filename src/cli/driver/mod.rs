@@ -4,12 +4,14 @@ mod audit;
 mod certs;
 mod classify;
 mod exec;
+mod history;
 mod inner_proxy;
 mod kubeconfig;
 mod lab;
 mod measure;
 mod results;
 mod run;
+mod runs;
 
 use std::io;
 
@@ -36,6 +38,7 @@ enum Command {
     Exec(exec::ExecArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
+    Runs(runs::RunsArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -66,6 +69,7 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Exec(args) => until_done(|stop| exec::run(args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
+        Command::Runs(args) => runs::run(args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),

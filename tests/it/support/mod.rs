@@ -1,4 +1,5 @@
 //! What the tests share.
 
+pub mod postgres;
 pub mod proxy;
 pub mod real;
