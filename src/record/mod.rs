@@ -4,6 +4,7 @@
 //! serialization of their own.
 
 mod audit;
+mod budget;
 mod change;
 mod comparison;
 mod history;
@@ -12,6 +13,9 @@ mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
+pub use budget::{
+    BUDGET_SCHEMA, BudgetFile, BudgetReport, BudgetRow, ComponentBudget, ScenarioBudget,
+};
 pub use change::{Change, ChangeKind, RunValue};
 pub use comparison::{
     Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Side,

@@ -27,14 +27,20 @@ pub(super) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Resul
     Ok(())
 }
 
-/// All of it or nothing: a crash leaves the old file or the new one.
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    text.push(b'\n');
+    write_file(path, &text)
+}
+
+/// All of it or nothing: a crash leaves the old file or the new one.
+pub(super) fn write_file(path: &Path, text: &[u8]) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(failed)?;
-    let text = serde_json::to_vec_pretty(value).with_context(failed)?;
-    file.write_all(&text)
-        .and_then(|()| file.write_all(b"\n"))
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir.unwrap_or(Path::new("."))).with_context(failed)?;
+    file.write_all(text)
         .and_then(|()| file.as_file().sync_all())
         .with_context(failed)?;
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
