@@ -159,6 +159,16 @@ pub struct Tally {
     pub conflicts: Vec<String>,
 }
 
+/// What became of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// The runs that could be read.
+    #[serde(flatten)]
+    pub runs: Tally,
+    /// Files that could not be, each with the reason.
+    pub skipped: Vec<String>,
+}
+
 /// What a check of a whole history found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
@@ -168,4 +178,15 @@ pub struct Checked {
     pub removed: u64,
     /// What is wrong, one line each.
     pub damage: Vec<String>,
+}
+
+/// The name of a component's metric in [`HistoryRun::components`]: kube-apiserver's verb in capitals,
+/// resource and subresource, or the class of the path of a non-resource request.
+pub fn component_metric(verb: &str, resource: &str, subresource: &str, path: &str) -> String {
+    let verb = verb.to_uppercase();
+    match (resource, subresource) {
+        ("", _) => format!("{verb}-{path}-count"),
+        (_, "") => format!("{verb}-{resource}-count"),
+        _ => format!("{verb}-{resource}/{subresource}-count"),
+    }
 }

@@ -7,6 +7,7 @@ mod audit;
 mod budget;
 mod change;
 mod comparison;
+mod exchange;
 mod history;
 mod result;
 mod run;
@@ -21,7 +22,15 @@ pub use comparison::{
     Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Side,
     Verdict,
 };
-pub use history::{Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, Origin, Tally, label};
+pub use exchange::{
+    BurnerDocument, BurnerJob, HistoryLine, KubevirtCiRun, KubevirtGraph, KubevirtGraphs,
+    KubevirtPoint, KubevirtTrace, KubevirtWeek, KubevirtWeekData, OtavaConfig, OtavaCsv,
+    OtavaMetric, OtavaTest, SchemaName,
+};
+pub use history::{
+    Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin, Tally,
+    component_metric, label,
+};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{align_right, table};
-use crate::record::{Checked, HistoryRun, Tally, label};
+use crate::record::{Checked, HistoryRun, ImportReport, label};
 
 /// One line per run.
 pub fn runs(runs: &[HistoryRun]) -> String {
@@ -68,15 +68,19 @@ fn values(text: &mut String, title: &str, values: &std::collections::BTreeMap<St
 }
 
 /// What became of an import.
-pub fn tally(tally: &Tally) -> String {
-    let mut text = format!("{} new, {} known already", tally.new, tally.known);
-    if tally.removed > 0 {
-        let _ = write!(text, ", {} removed before and left so", tally.removed);
+pub fn imported(report: &ImportReport) -> String {
+    let runs = &report.runs;
+    let mut text = format!("{} runs new, {} known already", runs.new, runs.known);
+    if runs.removed > 0 {
+        let _ = write!(text, ", {} removed before and left so", runs.removed);
+    }
+    if !runs.conflicts.is_empty() {
+        let _ = write!(text, ", {} refused", runs.conflicts.len());
+    }
+    if !report.skipped.is_empty() {
+        let _ = write!(text, ", {} files skipped", report.skipped.len());
     }
     text.push('\n');
-    for id in &tally.conflicts {
-        let _ = writeln!(text, "left as it is, since its content differs: {id}");
-    }
     text
 }
 

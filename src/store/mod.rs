@@ -108,10 +108,9 @@ impl Store {
     pub fn append(&mut self, run: &HistoryRun) -> Result<Appended, StoreError> {
         let row = Row::new(run)?;
         let written = self.backend.write(std::slice::from_ref(&row))?;
-        let Some(written) = written.into_iter().next() else {
-            return Ok(Appended::New);
-        };
-        judge(&row, written)?.ok_or(StoreError::Conflict(row.id))
+        let written = written.into_iter().next();
+        let appended = written.map(|written| judge(&row, written)).transpose()?;
+        appended.flatten().ok_or(StoreError::Conflict(row.id))
     }
 
     /// Appends runs, [`BATCH`] in a transaction. A run whose id is there with other content is left

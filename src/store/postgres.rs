@@ -366,3 +366,21 @@ fn found(row: &SqlRow) -> Result<Found, ::postgres::Error> {
         removed: row.try_get(5)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_libpq_are_taken_out_of_a_url() {
+        let url = "postgres://db/runs?sslmode=verify-full&user=me&sslrootcert=/ca.pem";
+        let (url, authority) = take_parameter(url, "sslrootcert");
+        assert_eq!(authority.as_deref(), Some("/ca.pem"));
+        let (url, mode) = take_parameter(&url, "sslmode");
+        assert_eq!(mode.as_deref(), Some("verify-full"));
+        assert_eq!(url, "postgres://db/runs?user=me");
+        assert_eq!(take_parameter("postgres://db", "sslmode").1, None);
+        let unknown = dial("postgres://db/runs?sslmode=maybe").err();
+        assert!(unknown.is_some_and(|reason| reason.starts_with("sslmode is")));
+    }
+}

@@ -68,7 +68,7 @@ impl Sqlite {
             .pragma_update(None, "trusted_schema", false)?;
         let version = self.version()?;
         self.connection.pragma_update(None, "foreign_keys", true)?;
-        set_journal(&self.connection, &self.path)?;
+        set_journal(&self.connection, on_network(&self.path))?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
         if version < MIGRATIONS.len() {
             self.migrate()?;
@@ -134,8 +134,8 @@ impl Sqlite {
 /// The write-ahead log, in which readers and a writer don't wait for each other. It needs memory
 /// that is shared by all users of the file, which there is not across the machines of a network
 /// file system; the rollback journal works there.
-fn set_journal(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let wanted = if on_network(path) { "DELETE" } else { "WAL" };
+fn set_journal(connection: &Connection, on_network: bool) -> Result<(), StoreError> {
+    let wanted = if on_network { "DELETE" } else { "WAL" };
     let set = |mode| {
         connection
             .pragma_update_and_check(None, "journal_mode", mode, |row| row.get::<_, String>(0))
@@ -347,4 +347,32 @@ fn found(row: &SqlRow<'_>) -> rusqlite::Result<Found> {
         relabelled: row.get(4)?,
         removed: row.get(5)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(connection: &Connection) -> String {
+        connection
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_file_on_a_network_gets_a_rollback_journal_and_nothing_less_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&dir.path().join("history.db")).unwrap();
+        let full = 2;
+        let synchronous = store
+            .connection
+            .pragma_query_value(None, "synchronous", |row| row.get(0));
+        assert_eq!(synchronous, Ok(full));
+        assert_eq!(journal(&store.connection), "wal");
+        set_journal(&store.connection, true).unwrap();
+        assert_eq!(journal(&store.connection), "delete");
+        assert!(is_network_kind(0x6969) && is_network_kind(0xff53_4d42));
+        let ext4 = 0xef53;
+        assert!(!is_network_kind(ext4));
+    }
 }

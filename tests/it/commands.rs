@@ -13,12 +13,13 @@ use kubetoll::{
     record::{RunRecord, RunResult},
 };
 
-use crate::support::real;
+use crate::support::{history, real};
 
 fn kubetoll(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
         .args(arguments)
         .env_remove("KUBECONFIG")
+        .env("KUBETOLL_STORE", history::scratch())
         .output()
         .unwrap();
     eprintln!("{}", String::from_utf8_lossy(&output.stderr));
@@ -322,6 +323,7 @@ fn start_and_stop(proxy: &ProxyProcess, command: &[&str], state: &Path) {
             .arg("measure")
             .args(arguments)
             .env("XDG_STATE_HOME", state)
+            .env("KUBETOLL_STORE", history::scratch())
             .output()
             .unwrap();
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,10 @@
 //! The one integration binary.
 //!
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
+//! - `comparison`: `compare`, `changes` and `budget` as a user has them
+//! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
+//! - `history`: keeping runs as a user does
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `runs`: `kubetoll run` as a user starts it
@@ -16,7 +19,10 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod commands;
+mod comparison;
+mod exchange;
 mod faults;
+mod history;
 mod oracle;
 mod refusals;
 mod runs;

@@ -367,6 +367,37 @@ fn what_a_newer_kubetoll_or_another_program_wrote_is_refused_and_left_alone() {
     }
 }
 
+#[test]
+fn a_history_of_an_older_kubetoll_is_brought_up_to_date_with_its_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    let mut histories = vec![Location::Sqlite(path.clone())];
+    one_of_each(&histories[0]);
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch("DROP TABLE acknowledgements; PRAGMA user_version = 1")
+        .unwrap();
+    let database = Database::new();
+    if let Some(database) = &database {
+        let location = Location::Postgres(database.url());
+        one_of_each(&location);
+        database.psql(
+            "DROP TABLE kubetoll.acknowledgements; DELETE FROM kubetoll.schema_steps WHERE version = 2",
+        );
+        histories.push(location);
+    }
+    for location in histories {
+        let mut store = Store::open(&location).unwrap();
+        assert_eq!(store.acks().unwrap(), []);
+        store.restore(&["a".to_owned()]).unwrap();
+        assert_eq!(
+            store.run("a").unwrap(),
+            Some(run("a", "2024-01-01T00:00:00Z"))
+        );
+        one_of_each(&location);
+        assert_eq!(store.acks().unwrap().len(), 1);
+    }
+}
+
 /// Started by other tests: appends runs and says so for each.
 #[test]
 #[ignore = "a process that other tests start"]

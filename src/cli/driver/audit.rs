@@ -122,7 +122,7 @@ fn verdict(found: &Verification) -> Exit {
 }
 
 /// Reads logs; gives the number of damaged lines, each of which it named.
-fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> {
+pub(super) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> {
     let mut reader = AuditReader::default();
     let mut damaged = 0;
     let mut line = Vec::new();

@@ -1,14 +1,16 @@
 //! The history that a command works on, and which of its runs.
 
-use std::{env, path::PathBuf};
+use std::{collections::BTreeMap, env, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
+use super::Exit;
 use crate::{
-    record::label,
-    store::{Filter, Location, Store},
+    record::{HistoryRun, Origin, RunRecord, label},
+    report,
+    store::{Filter, Location, Store, StoreError},
 };
 
 /// The history.
@@ -43,6 +45,26 @@ pub(super) struct SelectArgs {
     /// Only runs with this label, such as kubevirt=v1.8.0; repeatable. KEY= takes runs without it.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     label: Vec<(String, String)>,
+    /// Only runs whose numbers come from there: counted, simulated, audit or estimate; repeatable.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    origin: Vec<Origin>,
+}
+
+/// Whether and as what a run is kept in the history.
+#[derive(Debug, Clone, Args)]
+pub(super) struct KeepArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Don't keep the run in the history.
+    #[arg(long)]
+    no_store: bool,
+    /// The job of the run: runs of different jobs are not compared unless one asks for it [default:
+    /// lab in a lab, local otherwise].
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// A label of the run, such as commit=d923fdb8; repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    label: Vec<(String, String)>,
 }
 
 impl StoreArgs {
@@ -59,8 +81,22 @@ impl StoreArgs {
         Ok(Location::Sqlite(data.join("kubetoll/history.db")))
     }
 
-    /// Opens the history.
+    /// Opens a history that is there.
     pub(super) fn open(&self) -> Result<Store> {
+        let location = self.location()?;
+        if let Location::Sqlite(path) = &location
+            && !path.exists()
+        {
+            bail!(
+                "there is no history {location}: `kubetoll run`, `kubetoll measure` and `kubetoll \
+                 import` make one, --store names another"
+            );
+        }
+        Ok(Store::open(&location)?)
+    }
+
+    /// Opens the history, which is made if there is none.
+    pub(super) fn open_or_make(&self) -> Result<Store> {
         Ok(Store::open(&self.location()?)?)
     }
 }
@@ -74,9 +110,87 @@ impl SelectArgs {
             labels: self.label.iter().cloned().collect(),
             since: self.since,
             until: self.until,
+            origins: self.origin.clone(),
             ..Filter::default()
         }
     }
+}
+
+impl KeepArgs {
+    /// Opens a history that was asked for, before anything runs, so that a bad one costs nothing.
+    pub(super) async fn prepare(&self) -> Result<()> {
+        if self.no_store || self.store.store.is_none() {
+            return Ok(());
+        }
+        let location = self.store.location()?;
+        blocking(move || Store::open(&location).map(drop)).await
+    }
+
+    /// Keeps a run in the history. It has its result already, and never loses it to the history:
+    /// what goes wrong is said, and is a failure only where a history was asked for.
+    pub(super) async fn keep(&self, record: RunRecord) -> Exit {
+        let run = report::history_run(record, &self.labels());
+        self.keep_run(run).await
+    }
+
+    /// The same for a run whose id may come again: its time is added.
+    pub(super) async fn keep_named(&self, record: RunRecord) -> Exit {
+        let mut run = report::history_run(record, &self.labels());
+        run.id = format!("{}-{}", run.id, run.at.as_second());
+        self.keep_run(run).await
+    }
+
+    async fn keep_run(&self, run: HistoryRun) -> Exit {
+        if self.no_store {
+            return Exit::Ok;
+        }
+        let asked_for = self.store.store.is_some();
+        let kept = match self.store.location() {
+            Ok(location) => {
+                let shown = location.to_string();
+                let id = run.id.clone();
+                blocking(move || Store::open(&location)?.append(&run))
+                    .await
+                    .map(|_| eprintln!("kept as {id} in the history {shown}"))
+            }
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok(()) => Exit::Ok,
+            Err(error) => {
+                eprintln!("kubetoll: the run is not in the history: {error:#}");
+                if asked_for { Exit::Failed } else { Exit::Ok }
+            }
+        }
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        let machine = rustix::system::uname();
+        let machine = machine.nodename().to_string_lossy().into_owned();
+        let mut labels = BTreeMap::from([(label::MACHINE.to_owned(), machine)]);
+        labels.extend(self.label.iter().cloned());
+        labels.extend(self.job.clone().map(|job| (label::JOB.to_owned(), job)));
+        labels
+    }
+}
+
+/// The databases are synchronous, and wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await??)
+}
+
+/// An origin by its name.
+fn origin(text: &str) -> Result<Origin, String> {
+    let all = [
+        Origin::Counted,
+        Origin::Simulated,
+        Origin::Audit,
+        Origin::Estimate,
+    ];
+    let found = all.into_iter().find(|origin| origin.as_str() == text);
+    found.ok_or_else(|| "an origin is counted, simulated, audit or estimate".to_owned())
 }
 
 /// `KEY=VALUE`, as a run can carry it.
@@ -87,7 +201,7 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 /// An instant, or the beginning of a day in UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }

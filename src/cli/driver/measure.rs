@@ -11,7 +11,9 @@ use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, Output, results,
+    Exit, Output,
+    history::KeepArgs,
+    results,
     run::{print_result, proxy_clients, read_thresholds, verdict},
 };
 use crate::{
@@ -94,6 +96,8 @@ struct MeasureOptions {
     /// Form of the result on standard output.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+    #[command(flatten)]
+    keep_in: KeepArgs,
 }
 
 pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Exit> {
@@ -112,6 +116,7 @@ async fn around(
     if let Some(dir) = &options.results_dir {
         results::prepare(dir)?;
     }
+    options.keep_in.prepare().await?;
     let proxies = options.proxies()?;
     let plan = options.plan(&format!("measure-{:08x}", rand::random::<u32>()));
     let opened = measure::open(&plan, &proxies).await?;
@@ -125,7 +130,8 @@ async fn around(
         }
     };
     let record = measure::close(&plan, opened, &proxies).await?;
-    options.report(&record, Some(status))
+    let exit = options.report(&record, Some(status))?;
+    Ok(exit.or(options.keep_in.keep(record).await))
 }
 
 async fn start(name: &str, options: &MeasureOptions) -> Result<Exit> {
@@ -143,6 +149,7 @@ async fn start(name: &str, options: &MeasureOptions) -> Result<Exit> {
 async fn finish(name: &str, options: &MeasureOptions) -> Result<Exit> {
     let path = state_file(name)?;
     let text = fs::read(&path).with_context(|| format!("{name} is not open"))?;
+    options.keep_in.prepare().await?;
     let opened: Opened = serde_json::from_slice(&text)?;
     let urls: Vec<String> = opened.proxies.iter().map(|(url, _)| url.clone()).collect();
     let proxies = proxy_clients(&urls, options.proxy_token_file.as_deref())?;
@@ -150,7 +157,10 @@ async fn finish(name: &str, options: &MeasureOptions) -> Result<Exit> {
     // Whether it worked or the run is lost: it is not open any more.
     fs::remove_file(&path)?;
     match closed {
-        Ok(record) => options.report(&record, None),
+        Ok(record) => {
+            let exit = options.report(&record, None)?;
+            Ok(exit.or(options.keep_in.keep_named(record).await))
+        }
         Err(error) => {
             eprintln!("kubetoll: {error}");
             Ok(Exit::NotValid)

@@ -1,10 +1,16 @@
 //! `kubetoll` and its commands.
 
 mod audit;
+mod budget;
 mod certs;
+mod changes;
 mod classify;
+mod compare;
+mod copy;
 mod exec;
+mod export;
 mod history;
+mod import;
 mod inner_proxy;
 mod kubeconfig;
 mod lab;
@@ -39,6 +45,11 @@ enum Command {
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Runs(runs::RunsArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Compare(Box<compare::CompareArgs>),
+    Changes(Box<changes::ChangesArgs>),
+    Budget(budget::BudgetArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -70,6 +81,11 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Runs(args) => runs::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Changes(args) => changes::run(&args),
+        Command::Budget(args) => budget::run(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),

@@ -15,7 +15,7 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Output, lab::Lab, results};
+use super::{Exit, Output, history::KeepArgs, lab::Lab, results};
 use crate::{
     cli::progress::Terminal,
     driver::{self, Driver, Plan, RunError, client::counted, proxies::ProxyClient},
@@ -102,6 +102,8 @@ pub(super) struct RunArgs {
     /// Don't create and delete one object first.
     #[arg(long)]
     no_primer: bool,
+    #[command(flatten)]
+    keep_in: KeepArgs,
 }
 
 /// KubeVirt's three density tests.
@@ -133,6 +135,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     if let Some(dir) = &args.results_dir {
         results::prepare(dir)?;
     }
+    args.keep_in.prepare().await?;
     let starting = stop.run_until_cancelled(args.place()).await;
     let Some(place) = starting.transpose()? else {
         return Ok(Exit::Interrupted);
@@ -151,7 +154,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     let outcome = driver.run(&plan).await;
     progress.finish();
     let exit = match outcome {
-        Ok(record) => args.finish(record, place.lab.as_ref(), &thresholds),
+        Ok(record) => args.finish(record, place.lab.as_ref(), &thresholds).await,
         Err(error) => Ok(explain(&error)),
     };
     if let Some(lab) = place.lab {
@@ -296,7 +299,7 @@ impl RunArgs {
         }
     }
 
-    fn finish(
+    async fn finish(
         &self,
         mut record: RunRecord,
         lab: Option<&Lab>,
@@ -312,7 +315,8 @@ impl RunArgs {
             results::write(dir, &record, &result)?;
             eprintln!("results are in {}", dir.display());
         }
-        Ok(verdict(&result))
+        let kept = self.keep_in.keep(record).await;
+        Ok(verdict(&result).or(kept))
     }
 }
 

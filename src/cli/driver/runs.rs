@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    path::PathBuf,
 };
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
-    Exit, Output,
+    Exit, Output, copy,
     history::{SelectArgs, StoreArgs, key_value},
 };
 use crate::{cli::lines, report::history_text, store::StoreError};
@@ -66,6 +67,24 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Write runs with their raw records, one JSON document a line.
+    Export {
+        #[command(flatten)]
+        select: SelectArgs,
+        #[command(flatten)]
+        store: StoreArgs,
+        /// The file [default: standard output].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Read runs that were exported, or the record.json of a run.
+    Import {
+        /// The files; `-` is standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Read the whole history and compare each run with the hash of what was appended.
     Check(Common),
 }
@@ -97,6 +116,13 @@ pub(super) fn run(args: RunsArgs) -> Result<Exit> {
         What::Show { id, common } => show(&id, &common),
         What::Label { id, labels, common } => label(&id, labels, &common),
         What::Delete { ids, undo, common } => delete(&ids, undo, &common),
+        What::Export { select, store, out } => copy::export(&select, &store, out.as_deref()),
+        What::Import { files, common } => {
+            let report = copy::import(&files, &common.store)?;
+            let exit = common.print(&report, history_text::imported)?;
+            let failed = !report.skipped.is_empty() || !report.runs.conflicts.is_empty();
+            Ok(if failed { Exit::Failed } else { exit })
+        }
         What::Check(common) => check(&common),
     }
 }
