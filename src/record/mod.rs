@@ -4,6 +4,9 @@
 //! serialization of their own.
 
 mod audit;
+mod budget;
+mod change;
+mod comparison;
 mod drawn;
 mod exchange;
 mod history;
@@ -13,6 +16,14 @@ mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
+pub use budget::{
+    BUDGET_SCHEMA, BudgetFile, BudgetReport, BudgetRow, ComponentBudget, ScenarioBudget,
+};
+pub use change::{Change, ChangeKind, RunValue};
+pub use comparison::{
+    Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Side,
+    Verdict,
+};
 pub use drawn::{Drawn, DrawnGraph};
 pub use exchange::{
     BurnerDocument, BurnerJob, HistoryLine, KubevirtCiRun, KubevirtGraph, KubevirtGraphs,

@@ -8,7 +8,10 @@ use super::graph::{
     DrawError, Graph, KUBEVIRT_METRICS, Marker, Metric, SCENARIOS, Series, number, origin_word,
     scenario_title,
 };
-use crate::stats::nearest_rank;
+use crate::{
+    record::{Change, ChangeKind},
+    stats::nearest_rank,
+};
 
 /// The noise is that of this many weeks before the last run.
 const NOISE_WEEKS: i64 = 12;
@@ -34,6 +37,18 @@ struct Page<'p> {
     scalability: Vec<Section<'p>>,
     numbers: Vec<Numbers<'p>>,
     weeks: i64,
+    changes: Vec<Found<'p>>,
+}
+
+/// A row of the table of changes.
+struct Found<'p> {
+    change: &'p Change,
+    scenario: &'p str,
+    day: String,
+    what: &'static str,
+    before: String,
+    after: String,
+    percent: String,
 }
 
 /// A metric with the pictures of all jobs and scenarios that have it.
@@ -59,8 +74,8 @@ struct Numbers<'p> {
     spread: String,
 }
 
-/// The page.
-pub fn benchmarks(illustrations: &[Illustration]) -> Result<String, DrawError> {
+/// The page, with the changes of its metrics among `changes`.
+pub fn benchmarks(illustrations: &[Illustration], changes: &[Change]) -> Result<String, DrawError> {
     let graphs = || illustrations.iter().map(|one| &one.graph);
     let mut jobs: Vec<&str> = graphs().map(|graph| &*graph.job).collect();
     jobs.sort_unstable();
@@ -84,6 +99,7 @@ pub fn benchmarks(illustrations: &[Illustration]) -> Result<String, DrawError> {
         scalability,
         numbers: graphs().flat_map(numbers).collect(),
         weeks: NOISE_WEEKS,
+        changes: found(changes),
     };
     page.render().map_err(|error| DrawError(error.to_string()))
 }
@@ -143,6 +159,29 @@ fn numbers(graph: &Graph) -> impl Iterator<Item = Numbers<'_>> {
             },
         })
     })
+}
+
+/// The latest first.
+fn found(changes: &[Change]) -> Vec<Found<'_>> {
+    let level = |value: Option<f64>| value.map_or("none".to_owned(), number);
+    let row = |change| Found {
+        change,
+        scenario: scenario_title(&change.scenario),
+        day: super::graph::day(change.at).to_string(),
+        what: match change.kind {
+            ChangeKind::Step => "another level",
+            ChangeKind::Missing => "went missing",
+            ChangeKind::Back => "is there again",
+        },
+        before: level(change.before),
+        after: level(change.after),
+        percent: change
+            .percent
+            .map_or(String::new(), |percent| format!("{percent:+.0} %")),
+    };
+    let mut found: Vec<Found<'_>> = changes.iter().map(row).collect();
+    found.sort_by_key(|found| std::cmp::Reverse(found.change.at));
+    found
 }
 
 /// The values of the last weeks.

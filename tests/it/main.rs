@@ -1,6 +1,7 @@
 //! The one integration binary.
 //!
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
+//! - `comparison`: `compare`, `changes` and `budget` as a user has them
 //! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
@@ -19,6 +20,7 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod commands;
+mod comparison;
 mod exchange;
 mod faults;
 mod history;

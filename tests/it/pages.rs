@@ -27,6 +27,11 @@ const SHAPE: &str = "lineShapes:
 fn kubetoll(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
         .args(arguments)
+        // No history of the user's own.
+        .env(
+            "KUBETOLL_STORE",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/none.db"),
+        )
         .output()
         .unwrap();
     eprintln!("{}", String::from_utf8_lossy(&output.stderr));
@@ -213,6 +218,15 @@ fn the_benchmark_page_has_pictures_numbers_and_noise() {
     assert!(page.contains("no runs of VM with instancetype and preference"));
     let row = "| PATCH-pods-count | VM | k8s-1.25 | exact, KubeVirt simulated | 40 | 201 | 201 | 201 | none |";
     assert!(page.contains(row), "{page}");
+    // The step of February 2023 on KubeVirt's page for v1.
+    let step = page
+        .lines()
+        .find(|line| line.contains("| another level |"))
+        .unwrap();
+    assert!(
+        step.starts_with("| 2023-02-1") && step.contains("PATCH-pods-count"),
+        "{step}"
+    );
 }
 
 #[test]
@@ -299,6 +313,7 @@ fn record(dir: &Path) -> String {
     let run = kubetoll(&[
         "run",
         "instancetype",
+        "--no-store",
         "--count",
         "12",
         "--pause",

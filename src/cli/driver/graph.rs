@@ -1,6 +1,7 @@
 //! `kubetoll graph` and `kubetoll docs`: the history to look at.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -16,8 +17,9 @@ use super::{
 use crate::{
     cli::{lines, progress::Terminal},
     driver::Progress,
-    record::{Drawn, DrawnGraph, MarkerFile},
+    record::{Drawn, DrawnGraph, HistoryRun, MarkerFile},
     report::{
+        self, Sensitivity,
         benchmarks::{Illustration, benchmarks},
         graph::{Graph, Marker, Selection, graphs, kubevirt_markers, page, picture, png},
     },
@@ -48,7 +50,7 @@ pub(super) struct GraphArgs {
 /// Write the benchmark page: Markdown with pictures, in the structure of KubeVirt's
 /// docs/perf-scale-benchmarks.md.
 ///
-/// All three scenarios, and what that page lacks: the numbers and their noise. Writes
+/// All three scenarios, and what that page lacks: the numbers, their noise and the changes found. Writes
 /// perf-scale-benchmarks.md, and its pictures into perf-scale-graphs.
 #[derive(Debug, Args)]
 #[command(
@@ -90,7 +92,7 @@ struct What {
 }
 
 pub(super) fn run_graph(args: &GraphArgs) -> Result<Exit> {
-    let graphs = args.what.graphs()?;
+    let (_, graphs) = args.what.graphs()?;
     let out = &args.what.out;
     let page = page("KubeVirt performance and scale", &graphs)?;
     let drawn = draw(out, "", graphs.iter())?;
@@ -99,7 +101,10 @@ pub(super) fn run_graph(args: &GraphArgs) -> Result<Exit> {
 }
 
 pub(super) fn run_docs(args: &DocsArgs) -> Result<Exit> {
-    let graphs = args.what.graphs()?;
+    let (runs, graphs) = args.what.graphs()?;
+    let drawn_metrics: BTreeSet<&str> = graphs.iter().map(|graph| &*graph.metric).collect();
+    let wanted = |metric: &str| drawn_metrics.contains(metric);
+    let changes = report::changes(&runs, false, wanted, &Sensitivity::default());
     let out = &args.what.out;
     let drawn = draw(out, "perf-scale-graphs/", graphs.iter())?;
     let illustrations: Vec<Illustration> = graphs
@@ -110,13 +115,14 @@ pub(super) fn run_docs(args: &DocsArgs) -> Result<Exit> {
             picture: drawn.png.clone(),
         })
         .collect();
-    let page = benchmarks(&illustrations)?;
+    let page = benchmarks(&illustrations, &changes)?;
     write_file(&out.join("perf-scale-benchmarks.md"), page.as_bytes())?;
     print("perf-scale-benchmarks.md", drawn, out, args.output)
 }
 
 impl What {
-    fn graphs(&self) -> Result<Vec<Graph>> {
+    /// The runs, and the graphs of them; there is at least one.
+    fn graphs(&self) -> Result<(Vec<HistoryRun>, Vec<Graph>)> {
         let markers = self.read_markers()?;
         let mut filter = self.select.filter();
         filter.valid_only = true;
@@ -135,7 +141,7 @@ impl What {
         };
         let graphs = graphs(&runs, &selection, &markers);
         if graphs.is_empty() {
-            let known: std::collections::BTreeSet<&str> = runs
+            let known: BTreeSet<&str> = runs
                 .iter()
                 .flat_map(|run| run.values.keys())
                 .map(String::as_str)
@@ -146,7 +152,7 @@ impl What {
                 known.join(", ")
             );
         }
-        Ok(graphs)
+        Ok((runs, graphs))
     }
 
     fn read_markers(&self) -> Result<Vec<Marker>> {

@@ -1,8 +1,11 @@
 //! `kubetoll` and its commands.
 
 mod audit;
+mod budget;
 mod certs;
+mod changes;
 mod classify;
+mod compare;
 mod copy;
 mod exec;
 mod export;
@@ -49,6 +52,9 @@ enum Command {
     Runs(runs::RunsArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
+    Compare(Box<compare::CompareArgs>),
+    Changes(Box<changes::ChangesArgs>),
+    Budget(budget::BudgetArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -85,6 +91,9 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Runs(args) => runs::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Changes(args) => changes::run(&args),
+        Command::Budget(args) => budget::run(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),
