@@ -96,7 +96,7 @@ async fn cluster() -> Option<RealCluster> {
 fn admin_kubeconfig(cluster: &RealCluster) -> PathBuf {
     let leaf = cluster
         .authority()
-        .client("kubernetes-admin", &["system:masters"])
+        .client("kubernetes-admin", "system:masters")
         .unwrap();
     let credential = Credential::Certificate {
         certificate_pem: leaf.certificate_pem,

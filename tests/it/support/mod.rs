@@ -2,5 +2,7 @@
 
 pub mod history;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod real;
+pub mod relay;
