@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use prometheus::{
@@ -90,6 +93,16 @@ impl Collector for BooksCollector {
                 "Requests counted in the overflow row because the books were full.",
                 vec![counter(&[], books.overflowed)],
             ),
+            Self::single(
+                "kubetoll_client_certificates_refused_total",
+                "Requests refused because their client's certificate can't be passed on.",
+                &self.proxy.connections.certificates_refused,
+            ),
+            Self::single(
+                "kubetoll_upstream_repeats_total",
+                "Requests sent again, since the API server had not looked at them.",
+                &self.proxy.connections.repeated,
+            ),
             self.build_info(),
         ]
     }
@@ -108,6 +121,7 @@ impl BooksCollector {
             ),
             ("downstream", "turned_away", &counters.turned_away),
             ("downstream", "unparsable", &counters.unparsable),
+            ("downstream", "passed_through", &counters.passed_through),
             ("upstream", "opened", &counters.upstream_opened),
             ("upstream", "failed", &counters.upstream_failed),
         ]
@@ -120,6 +134,11 @@ impl BooksCollector {
             "Connections by what happened to them.",
             metrics.into(),
         )
+    }
+
+    fn single(name: &str, help: &str, value: &AtomicU64) -> MetricFamily {
+        let value = value.load(Ordering::Relaxed);
+        counter_family(name, help, vec![counter(&[], value)])
     }
 
     fn build_info(&self) -> MetricFamily {

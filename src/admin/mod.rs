@@ -18,6 +18,7 @@ mod server;
 
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 
 use crate::{
@@ -31,7 +32,7 @@ pub use server::serve;
 pub struct Admin {
     proxy: Arc<Proxy>,
     info: ProxyInfo,
-    token: Option<Box<[u8]>>,
+    token: ArcSwapOption<Box<[u8]>>,
     lease: Mutex<Option<runs::Lease>>,
     exporter: metrics::Exporter,
 }
@@ -45,16 +46,26 @@ impl Admin {
             started: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             component: proxy.options.component.as_deref().map(str::to_owned),
-            upstream: proxy.dialer.uri().to_string(),
+            upstream: proxy.dialer.urls(),
         };
         let exporter = metrics::Exporter::new(&proxy, &info);
         Arc::new(Self {
             proxy,
             info,
-            token: token.map(|token| token.as_bytes().into()),
+            token: ArcSwapOption::from_pointee(token.map(|token| token.as_bytes().into())),
             lease: Mutex::new(None),
             exporter,
         })
+    }
+
+    /// Asks for another token from now on; says whether it is another one.
+    pub fn set_token(&self, token: &str) -> bool {
+        let old = self.token.load();
+        let changed = old.as_ref().is_none_or(|old| ***old != *token.as_bytes());
+        if changed {
+            self.token.store(Some(Arc::new(token.as_bytes().into())));
+        }
+        changed
     }
 
     fn record(&self, books: crate::ledger::Snapshot) -> Snapshot {

@@ -58,7 +58,7 @@ async fn answer(admin: &Admin, request: Request<Incoming>) -> Reply {
     let method = request.method().clone();
     match (&method, path.as_str()) {
         (&Method::GET | &Method::HEAD, "/livez") => text(StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if admin.proxy.is_draining() => {
+        (&Method::GET | &Method::HEAD, "/readyz") if admin.proxy.is_leaving() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }
         (&Method::GET | &Method::HEAD, "/readyz") => text(StatusCode::OK, "ok\n"),
@@ -162,7 +162,7 @@ fn reply(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply
 
 impl Admin {
     fn admits(&self, request: &Request<Incoming>) -> bool {
-        let Some(token) = &self.token else {
+        let Some(token) = &*self.token.load() else {
             return true;
         };
         let presented = request

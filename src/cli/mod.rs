@@ -3,5 +3,6 @@
 pub mod driver;
 pub mod exit;
 mod lines;
+mod log;
 mod progress;
 pub mod proxy;

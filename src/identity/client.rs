@@ -20,6 +20,8 @@ const NAME_LONGEST: usize = 128;
 /// the same one with each of its requests.
 pub struct ClientNames {
     component: Option<Arc<str>>,
+    /// The user of a verified certificate, whatever a token says.
+    certificate_user: Option<Box<str>>,
     last: Option<Named>,
 }
 
@@ -39,10 +41,13 @@ struct Named {
 }
 
 impl ClientNames {
-    /// `component` names all clients, whatever they say of themselves.
-    pub fn new(component: Option<Arc<str>>) -> Self {
+    /// `component` names all clients, whatever they say of themselves; `certificate_user` is the
+    /// user of the connection's certificate, if it was verified.
+    pub fn new(component: Option<Arc<str>>, certificate_user: Option<Box<str>>) -> Self {
         Self {
             component,
+            certificate_user: certificate_user
+                .filter(|user| user.len() <= NAME_LONGEST && !user.contains(char::is_control)),
             last: None,
         }
     }
@@ -68,9 +73,13 @@ impl ClientNames {
     }
 
     fn look_up(&self, authorization: &[u8], user_agent: &[u8], books: &Books) -> ClientName {
-        let user = bearer(authorization).and_then(user_of_token);
+        let token_user = match &self.certificate_user {
+            Some(_) => None,
+            None => bearer(authorization).and_then(user_of_token),
+        };
         let program = program_of(user_agent).unwrap_or("unknown");
-        let user = user.as_deref().unwrap_or_default();
+        let user = self.certificate_user.as_deref().or(token_user.as_deref());
+        let user = user.unwrap_or_default();
         let fixed = self.component.as_deref();
         let accepted = fixed.or_else(|| component_of_user(user)).unwrap_or(program);
         ClientName {
@@ -121,7 +130,7 @@ mod tests {
             headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
         }
         headers.insert(header::USER_AGENT, user_agent.parse().unwrap());
-        let name = ClientNames::new(None).name(&headers, &Books::new());
+        let name = ClientNames::new(None, None).name(&headers, &Books::new());
         (
             name.accepted.component.to_string(),
             name.accepted.user.to_string(),

@@ -116,6 +116,14 @@ fn decode(data: &str, what: &str) -> Result<Vec<u8>, IdentityError> {
     data.map_err(|_| wrong(format!("{what} is not base64")))
 }
 
+/// The certificate in PEM files, to be presented to the API server.
+pub fn client_certificate(
+    certificate: &Path,
+    key: &Path,
+) -> Result<Arc<dyn ResolvesClientCert>, IdentityError> {
+    certified(&read(certificate)?, &read(key)?)
+}
+
 fn certified(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesClientCert>, IdentityError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
     let chain = chain.map_err(|_| wrong("the client certificate is not PEM"))?;

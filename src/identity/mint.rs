@@ -57,14 +57,12 @@ impl Authority {
         self.leaf(name, names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client certificate for a user; `groups` become its organizations.
-    pub fn client(&self, user: &str, groups: &[&str]) -> Result<Leaf, IdentityError> {
+    /// A client certificate for a user of one group, which becomes its organization.
+    pub fn client(&self, user: &str, group: &str) -> Result<Leaf, IdentityError> {
         let mut params = params_for(user);
-        for group in groups {
-            params
-                .distinguished_name
-                .push(DnType::OrganizationName, *group);
-        }
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
         self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 

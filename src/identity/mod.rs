@@ -3,6 +3,7 @@
 //! Invariant: this is the only room that reads keys, and nothing here ever prints a token or a key.
 
 pub mod client;
+pub mod client_certificate;
 pub mod credential;
 pub mod kubeconfig;
 pub mod mint;

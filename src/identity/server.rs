@@ -8,12 +8,12 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use super::{IdentityError, provider, read};
+use super::{IdentityError, client_certificate::ClientCertificates, provider, read};
 
 /// The protocols that a listener offers by ALPN; a client that offers none speaks HTTP/1.1.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -62,16 +62,24 @@ impl ServingCertificate {
         Ok(changed)
     }
 
-    /// The server side of TLS with this certificate. Clients aren't asked for one.
-    pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, IdentityError> {
+    /// The server side of TLS with this certificate.
+    pub fn server_config(
+        self: &Arc<Self>,
+        clients: &ClientCertificates,
+    ) -> Result<Arc<ServerConfig>, IdentityError> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|source| IdentityError::Tls {
                 what: "TLS 1.2 and 1.3".to_owned(),
                 source,
             })?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients.verifier())
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        if matches!(clients, ClientCertificates::Verified(_)) {
+            // A session that is taken up again would keep a certificate whose CA is gone.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = ALPN.map(Vec::from).into();
         Ok(Arc::new(config))
     }

@@ -133,7 +133,7 @@ impl CaSource {
         }
     }
 
-    fn roots(&self) -> Result<RootCertStore, IdentityError> {
+    pub(super) fn roots(&self) -> Result<RootCertStore, IdentityError> {
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Pem(_) | Self::Der(_) => PathBuf::from("the given CA"),

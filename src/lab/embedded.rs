@@ -8,7 +8,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::apiserver::{ApiServer, Options, UserInfo};
-use crate::identity::{IdentityError, mint::Authority, server::ServingCertificate};
+use crate::identity::{
+    IdentityError, client_certificate::ClientCertificates, mint::Authority,
+    server::ServingCertificate,
+};
 
 /// A running embedded API server.
 pub struct EmbeddedLab {
@@ -42,7 +45,7 @@ impl EmbeddedLab {
         let url = format!("https://{}", listener.local_addr()?);
         let server = ApiServer::new(Options::default());
         let stop = CancellationToken::new();
-        let tls = certificate.server_config()?;
+        let tls = certificate.server_config(&ClientCertificates::NotAsked)?;
         tokio::spawn(Arc::clone(&server).serve(listener, tls, stop.clone()));
         Ok(Self {
             server,

@@ -1,7 +1,10 @@
 //! One request in the books, from its head to the end of its body.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,7 +47,8 @@ pub struct Entry {
     books: Arc<Books>,
     call: Arc<CallBook>,
     row: Option<Arc<Row>>,
-    request_bytes: u64,
+    /// Those before the answer; [`close`](Self::close) adds them to the row.
+    request_bytes: AtomicU64,
     closed: bool,
 }
 
@@ -54,7 +58,7 @@ impl Entry {
             books,
             call,
             row: None,
-            request_bytes: 0,
+            request_bytes: AtomicU64::new(0),
             closed: false,
         }
     }
@@ -82,11 +86,12 @@ impl Entry {
     }
 
     /// Adds bytes of the request's body.
-    pub fn add_request_bytes(&mut self, bytes: u64) {
-        match &self.row {
-            Some(row) => drop(row.request_bytes.fetch_add(bytes, Ordering::Relaxed)),
-            None => self.request_bytes += bytes,
-        }
+    pub fn add_request_bytes(&self, bytes: u64) {
+        let counter = match &self.row {
+            Some(row) => &row.request_bytes,
+            None => &self.request_bytes,
+        };
+        counter.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Adds bytes of the response's body; of an upgraded connection, those sent to the client.
@@ -106,7 +111,7 @@ impl Entry {
         if let Some(row) = &self.row {
             row.closed.fetch_add(1, Ordering::Relaxed);
             row.request_bytes
-                .fetch_add(self.request_bytes, Ordering::Relaxed);
+                .fetch_add(*self.request_bytes.get_mut(), Ordering::Relaxed);
             row.to_end.observe(elapsed);
             if ending != Ending::Complete {
                 row.cut_short.fetch_add(1, Ordering::Relaxed);

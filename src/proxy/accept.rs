@@ -7,27 +7,43 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use super::{
     Proxy, count,
     forward::forward,
+    framing::Watched,
+    passthrough,
+    peer::Peer,
     session::{Protocol, Session},
     tuning,
 };
-use std::sync::atomic::Ordering;
 
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most TLS handshakes at once: they are what a flood of connections costs.
-const HANDSHAKES_MAX: usize = 64;
+/// Most TLS handshakes at once. Only who has begun to shake hands counts: silent connections must
+/// not keep others out.
+const HANDSHAKES_MAX: usize = 1_024;
+/// What Go's servers answer to plain HTTP on an HTTPS port.
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+/// Longest wait for what such a client has sent.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Wait after an error of accept, such as no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Wait for the next request of an HTTP/1.1 connection when the proxy stops.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+/// How often such errors are logged.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A client that acknowledges nothing for so long is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,15 +61,19 @@ pub struct Listener {
 /// [`Options::drain`]: super::Options
 pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToken) {
     let acceptor = TlsAcceptor::from(listener.tls);
+    if let Ok(own) = listener.tcp.local_addr() {
+        proxy.dialer.set_own_address(own);
+    }
     let connections = Arc::new(Semaphore::new(proxy.options.connections_max));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let tasks = TaskTracker::new();
     let kill = CancellationToken::new();
+    let mut pause = Pause::default();
     while let Some(accepted) = stop.run_until_cancelled(listener.tcp.accept()).await {
         let (stream, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                pause_after(&error).await;
+                pause.after(&error).await;
                 continue;
             }
         };
@@ -63,23 +83,27 @@ pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToke
             count(&proxy.connections.closed);
             continue;
         };
+        let place = Arc::new(Place {
+            proxy: Arc::clone(&proxy),
+            kill: kill.clone(),
+            _permit: permit,
+            _task: tasks.token(),
+        });
         let connection = Connection {
             proxy: Arc::clone(&proxy),
             client,
             stop: stop.clone(),
+            place: Arc::clone(&place),
         };
         let (acceptor, handshakes) = (acceptor.clone(), Arc::clone(&handshakes));
-        let kill = kill.clone();
-        tasks.spawn(async move {
-            let closed = Arc::clone(&connection.proxy);
+        tokio::spawn(async move {
             let served = connection.serve(stream, acceptor, &handshakes);
-            kill.run_until_cancelled(served).await;
-            count(&closed.connections.closed);
-            drop(permit);
+            place.until_killed(served).await;
         });
     }
     drop(listener.tcp);
-    proxy.draining.store(true, Ordering::Relaxed);
+    proxy.leave();
+    proxy.drain.cancel();
     tasks.close();
     if timeout(proxy.options.drain, tasks.wait()).await.is_err() {
         kill.cancel();
@@ -87,14 +111,55 @@ pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToke
     }
 }
 
-async fn pause_after(error: &io::Error) {
-    // A connection that was reset before it was accepted is no reason to wait.
-    if !matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    ) {
-        tracing::warn!(%error, "cannot accept a connection");
+/// Waits where a connection can't be accepted, and says so now and then: without descriptors
+/// each try fails, and their log must not be what fills the disk.
+#[derive(Default)]
+struct Pause {
+    told: Option<Instant>,
+}
+
+impl Pause {
+    async fn after(&mut self, error: &io::Error) {
+        // A connection that was reset before it was accepted is no reason to wait.
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+        ) {
+            return;
+        }
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            tracing::warn!(%error, "cannot accept connections");
+            self.told = Some(Instant::now());
+        }
         sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// What a connection turned out to be.
+enum Shaken {
+    Tls(Box<TlsStream<TcpStream>>),
+    PassThrough(TcpStream),
+}
+
+/// A connection's place among those that are allowed. It is held until nothing is left of the
+/// connection: an upgraded one lives on as a tunnel.
+pub(super) struct Place {
+    proxy: Arc<Proxy>,
+    kill: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+    _task: TaskTrackerToken,
+}
+
+impl Place {
+    /// Runs something of this connection, at the longest until the time to drain is over.
+    pub(super) async fn until_killed(&self, task: impl Future<Output = ()>) {
+        self.kill.run_until_cancelled(task).await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        count(&self.proxy.connections.closed);
     }
 }
 
@@ -102,6 +167,7 @@ struct Connection {
     proxy: Arc<Proxy>,
     client: SocketAddr,
     stop: CancellationToken,
+    place: Arc<Place>,
 }
 
 impl Connection {
@@ -110,11 +176,12 @@ impl Connection {
             tracing::debug!(%error, "cannot set socket options");
         }
         let shaken = {
-            let _permit = handshakes.acquire().await;
-            timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await
+            let shaking = self.shake_hands(stream, acceptor, handshakes);
+            timeout(HANDSHAKE_TIMEOUT, shaking).await
         };
         match shaken {
-            Ok(Ok(stream)) => self.serve_tls(stream).await,
+            Ok(Ok(Shaken::Tls(stream))) => self.serve_tls(stream).await,
+            Ok(Ok(Shaken::PassThrough(stream))) => passthrough::relay(&self.proxy, stream).await,
             Ok(Err(error)) => {
                 count(&self.proxy.connections.handshakes_failed);
                 tracing::debug!(client = %self.client, %error, "TLS handshake failed");
@@ -123,7 +190,25 @@ impl Connection {
         }
     }
 
-    async fn serve_tls(self, stream: TlsStream<TcpStream>) {
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        acceptor: TlsAcceptor,
+        handshakes: &Semaphore,
+    ) -> io::Result<Shaken> {
+        if is_plain_http(&stream).await? {
+            return refuse_plain_http(stream).await;
+        }
+        if passthrough::is_wanted(&stream, &self.proxy.options.sni_passthrough).await {
+            return Ok(Shaken::PassThrough(stream));
+        }
+        let _permit = handshakes.acquire().await;
+        acceptor.accept(stream).await.map(Box::new).map(Shaken::Tls)
+    }
+
+    async fn serve_tls(mut self, stream: Box<TlsStream<TcpStream>>) {
+        let verified = self.proxy.front_proxy.is_some();
+        let peer = Peer::of(stream.get_ref().1.peer_certificates(), verified);
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let protocol = if is_http2 {
             Protocol::Http2
@@ -133,27 +218,41 @@ impl Connection {
         let session = Arc::new(Session::new(
             Arc::clone(&self.proxy),
             self.client.ip(),
+            peer,
             protocol,
+            Arc::clone(&self.place),
         ));
+        let guard = Arc::clone(&session.guard);
+        self.stop = self.stop.child_token();
         let service = service_fn(move |request| forward(Arc::clone(&session), request));
-        let stream = TokioIo::new(stream);
         let served = if is_http2 {
-            let mut connection = pin!(tuning::server_http2().serve_connection(stream, service));
+            let mut connection =
+                pin!(tuning::server_http2().serve_connection(TokioIo::new(stream), service));
             tokio::select! {
                 served = connection.as_mut() => served,
+                () = guard.must_end(&self.stop) => return,
                 () = self.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
             }
         } else {
+            let stream = TokioIo::new(Watched::new(stream, Arc::clone(&guard)));
             let http1 = tuning::server_http1().serve_connection(stream, service);
             let mut connection = pin!(http1.with_upgrades());
             tokio::select! {
                 served = connection.as_mut() => served,
+                () = guard.must_end(&self.stop) => return,
                 () = self.stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                    // HTTP/1.1 can't tell a client that a request came too late: those that come
+                    // soon are served, with the word that the connection ends.
+                    match timeout(LAST_REQUEST, connection.as_mut()).await {
+                        Ok(served) => served,
+                        Err(_) => {
+                            connection.as_mut().graceful_shutdown();
+                            connection.await
+                        }
+                    }
                 }
             }
         };
@@ -167,6 +266,23 @@ impl Connection {
         }
         tracing::debug!(client = %self.client, %error, "connection ended with an error");
     }
+}
+
+/// Whether a client speaks HTTP where TLS is spoken, whose first byte is no letter.
+async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    let count = stream.peek(&mut first).await?;
+    Ok(count == 1 && first[0].is_ascii_uppercase())
+}
+
+/// Says so in the words of Go's servers.
+async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<Shaken> {
+    stream.write_all(PLAIN_HTTP).await?;
+    stream.shutdown().await?;
+    let mut rest = [0; 4096];
+    // Bytes that nobody read would reset the connection before the answer is.
+    let _ = timeout(REFUSAL_TIMEOUT, stream.read(&mut rest)).await;
+    Err(io::Error::other("plain HTTP on the HTTPS port"))
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

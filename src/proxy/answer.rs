@@ -1,7 +1,7 @@
 //! What the proxy says itself, in Kubernetes's words.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use serde_json::json;
 
@@ -46,8 +46,9 @@ impl OwnAnswer {
         }
     }
 
-    /// A `metav1.Status`.
-    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
+    /// A `metav1.Status`. After a request that was refused an HTTP/1.1 connection ends, so that
+    /// nothing behind it can be taken for another one.
+    pub(super) fn into_response(self, version: Version) -> Response<Full<Bytes>> {
         let status = json!({
             "kind": "Status",
             "apiVersion": "v1",
@@ -64,6 +65,10 @@ impl OwnAnswer {
         headers.insert(header::CONTENT_TYPE, json);
         let reason = HeaderValue::from_static(self.reason.as_str());
         headers.insert(ERROR_HEADER, reason);
+        if self.reason == Reason::Refused && version < Version::HTTP_2 {
+            let close = HeaderValue::from_static("close");
+            headers.insert(header::CONNECTION, close);
+        }
         if self.retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -1,6 +1,14 @@
-//! Connections to the API server.
+//! Connections to the API server: which of its addresses, TCP, TLS.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Uri, uri::Authority};
@@ -9,9 +17,10 @@ use hyper_rustls::{
     ResolveServerName,
 };
 use hyper_util::{
-    client::legacy::connect::{Connection, HttpConnector},
+    client::legacy::connect::{Connection, HttpConnector, HttpInfo},
     rt::TokioIo,
 };
+use rand::seq::SliceRandom;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{net::TcpStream, time::timeout};
 use tower_service::Service;
@@ -24,17 +33,35 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// As kube-apiserver and client-go have it.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Port of an upstream URL that names none.
+const HTTPS_PORT: u16 = 443;
 
 /// A TLS connection to the API server.
-pub(super) type UpstreamStream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type UpstreamStream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// The way to one API server.
+/// The way to the API server.
 pub struct Dialer {
+    endpoints: Vec<Arc<Endpoint>>,
+    server_name: Option<ServerName<'static>>,
+    connectors: ArcSwap<Connectors>,
+    own_address: OnceLock<SocketAddr>,
+    started: Instant,
+}
+
+/// One of the API server's addresses.
+pub(super) struct Endpoint {
     uri: Uri,
     authority: Authority,
     host: HeaderValue,
-    server_name: Option<ServerName<'static>>,
-    connectors: ArcSwap<Connectors>,
+    /// When a dial failed last, in milliseconds since the dialler was made; 0 if the last one
+    /// did not.
+    failed: AtomicU64,
+}
+
+/// A connection, and to which address it leads.
+pub(super) struct Dialled {
+    pub(super) stream: UpstreamStream,
+    pub(super) endpoint: Arc<Endpoint>,
 }
 
 /// One connector per list of protocols that is offered.
@@ -63,18 +90,14 @@ pub(super) struct DialError {
 }
 
 impl Dialer {
-    /// A dialler of `url`, which verifies the server as `server_name` if that is given.
+    /// A dialler of `urls`, several addresses of one API server separated by commas; it verifies
+    /// the server as `server_name` if that is given.
     pub fn new(
-        url: &str,
+        urls: &str,
         server_name: Option<&str>,
         tls: ClientConfig,
     ) -> Result<Self, DialerError> {
-        let not_https = || DialerError::NotHttps(url.to_owned());
-        let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| not_https())?;
-        let authority = uri.authority().cloned().ok_or_else(not_https)?;
-        if uri.scheme_str() != Some("https") || !matches!(uri.path(), "" | "/") {
-            return Err(not_https());
-        }
+        let endpoints = urls.split(',').map(|url| Endpoint::new(url).map(Arc::new));
         let server_name = server_name
             .map(|name| {
                 ServerName::try_from(name.to_owned())
@@ -82,11 +105,11 @@ impl Dialer {
             })
             .transpose()?;
         Ok(Self {
-            host: HeaderValue::from_str(authority.as_str()).map_err(|_| not_https())?,
+            endpoints: endpoints.collect::<Result<_, _>>()?,
             connectors: ArcSwap::from_pointee(Connectors::new(tls, server_name.as_ref())),
-            uri,
-            authority,
             server_name,
+            own_address: OnceLock::new(),
+            started: Instant::now(),
         })
     }
 
@@ -96,47 +119,170 @@ impl Dialer {
         self.connectors.store(Arc::new(connectors));
     }
 
-    /// `https://host:port`.
-    pub fn uri(&self) -> &Uri {
-        &self.uri
+    /// The address that the proxy itself listens on, which is never a way to the API server.
+    pub fn set_own_address(&self, address: SocketAddr) {
+        let _ = self.own_address.set(address);
     }
 
-    /// The upstream's `host:port`.
-    pub(super) fn authority(&self) -> &Authority {
-        &self.authority
+    /// `https://host:port`, separated by commas.
+    pub fn urls(&self) -> String {
+        let urls: Vec<_> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.uri.to_string())
+            .collect();
+        urls.join(",")
     }
 
-    /// The upstream's `Host` header.
-    pub(super) fn host(&self) -> &HeaderValue {
-        &self.host
-    }
-
-    /// A connection for HTTP/2, or HTTP/1.1 where the server has only that.
-    pub(super) async fn dial_any(&self) -> Result<(UpstreamStream, bool), DialError> {
+    /// A connection for HTTP/2, or HTTP/1.1 where the server has only that. `before` is the
+    /// address that this client had; it keeps it while it can, since the watch caches of several
+    /// API servers differ.
+    pub(super) async fn dial_any(
+        &self,
+        before: Option<&Arc<Endpoint>>,
+    ) -> Result<Dialled, DialError> {
         let connector = self.connectors.load().any.clone();
-        let stream = self.dial(connector).await?;
-        let is_http2 = stream.connected().is_negotiated_h2();
-        Ok((stream, is_http2))
+        self.dial(connector, before).await
     }
 
     /// A connection for HTTP/1.1.
-    pub(super) async fn dial_http1(&self) -> Result<UpstreamStream, DialError> {
+    pub(super) async fn dial_http1(
+        &self,
+        before: Option<&Arc<Endpoint>>,
+    ) -> Result<Dialled, DialError> {
         let connector = self.connectors.load().http1.clone();
-        self.dial(connector).await
+        self.dial(connector, before).await
+    }
+
+    /// A TCP connection without TLS of the proxy's own.
+    pub(super) async fn dial_tcp(&self) -> Result<TcpStream, DialError> {
+        let mut last = DialError::no_address();
+        for endpoint in self.in_order(None) {
+            let dialled = self.connect(&endpoint).await;
+            self.note(&endpoint, dialled.is_ok());
+            match dialled {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+        let (host, port) = endpoint.host_and_port();
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)))
+            .await
+            .map_err(|_| DialError::timed_out(&endpoint.authority))?
+            .map_err(|error| DialError::new(&endpoint.authority, &error))?;
+        self.refuse_own(stream.peer_addr().ok(), &endpoint.authority)?;
+        Ok(stream)
     }
 
     async fn dial(
         &self,
-        mut connector: HttpsConnector<HttpConnector>,
-    ) -> Result<UpstreamStream, DialError> {
-        match timeout(DIAL_TIMEOUT, connector.call(self.uri.clone())).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(DialError::new(&self.authority, &*error)),
-            Err(_) => Err(DialError {
-                reason: Reason::Connect,
-                message: format!("no connection to {} in time", self.authority),
-            }),
+        connector: HttpsConnector<HttpConnector>,
+        before: Option<&Arc<Endpoint>>,
+    ) -> Result<Dialled, DialError> {
+        let mut last = DialError::no_address();
+        for endpoint in self.in_order(before) {
+            let dialled = self.shake_hands(connector.clone(), &endpoint).await;
+            self.note(&endpoint, dialled.is_ok());
+            match dialled {
+                Ok(stream) => return Ok(Dialled { stream, endpoint }),
+                Err(error) => last = error,
+            }
         }
+        Err(last)
+    }
+
+    async fn shake_hands(
+        &self,
+        mut connector: HttpsConnector<HttpConnector>,
+        endpoint: &Endpoint,
+    ) -> Result<UpstreamStream, DialError> {
+        let stream = timeout(DIAL_TIMEOUT, connector.call(endpoint.uri.clone()))
+            .await
+            .map_err(|_| DialError::timed_out(&endpoint.authority))?
+            .map_err(|error| DialError::new(&endpoint.authority, &*error))?;
+        self.refuse_own(peer_of(&stream), &endpoint.authority)?;
+        Ok(stream)
+    }
+
+    fn note(&self, endpoint: &Endpoint, reached: bool) {
+        let now = self.started.elapsed().as_millis() as u64 + 1;
+        let failed = if reached { 0 } else { now };
+        endpoint.failed.store(failed, Ordering::Relaxed);
+    }
+
+    /// The addresses in the order in which they are tried: those that did not fail first, the one
+    /// before ahead of them and the others in any order, then by how long ago they failed.
+    fn in_order(&self, before: Option<&Arc<Endpoint>>) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.endpoints.clone();
+        if endpoints.len() > 1 {
+            endpoints.shuffle(&mut rand::rng());
+            endpoints.sort_by_key(|endpoint| {
+                let is_before = before.is_some_and(|before| Arc::ptr_eq(before, endpoint));
+                (endpoint.failed.load(Ordering::Relaxed), !is_before)
+            });
+        }
+        endpoints
+    }
+
+    fn refuse_own(&self, peer: Option<SocketAddr>, authority: &Authority) -> Result<(), DialError> {
+        if peer.is_some() && peer == self.own_address.get().copied() {
+            return Err(DialError {
+                reason: Reason::Connect,
+                message: format!("{authority} leads back to this proxy"),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn peer_of(stream: &UpstreamStream) -> Option<SocketAddr> {
+    let mut facts = http::Extensions::new();
+    stream.connected().get_extras(&mut facts);
+    facts.get::<HttpInfo>().map(HttpInfo::remote_addr)
+}
+
+impl Dialled {
+    pub(super) fn is_http2(&self) -> bool {
+        self.stream.connected().is_negotiated_h2()
+    }
+}
+
+impl Endpoint {
+    fn new(url: &str) -> Result<Self, DialerError> {
+        let not_https = || DialerError::NotHttps(url.to_owned());
+        let url = url.trim().trim_end_matches('/');
+        let uri: Uri = url.parse().map_err(|_| not_https())?;
+        let authority = uri.authority().cloned().ok_or_else(not_https)?;
+        let is_plain = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/");
+        if !is_plain || authority.as_str().contains('@') {
+            return Err(not_https());
+        }
+        Ok(Self {
+            host: HeaderValue::from_str(authority.as_str()).map_err(|_| not_https())?,
+            uri,
+            authority,
+            failed: AtomicU64::new(0),
+        })
+    }
+
+    /// `host:port` as `:authority` has it.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The `Host` header.
+    pub(super) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    fn host_and_port(&self) -> (&str, u16) {
+        let host = self.authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        (host, self.authority.port_u16().unwrap_or(HTTPS_PORT))
     }
 }
 
@@ -188,6 +334,20 @@ impl DialError {
             cause = error.source();
         }
         Self { reason, message }
+    }
+
+    fn timed_out(authority: &Authority) -> Self {
+        Self {
+            reason: Reason::Connect,
+            message: format!("no connection to {authority} in time"),
+        }
+    }
+
+    fn no_address() -> Self {
+        Self {
+            reason: Reason::Connect,
+            message: "the API server has no address".to_owned(),
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{
     answer::OwnAnswer,
+    count, framing,
+    guard::Visit,
     headers::{self, ConnectionHeader},
     meter::{Exchange, ResponseBody},
     session::{SendError, Session},
@@ -34,15 +36,27 @@ pub(super) async fn forward(
     session: Arc<Session>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, NoAnswer> {
-    let (mut exchange, is_watch, target_error) = open(&session, &request);
-    match respond(&session, request, &mut exchange, is_watch, target_error).await {
-        Ok(Reply::Upstream(response)) => {
-            Ok(response.map(|body| ResponseBody::upstream(body, exchange)))
+    let visit = session.guard.visit();
+    let flaw = framing::check(request.version(), request.headers()).err();
+    let flaw = visit.flaw().or(flaw);
+    let version = request.version();
+    let (mut exchange, is_watch, target_error) = open(&session, visit, &request);
+    let responded = match flaw {
+        Some(flaw) => Err(refused(StatusCode::BAD_REQUEST, flaw.to_string())),
+        None => respond(&session, request, &mut exchange, is_watch, target_error).await,
+    };
+    match responded {
+        Ok(Reply::Upstream(mut response)) => {
+            if session.says_close() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(response.map(|body| ResponseBody::upstream(body, exchange, &session.proxy)))
         }
-        Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange)),
+        Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange, Arc::clone(&session.place))),
         Err(Failure::Answer(answer)) => {
             exchange.unanswered(answer.reason);
-            Ok(answer.into_response().map(ResponseBody::Own))
+            Ok(answer.into_response(version).map(ResponseBody::Own))
         }
         Err(Failure::Silence(reason)) => {
             exchange.unanswered(reason);
@@ -56,13 +70,25 @@ pub(super) enum Reply {
     Upgrade(upgrade::Accepted),
 }
 
-fn open(session: &Session, request: &Request<Incoming>) -> (Exchange, bool, Option<TargetError>) {
+fn refused(status: StatusCode, message: String) -> Failure {
+    Failure::Answer(OwnAnswer::refused(status, message))
+}
+
+fn open(
+    session: &Session,
+    visit: Visit,
+    request: &Request<Incoming>,
+) -> (Exchange, bool, Option<TargetError>) {
     let client = session.client_name(request.headers());
     let (method, uri) = (request.method(), request.uri());
     name_call(method, uri, |name, error| {
         let entry = session.proxy.books.open(name);
-        let exchange = Exchange::new(entry, client, method.clone(), uri.clone());
-        (exchange, name.verb == "watch", error)
+        let mut exchange = Exchange::new(entry, client, visit, method.clone(), uri.clone());
+        let is_watch = name.verb == "watch";
+        if is_watch {
+            exchange.is_watch();
+        }
+        (exchange, is_watch, error)
     })
 }
 
@@ -73,7 +99,6 @@ async fn respond(
     is_watch: bool,
     target_error: Option<TargetError>,
 ) -> Result<Reply, Failure> {
-    let refused = |status, message: String| Failure::Answer(OwnAnswer::refused(status, message));
     if *request.method() == Method::CONNECT {
         let message = "CONNECT is not for an API server".to_owned();
         return Err(refused(StatusCode::METHOD_NOT_ALLOWED, message));
@@ -84,6 +109,10 @@ async fn respond(
     let connection = ConnectionHeader::read(request.headers())
         .map_err(|error| refused(StatusCode::BAD_REQUEST, error.to_string()))?;
     pass_gate(session, &mut request)?;
+    if let Some(why) = session.peer.refusal(request.headers()) {
+        count(&session.proxy.connections.certificates_refused);
+        return Err(refused(StatusCode::UNAUTHORIZED, why.to_owned()));
+    }
     let method = request.method().clone();
     if upgrade::is_wanted(&request, &connection) {
         let accepted = upgrade::ask(session, request, &connection).await;
@@ -92,6 +121,7 @@ async fn respond(
         return Ok(response.into_reply());
     }
     headers::prepare_request(request.headers_mut(), &connection, session.client);
+    session.peer.identify(request.headers_mut());
     let request = request.map(|body| exchange.meter(body));
     let sent = session.send(request).await;
     let mut response = sent.map_err(|error| error.into_failure(&method, is_watch))?;
@@ -118,7 +148,7 @@ fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<(), F
         )));
     }
     if let Some(authorization) = gate.authorization.load_full() {
-        let value = http::HeaderValue::clone(&authorization);
+        let value = HeaderValue::clone(&authorization);
         request.headers_mut().insert(header::AUTHORIZATION, value);
     }
     Ok(())
@@ -140,6 +170,9 @@ impl SendError {
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Failure::Silence(self.reason);
+        }
+        if is_watch && self.reason == Reason::UpstreamLost {
+            return Failure::Answer(OwnAnswer::unavailable(self.reason, self.message, true));
         }
         Failure::Answer(OwnAnswer {
             status: StatusCode::BAD_GATEWAY,

@@ -1,9 +1,10 @@
 //! Bodies that pass through and are booked as they pass.
 
 use std::{
+    error::Error as _,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -15,13 +16,16 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::time::sleep;
 
-use super::target;
+use super::{Proxy, guard::Visit, target};
 use crate::{
     identity::client::ClientName,
     ledger::{Answer, Ending, Entry, Outcome, Reason},
 };
 
+/// Most bytes of a request's body that are kept for sending it again.
+const KEPT_MAX: usize = 64 << 10;
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// One request and its entry in the books. Whatever happens, it is answered and closed once:
@@ -29,21 +33,32 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 pub(super) struct Exchange {
     entry: Entry,
     client: ClientName,
+    visit: Visit,
     started: Instant,
     method: Method,
     uri: Uri,
-    request_bytes: Option<Arc<AtomicU64>>,
+    body: Option<Arc<SharedBody>>,
+    /// Whether an end of the upstream connection is an end of the response like any other.
+    resumable: bool,
 }
 
 impl Exchange {
-    pub(super) fn new(entry: Entry, client: ClientName, method: Method, uri: Uri) -> Self {
+    pub(super) fn new(
+        entry: Entry,
+        client: ClientName,
+        visit: Visit,
+        method: Method,
+        uri: Uri,
+    ) -> Self {
         Self {
             entry,
             client,
+            visit,
             started: Instant::now(),
             method,
             uri,
-            request_bytes: None,
+            body: None,
+            resumable: false,
         }
     }
 
@@ -52,15 +67,27 @@ impl Exchange {
         if body.is_end_stream() {
             return RequestBody::none();
         }
-        self.request_bytes = Some(Arc::default());
+        let shared = Arc::new(SharedBody::new(body));
+        self.body = Some(Arc::clone(&shared));
         RequestBody {
-            inner: Some(body),
-            bytes: self.request_bytes.clone(),
+            shared: Some(shared),
+            next: 0,
+            turn: 0,
         }
+    }
+
+    /// Notes that the request is a watch. Its client goes on from the last event that it got,
+    /// which is all that it would do had its own connection to the API server been lost.
+    pub(super) fn is_watch(&mut self) {
+        self.resumable = true;
     }
 
     /// Books the API server's response.
     pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.resumable &= status == StatusCode::OK;
+        if let Some(body) = &self.body {
+            body.forget();
+        }
         let audit_id = headers.get(AUDIT_ID).and_then(|id| id.to_str().ok());
         self.book(Outcome::Code(status.as_u16()), audit_id);
     }
@@ -77,14 +104,15 @@ impl Exchange {
     }
 
     /// Counts bytes that an upgraded connection took from the client.
-    pub(super) fn received(&mut self, bytes: u64) {
+    pub(super) fn received(&self, bytes: u64) {
         self.entry.add_request_bytes(bytes);
     }
 
     /// Closes the entry; later endings don't count.
     pub(super) fn close(&mut self, ending: Ending) {
-        if let Some(bytes) = self.request_bytes.take() {
-            self.entry.add_request_bytes(bytes.load(Ordering::Relaxed));
+        if let Some(body) = self.body.take() {
+            self.entry
+                .add_request_bytes(body.bytes.load(Ordering::Relaxed));
         }
         self.entry.close(ending, self.started.elapsed());
     }
@@ -110,6 +138,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.entry.is_answered() {
+            self.visit.taken_back();
             self.book(Outcome::NoAnswer(Reason::ClientGone), None);
         }
         self.close(Ending::Dropped);
@@ -118,16 +147,89 @@ impl Drop for Exchange {
 
 /// A request's body on its way to the API server; `None` where there is none.
 pub(super) struct RequestBody {
-    inner: Option<Incoming>,
-    bytes: Option<Arc<AtomicU64>>,
+    shared: Option<Arc<SharedBody>>,
+    /// How many of the kept frames are sent.
+    next: usize,
+    /// How often it was sent before.
+    turn: u32,
+}
+
+/// A body, and the beginning of it as long as it may have to be sent again.
+struct SharedBody {
+    bytes: AtomicU64,
+    state: Mutex<BodyState>,
+}
+
+struct BodyState {
+    inner: Incoming,
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    /// Whether `kept` is all that was taken from the client.
+    whole: bool,
+    /// Whose turn it is to take from the client.
+    turn: u32,
 }
 
 impl RequestBody {
-    /// No body, as a request has it that can be sent again.
+    /// No body.
     pub(super) fn none() -> Self {
         Self {
-            inner: None,
-            bytes: None,
+            shared: None,
+            next: 0,
+            turn: 0,
+        }
+    }
+
+    /// The same body from its beginning; see [`is_whole`](Self::is_whole).
+    pub(super) fn again(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            next: 0,
+            turn: self.turn + 1,
+        }
+    }
+
+    /// Whether the beginning is still there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.shared.as_ref().is_none_or(|body| body.state().whole)
+    }
+}
+
+impl SharedBody {
+    fn new(inner: Incoming) -> Self {
+        let state = BodyState {
+            inner,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            whole: true,
+            turn: 0,
+        };
+        Self {
+            bytes: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, BodyState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of what was kept: the request was answered.
+    fn forget(&self) {
+        let mut state = self.state();
+        state.whole = false;
+        state.kept = Vec::new();
+    }
+}
+
+impl BodyState {
+    fn keep(&mut self, data: &Bytes) {
+        self.kept_bytes += data.len();
+        self.whole &= self.kept_bytes <= KEPT_MAX;
+        if self.whole {
+            self.kept.push(data.clone());
+        } else {
+            self.kept = Vec::new();
         }
     }
 }
@@ -140,45 +242,138 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(inner) = &mut self.inner else {
+        let this = &mut *self;
+        let Some(shared) = &this.shared else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(inner).poll_frame(context));
-        if let (Some(Ok(frame)), Some(bytes)) = (&frame, &self.bytes)
-            && let Some(data) = frame.data_ref()
-        {
-            bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let mut state = shared.state();
+        if this.turn < state.turn {
+            // What is left of an attempt that failed must not take what the next one needs.
+            return Poll::Ready(None);
+        }
+        state.turn = this.turn;
+        if let Some(data) = state.kept.get(this.next) {
+            this.next += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        }
+        let frame = ready!(Pin::new(&mut state.inner).poll_frame(context));
+        if let Some(Ok(frame)) = &frame {
+            match frame.data_ref() {
+                Some(data) => {
+                    let length = data.len() as u64;
+                    shared.bytes.fetch_add(length, Ordering::Relaxed);
+                    state.keep(data);
+                    this.next = state.kept.len();
+                }
+                // Trailers are not kept.
+                None => state.whole = false,
+            }
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.shared.as_ref().is_none_or(|shared| {
+            let state = shared.state();
+            self.next >= state.kept.len() && state.inner.is_end_stream()
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
-        let none = || SizeHint::with_exact(0);
-        self.inner.as_ref().map_or_else(none, Body::size_hint)
+        let Some(shared) = &self.shared else {
+            return SizeHint::with_exact(0);
+        };
+        let state = shared.state();
+        let kept = state.kept.iter().skip(self.next);
+        let kept: u64 = kept.map(|data| data.len() as u64).sum();
+        let rest = state.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + kept);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + kept);
+        }
+        hint
     }
 }
 
 /// A response's body on its way to the client.
 pub(super) enum ResponseBody {
     /// The API server's, and the exchange that its end closes.
-    Upstream(Incoming, Exchange),
+    Upstream(Incoming, Box<Exchange>),
+    /// The same of a watch, which also ends when the proxy stops.
+    Watch(Incoming, Box<Exchange>, EndOfWatch),
     /// The proxy's own.
     Own(Full<Bytes>),
 }
 
+/// Why a response's body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CutShort {
+    /// The API server reset the stream; HTTP/2 clients get its reason.
+    #[error(transparent)]
+    Reset(hyper::Error),
+    /// Anything else, and resets whose reason would tell the client that its request was never
+    /// looked at, or that nothing is wrong.
+    #[error("the API server's response was cut short")]
+    Other,
+}
+
+impl From<hyper::Error> for CutShort {
+    fn from(error: hyper::Error) -> Self {
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        let is_honest = cause.is_some_and(|cause: &h2::Error| {
+            let misleading = [
+                h2::Reason::NO_ERROR,
+                h2::Reason::REFUSED_STREAM,
+                h2::Reason::HTTP_1_1_REQUIRED,
+            ];
+            let reason = cause.reason();
+            cause.is_reset()
+                && cause.is_remote()
+                && reason.is_some_and(|reason| !misleading.contains(&reason))
+        });
+        if is_honest {
+            Self::Reset(error)
+        } else {
+            Self::Other
+        }
+    }
+}
+
 impl ResponseBody {
-    pub(super) fn upstream(body: Incoming, mut exchange: Exchange) -> Self {
+    pub(super) fn upstream(body: Incoming, mut exchange: Exchange, proxy: &Arc<Proxy>) -> Self {
         close_at_end(&body, &mut exchange);
-        Self::Upstream(body, exchange)
+        let exchange = Box::new(exchange);
+        if exchange.resumable {
+            Self::Watch(body, exchange, end_of_watch(Arc::clone(proxy)))
+        } else {
+            Self::Upstream(body, exchange)
+        }
     }
 
     pub(super) fn empty() -> Self {
         Self::Own(Full::default())
     }
+}
+
+/// Comes when the proxy stops, at a moment of each watch's own, so that not all clients come back
+/// at once.
+type EndOfWatch = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+fn end_of_watch(proxy: Arc<Proxy>) -> EndOfWatch {
+    Box::pin(async move {
+        proxy.drain.cancelled().await;
+        sleep(proxy.options.watch_drain.mul_f64(rand::random())).await;
+    })
+}
+
+/// Whether the API server's connection ended, rather than this one stream. A client that sees the
+/// stream reset lists everything anew; one whose watch just ends goes on where it was.
+fn is_connection_lost(error: &hyper::Error) -> bool {
+    let stream = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<h2::Error>());
+    stream.is_none_or(|cause| !cause.is_reset())
 }
 
 /// Whoever sends a body may stop asking once it knows that nothing is left.
@@ -190,14 +385,21 @@ fn close_at_end(body: &Incoming, exchange: &mut Exchange) {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CutShort;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         let (body, exchange) = match self.get_mut() {
             Self::Upstream(body, exchange) => (body, exchange),
+            Self::Watch(body, exchange, end) => {
+                if end.as_mut().poll(context).is_ready() {
+                    exchange.close(Ending::Dropped);
+                    return Poll::Ready(None);
+                }
+                (body, exchange)
+            }
             Self::Own(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
@@ -211,22 +413,27 @@ impl Body for ResponseBody {
                 }
                 close_at_end(body, exchange);
             }
-            Some(Err(_)) => exchange.close(Ending::Failed),
+            Some(Err(error)) => {
+                exchange.close(Ending::Failed);
+                if exchange.resumable && is_connection_lost(error) {
+                    return Poll::Ready(None);
+                }
+            }
             None => exchange.close(Ending::Complete),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(CutShort::from)))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Upstream(body, _) | Self::Watch(body, ..) => body.is_end_stream(),
             Self::Own(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Upstream(body, _) => body.size_hint(),
+            Self::Upstream(body, _) | Self::Watch(body, ..) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
         }
     }

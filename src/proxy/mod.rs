@@ -11,11 +11,16 @@ mod accept;
 mod answer;
 mod dial;
 mod forward;
+mod framing;
+mod guard;
 mod headers;
 mod meter;
+mod passthrough;
+mod peer;
 mod session;
 mod target;
 mod tuning;
+mod tunnel;
 mod upgrade;
 
 use std::{
@@ -27,6 +32,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Books;
 
@@ -42,6 +48,10 @@ pub struct Options {
     pub connections_max: usize,
     /// How long requests in flight may take after the stop signal.
     pub drain: Duration,
+    /// Within which time after the stop signal watches end, each at a moment of its own.
+    pub watch_drain: Duration,
+    /// Server names of clients whose connections pass through as bytes.
+    pub sni_passthrough: Vec<Box<str>>,
     /// If set, every client must present this bearer token, and it is not forwarded: the proxy
     /// presents the user's own credential instead. Only `exec` does this.
     pub gate: Option<Arc<Gate>>,
@@ -53,6 +63,8 @@ impl Default for Options {
             component: None,
             connections_max: 10_000,
             drain: Duration::from_secs(10),
+            watch_drain: Duration::from_secs(5),
+            sni_passthrough: Vec::new(),
             gate: None,
         }
     }
@@ -78,11 +90,15 @@ pub struct Proxy {
     pub books: Arc<Books>,
     /// The way to the API server.
     pub dialer: Dialer,
+    /// The way on which the API server believes the proxy who a user is; what comes over it is
+    /// only requests of users whose certificate was verified.
+    pub front_proxy: Option<Dialer>,
     /// Options.
     pub options: Options,
     /// Counters of connections.
     pub connections: Connections,
-    draining: AtomicBool,
+    leaving: AtomicBool,
+    drain: CancellationToken,
 }
 
 /// Counters of the proxy's connections.
@@ -98,6 +114,12 @@ pub struct Connections {
     pub turned_away: AtomicU64,
     /// Requests that HTTP's parser refused; they never became a request.
     pub unparsable: AtomicU64,
+    /// Requests refused because their client's certificate can't be passed on.
+    pub certificates_refused: AtomicU64,
+    /// Downstream connections that passed through as bytes.
+    pub passed_through: AtomicU64,
+    /// Requests sent again, since the API server had not looked at them.
+    pub repeated: AtomicU64,
     /// Upstream connections opened.
     pub upstream_opened: AtomicU64,
     /// Upstream connections that could not be opened.
@@ -105,20 +127,37 @@ pub struct Connections {
 }
 
 impl Proxy {
-    /// A proxy with empty books.
+    /// A proxy with empty books, which passes every credential on as it is.
     pub fn new(dialer: Dialer, options: Options) -> Arc<Self> {
+        Self::with_front_proxy(dialer, None, options)
+    }
+
+    /// The same, which tells the API server over `front_proxy` who the users of verified
+    /// certificates are.
+    pub fn with_front_proxy(
+        dialer: Dialer,
+        front_proxy: Option<Dialer>,
+        options: Options,
+    ) -> Arc<Self> {
         Arc::new(Self {
             books: Arc::new(Books::new()),
             dialer,
+            front_proxy,
             options,
             connections: Connections::default(),
-            draining: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            drain: CancellationToken::new(),
         })
     }
 
-    /// Whether the stop signal came.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+    /// Says on the admin port that no new client should come.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the proxy is about to stop.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 }
 

@@ -7,16 +7,19 @@ use std::{
 };
 
 use http::{Request, Response};
-use http_body::Body as _;
 use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
 };
 
 use super::{
-    Proxy, count,
-    dial::{DialError, UpstreamStream},
+    Proxy,
+    accept::Place,
+    count,
+    dial::{DialError, Dialer, Dialled, Endpoint},
+    guard::Guard,
     meter::RequestBody,
+    peer::Peer,
     target, tuning,
 };
 use crate::{
@@ -38,11 +41,33 @@ pub(super) enum Protocol {
 pub(super) struct Session {
     pub(super) proxy: Arc<Proxy>,
     pub(super) client: IpAddr,
+    pub(super) peer: Peer,
+    pub(super) place: Arc<Place>,
+    pub(super) guard: Arc<Guard>,
     names: Mutex<ClientNames>,
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
-    http2: tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>,
-    http1: Mutex<Vec<http1::SendRequest<RequestBody>>>,
+    http2: tokio::sync::Mutex<Option<Http2Sender>>,
+    http1: Mutex<Vec<Http1Sender>>,
+}
+
+/// An HTTP/2 connection, and where it leads.
+#[derive(Clone)]
+struct Http2Sender {
+    sender: http2::SendRequest<RequestBody>,
+    endpoint: Arc<Endpoint>,
+}
+
+/// An HTTP/1.1 connection, and where it leads.
+struct Http1Sender {
+    sender: http1::SendRequest<RequestBody>,
+    endpoint: Arc<Endpoint>,
+}
+
+/// What ALPN chose for an upstream connection.
+enum Upstream {
+    Http2(Http2Sender),
+    Http1(Box<Dialled>),
 }
 
 /// Why a request got no response.
@@ -53,11 +78,24 @@ pub(super) struct SendError {
 }
 
 impl Session {
-    pub(super) fn new(proxy: Arc<Proxy>, client: IpAddr, protocol: Protocol) -> Self {
-        let names = ClientNames::new(proxy.options.component.clone());
+    pub(super) fn new(
+        proxy: Arc<Proxy>,
+        client: IpAddr,
+        peer: Peer,
+        protocol: Protocol,
+        place: Arc<Place>,
+    ) -> Self {
+        let user = match &peer {
+            Peer::Named(peer) => Some(peer.user.as_str().into()),
+            Peer::Unnamed | Peer::Unusable(_) => None,
+        };
+        let names = ClientNames::new(proxy.options.component.clone(), user);
         Self {
             proxy,
             client,
+            peer,
+            place,
+            guard: Guard::new(),
             names: Mutex::new(names),
             protocol,
             http2: tokio::sync::Mutex::new(None),
@@ -65,10 +103,25 @@ impl Session {
         }
     }
 
+    /// Whether the connection is to end with the answers that are under way: HTTP/1.1 says so in
+    /// each of them.
+    pub(super) fn says_close(&self) -> bool {
+        self.protocol == Protocol::Http1 && self.proxy.drain.is_cancelled()
+    }
+
     /// The name of the client that sent these headers.
     pub(super) fn client_name(&self, headers: &http::HeaderMap) -> ClientName {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.name(headers, &self.proxy.books)
+    }
+
+    /// The way to the API server. What the proxy says of a user by headers goes only over
+    /// connections on which it may say so, and nothing else goes over those.
+    fn dialer(&self) -> &Dialer {
+        match (&self.peer, &self.proxy.front_proxy) {
+            (Peer::Named(_), Some(front_proxy)) => front_proxy,
+            _ => &self.proxy.dialer,
+        }
     }
 
     /// Sends a request, over the protocol of the downstream connection where the server has it.
@@ -86,69 +139,74 @@ impl Session {
         &self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendError> {
-        let uri = target::with_authority(request.uri(), self.proxy.dialer.authority());
-        let received = std::mem::replace(request.uri_mut(), uri);
         request.headers_mut().remove(http::header::HOST);
-        *request.version_mut() = http::Version::HTTP_2;
         for _ in 0..ATTEMPTS_MAX {
-            let mut sender = match self.http2_sender().await? {
-                Dialled::Http2(sender) => sender,
-                Dialled::Http1(stream) => {
-                    *request.uri_mut() = received;
-                    return self.send_http1(request, Some(*stream)).await;
-                }
+            let Http2Sender {
+                mut sender,
+                endpoint,
+            } = match self.http2_sender().await? {
+                Upstream::Http2(sender) => sender,
+                Upstream::Http1(fresh) => return self.send_http1(request, Some(*fresh)).await,
             };
-            let again = copy_without_body(&request);
+            let uri = target::with_authority(request.uri(), endpoint.authority());
+            *request.uri_mut() = uri;
+            *request.version_mut() = http::Version::HTTP_2;
+            let again = copy(&request);
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
-                Err(mut error) => match (error.take_message(), again) {
-                    (Some(unsent), _) => request = unsent,
-                    (None, again) => {
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => {
                         let error = SendError::after_sending(&error.into_error());
-                        request = again
-                            .filter(|_| error.reason == Reason::Unprocessed)
-                            .ok_or(error)?;
+                        if error.reason != Reason::Unprocessed || !again.body().is_whole() {
+                            return Err(error);
+                        }
+                        request = again;
                     }
                 },
             }
+            count(&self.proxy.connections.repeated);
         }
         Err(SendError::unprocessed())
     }
 
     /// The active HTTP/2 connection, or a new one.
-    async fn http2_sender(&self) -> Result<Dialled, SendError> {
+    async fn http2_sender(&self) -> Result<Upstream, SendError> {
         let mut slot = self.http2.lock().await;
-        if let Some(sender) = slot.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(Dialled::Http2(sender.clone()));
+        if let Some(open) = slot.as_ref().filter(|open| !open.sender.is_closed()) {
+            return Ok(Upstream::Http2(open.clone()));
         }
-        let (stream, is_http2) = self.counted(self.proxy.dialer.dial_any().await)?;
-        if !is_http2 {
-            return Ok(Dialled::Http1(Box::new(stream)));
+        let before = slot.as_ref().map(|closed| &closed.endpoint);
+        let dialled = self.counted(self.dialer().dial_any(before).await)?;
+        if !dialled.is_http2() {
+            return Ok(Upstream::Http1(Box::new(dialled)));
         }
         let (sender, connection) = tuning::client_http2()
-            .handshake(stream)
+            .handshake(dialled.stream)
             .await
             .map_err(|error| SendError::handshake(&error))?;
         tokio::spawn(connection);
-        *slot = Some(sender.clone());
-        Ok(Dialled::Http2(sender))
+        let endpoint = dialled.endpoint;
+        let open = Http2Sender { sender, endpoint };
+        *slot = Some(open.clone());
+        Ok(Upstream::Http2(open))
     }
 
     async fn send_http1(
         &self,
         mut request: Request<RequestBody>,
-        mut fresh: Option<UpstreamStream>,
+        mut fresh: Option<Dialled>,
     ) -> Result<Response<Incoming>, SendError> {
         let uri = target::origin_form(request.uri());
         *request.uri_mut() = uri;
-        let host = self.proxy.dialer.host().clone();
-        request.headers_mut().insert(http::header::HOST, host);
         *request.version_mut() = http::Version::HTTP_11;
         for _ in 0..ATTEMPTS_MAX {
-            let mut sender = self.http1_sender(fresh.take()).await?;
-            match sender.try_send_request(request).await {
+            let mut open = self.http1_sender(fresh.take()).await?;
+            let host = open.endpoint.host().clone();
+            request.headers_mut().insert(http::header::HOST, host);
+            match open.sender.try_send_request(request).await {
                 Ok(response) => {
-                    self.idle().push(sender);
+                    self.idle().push(open);
                     return Ok(response);
                 }
                 Err(mut error) => match error.take_message() {
@@ -156,60 +214,59 @@ impl Session {
                     None => return Err(SendError::after_sending(&error.into_error())),
                 },
             }
+            count(&self.proxy.connections.repeated);
         }
         Err(SendError::unprocessed())
     }
 
     /// An HTTP/1.1 connection that nobody uses, or a new one.
-    async fn http1_sender(
-        &self,
-        fresh: Option<UpstreamStream>,
-    ) -> Result<http1::SendRequest<RequestBody>, SendError> {
+    async fn http1_sender(&self, fresh: Option<Dialled>) -> Result<Http1Sender, SendError> {
         if fresh.is_none()
-            && let Some(sender) = self.idle_sender().await
+            && let Some(open) = self.idle_sender().await
         {
-            return Ok(sender);
+            return Ok(open);
         }
-        let stream = match fresh {
-            Some(stream) => stream,
-            None => self.counted(self.proxy.dialer.dial_http1().await)?,
+        let dialled = match fresh {
+            Some(dialled) => dialled,
+            None => self.counted(self.dialer().dial_http1(None).await)?,
         };
         let (sender, connection) = tuning::client_http1()
-            .handshake(stream)
+            .handshake(dialled.stream)
             .await
             .map_err(|error| SendError::handshake(&error))?;
         tokio::spawn(connection);
-        Ok(sender)
+        let endpoint = dialled.endpoint;
+        Ok(Http1Sender { sender, endpoint })
     }
 
-    async fn idle_sender(&self) -> Option<http1::SendRequest<RequestBody>> {
+    async fn idle_sender(&self) -> Option<Http1Sender> {
         loop {
-            let mut sender = {
+            let mut open = {
                 let mut idle = self.idle();
-                idle.retain(|sender| !sender.is_closed());
+                idle.retain(|open| !open.sender.is_closed());
                 match self.protocol {
                     Protocol::Http1 => idle.pop()?,
                     // Requests of one connection overlap: only one that is done may be used.
                     Protocol::Http2 => {
-                        let ready = idle.iter().position(http1::SendRequest::is_ready)?;
+                        let ready = idle.iter().position(|open| open.sender.is_ready())?;
                         idle.swap_remove(ready)
                     }
                 }
             };
             // Its last response was delivered, so this takes no longer than finding a close.
-            if sender.ready().await.is_ok() {
-                return Some(sender);
+            if open.sender.ready().await.is_ok() {
+                return Some(open);
             }
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<http1::SendRequest<RequestBody>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Http1Sender>> {
         self.http1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection of its own for one upgrade.
-    pub(super) async fn dial_for_upgrade(&self) -> Result<UpstreamStream, SendError> {
-        self.counted(self.proxy.dialer.dial_http1().await)
+    pub(super) async fn dial_for_upgrade(&self) -> Result<Dialled, SendError> {
+        self.counted(self.dialer().dial_http1(None).await)
     }
 
     fn counted<T>(&self, dialled: Result<T, DialError>) -> Result<T, SendError> {
@@ -231,23 +288,15 @@ impl Session {
     }
 }
 
-/// A request that can be sent again, if it has no body: a server that closes its connection
-/// gracefully says which requests it never looked at.
-fn copy_without_body(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.body().is_end_stream() {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::none());
+/// A request to be sent again where a server that closes its connection gracefully says that it
+/// never looked at the first one.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(request.body().again());
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     *copy.version_mut() = request.version();
     copy.headers_mut().clone_from(request.headers());
-    Some(copy)
-}
-
-enum Dialled {
-    Http2(http2::SendRequest<RequestBody>),
-    Http1(Box<UpstreamStream>),
+    copy
 }
 
 impl SendError {

@@ -1,18 +1,20 @@
 //! Upgrades: exec, attach, port-forward, VNC, console. Each has an upstream connection of its own,
 //! which is used for that one request and then closed, whatever the answer.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
 
 use super::{
+    accept::Place,
     forward::Reply,
     headers::{self, ConnectionHeader},
     meter::{Exchange, ResponseBody},
     session::{SendError, Session},
-    target, tuning,
+    target, tuning, tunnel,
 };
 use crate::ledger::Ending;
 
@@ -60,17 +62,19 @@ pub(super) async fn ask(
     let client = hyper::upgrade::on(&mut request);
     let protocol = request.headers().get(header::UPGRADE).cloned();
     headers::prepare_request(request.headers_mut(), connection, session.client);
+    session.peer.identify(request.headers_mut());
     let headers = request.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     if let Some(protocol) = protocol.clone() {
         headers.insert(header::UPGRADE, protocol);
     }
-    headers.insert(header::HOST, session.proxy.dialer.host().clone());
     let uri = target::origin_form(request.uri());
     *request.uri_mut() = uri;
-    let stream = session.dial_for_upgrade().await?;
+    let dialled = session.dial_for_upgrade().await?;
+    let host = dialled.endpoint.host().clone();
+    request.headers_mut().insert(header::HOST, host);
     let (mut sender, upstream) = tuning::client_http1()
-        .handshake(stream)
+        .handshake(dialled.stream)
         .await
         .map_err(|error| SendError::after_sending(&error))?;
     tokio::spawn(upstream.with_upgrades());
@@ -129,9 +133,14 @@ impl Asked {
 }
 
 impl Accepted {
-    /// Tells the client, and copies bytes both ways until both sides have ended.
-    pub(super) fn start(self, exchange: Exchange) -> Response<ResponseBody> {
-        tokio::spawn(tunnel(self.client, self.server, exchange));
+    /// Tells the client, and copies bytes both ways until both sides have ended. The tunnel keeps
+    /// the connection's place, and ends when the connection would be ended.
+    pub(super) fn start(self, exchange: Exchange, place: Arc<Place>) -> Response<ResponseBody> {
+        let (client, server) = (self.client, self.server);
+        tokio::spawn(async move {
+            let tunnel = tunnel(client, server, exchange);
+            place.until_killed(tunnel).await;
+        });
         self.response.map(|()| ResponseBody::empty())
     }
 }
@@ -141,13 +150,9 @@ async fn tunnel(client: OnUpgrade, server: OnUpgrade, mut exchange: Exchange) {
         exchange.close(Ending::Failed);
         return;
     };
-    let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
-    match copy_bidirectional(&mut client, &mut server).await {
-        Ok((received, sent)) => {
-            exchange.received(received);
-            exchange.sent(sent);
-            exchange.close(Ending::Complete);
-        }
-        Err(_) => exchange.close(Ending::Failed),
-    }
+    let (client, server) = (TokioIo::new(client), TokioIo::new(server));
+    let received = |bytes| exchange.received(bytes);
+    let sent = |bytes| exchange.sent(bytes);
+    let ending = tunnel::join(client, server, received, sent, tunnel::LINGER).await;
+    exchange.close(ending);
 }

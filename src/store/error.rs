@@ -64,8 +64,21 @@ pub enum StoreError {
     },
     /// The embedded database failed.
     #[error("the history failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// The shared database failed.
     #[error("the history failed: {}", super::postgres::reason(.0))]
-    Postgres(#[from] ::postgres::Error),
+    Postgres(::postgres::Error),
+}
+
+// Not as sources: their texts are in the message already.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<::postgres::Error> for StoreError {
+    fn from(error: ::postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
 }

@@ -96,7 +96,7 @@ async fn cluster() -> Option<RealCluster> {
 fn admin_kubeconfig(cluster: &RealCluster) -> PathBuf {
     let leaf = cluster
         .authority()
-        .client("kubernetes-admin", &["system:masters"])
+        .client("kubernetes-admin", "system:masters")
         .unwrap();
     let credential = Credential::Certificate {
         certificate_pem: leaf.certificate_pem,
@@ -345,6 +345,9 @@ fn start_and_stop(proxy: &ProxyProcess, command: &[&str], state: &Path) {
     let stopped = mark(&["stop", "by-hand", "--settle", "300ms", "--output", "json"]);
     assert_eq!(stopped.status.code(), Some(0));
     assert_eq!(count(&result(&stopped), "list", "namespaces", "200"), 1);
+    // The name may be used again, and each time is a run of its own in the history.
+    let said = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert!(said.contains("kept as by-hand-1"), "{said}");
     let unknown = mark(&["stop", "by-hand"]);
     assert_eq!(unknown.status.code(), Some(1));
 }

@@ -17,47 +17,9 @@ use kubetoll::{
     report::evaluate,
     workload::{Scenario, Spec},
 };
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::proxy::TestProxy;
-
-/// A TCP relay that can cut all its connections, as a network does.
-struct Relay {
-    url: String,
-    cut: watch::Sender<u64>,
-}
-
-impl Relay {
-    async fn start(target: &str) -> Self {
-        let target = target.trim_start_matches("https://").to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let (cut, cuts) = watch::channel(0);
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let (target, mut cuts) = (target.clone(), cuts.clone());
-                tokio::spawn(async move {
-                    cuts.mark_unchanged();
-                    let mut server = TcpStream::connect(target).await.unwrap();
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => {}
-                        _ = cuts.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { url, cut }
-    }
-
-    fn cut(&self) {
-        self.cut.send_modify(|cuts| *cuts += 1);
-    }
-}
+use crate::support::{proxy::TestProxy, relay::Relay};
 
 /// Does something at each created object.
 struct AtStep<F>(F, Mutex<String>);

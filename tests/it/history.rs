@@ -135,6 +135,29 @@ fn a_history_that_cannot_be_written_never_loses_the_result() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+/// Files may not grow beyond 36 KiB here, as on a full disk.
+#[test]
+fn a_disk_that_is_full_loses_the_entry_but_not_the_result_and_not_the_history() {
+    let history = History::new();
+    assert_eq!(run_two(&history, &[]).status.code(), Some(0));
+    let script = "trap '' XFSZ; ulimit -f 36; exec \"$0\" run vmi --count 10 --baseline 0s";
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
+        .env("KUBETOLL_STORE", &history.location)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("the run is not in the history: the history failed"),
+        "{said}"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("CREATE-pods-count"));
+    assert_eq!(history.runs().len(), 1);
+    assert_eq!(run_two(&history, &[]).status.code(), Some(0));
+    assert_eq!(history.kubetoll(&["runs", "check"]).status.code(), Some(0));
+}
+
 #[test]
 fn estimates_and_counts_are_not_mixed_in_a_form_that_cannot_tell() {
     let history = History::new();

@@ -87,26 +87,47 @@ async fn storm(cluster: &RealCluster, proxy: &TestProxy, requests: u32) -> RunRe
     measure::close(&plan(), opened, &proxies).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_request_of_a_storm_is_in_the_books_and_in_the_audit_log() {
-    let Some(assets) = real::assets() else {
-        return;
-    };
+/// How many requests: few in the suite, more when it is asked for.
+fn requests() -> u32 {
+    std::env::var("KUBETOLL_STORM_REQUESTS").map_or(3_000, |requests| requests.parse().unwrap())
+}
+
+/// Runs a storm on an API server with these flags, and compares.
+async fn prove(flags: &[String]) -> Option<(RunRecord, Verification)> {
     kubetoll::identity::install_provider();
-    let requests = std::env::var("KUBETOLL_STORM_REQUESTS")
-        .map_or(3_000, |requests| requests.parse().unwrap());
-    let cluster = RealCluster::start(assets, &[]).await.unwrap();
+    let cluster = RealCluster::start(real::assets()?, flags).await.unwrap();
     let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
-    let record = storm(&cluster, &proxy, requests).await;
+    let record = storm(&cluster, &proxy, requests()).await;
     assert!(record.is_valid(), "{:?}", record.checks);
     let found = verify(&record, &read_log(&cluster.audit_log()));
     println!("{}", explain(&found));
     assert!(found.by_request && found.overlaps);
     assert_eq!(found.unexplained_count, 0, "{}", explain(&found));
     assert!(
-        found.equal > u64::from(requests) * 9 / 10,
+        found.equal > u64::from(requests()) * 9 / 10,
         "{}",
         explain(&found)
     );
     proxy.stop().await;
+    Some((record, found))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_a_storm_is_in_the_books_and_in_the_audit_log() {
+    prove(&[]).await;
+}
+
+/// kube-apiserver closes connections at random, as it does to spread its clients: what it did not
+/// look at is sent again, once, and nobody notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_goaway_all_the_time_loses_and_doubles_nothing() {
+    let Some((record, _)) = prove(&["--goaway-chance=0.02".to_owned()]).await else {
+        return;
+    };
+    let told: u64 = record
+        .rows()
+        .filter(|row| !["", "client_gone"].contains(&row.reason.as_str()))
+        .map(|row| row.answered)
+        .sum();
+    assert_eq!(told, 0, "{:?}", record.rows().collect::<Vec<_>>());
 }

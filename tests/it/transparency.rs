@@ -170,7 +170,8 @@ async fn informers_see_the_same_directly_and_through_the_proxy() {
     let answer = |child: std::process::Child| {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success());
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+        let said = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str::<serde_json::Value>(said.lines().last().unwrap()).unwrap()
     };
     let (direct, through) = (answer(direct), answer(through));
     assert_eq!(direct["objects"], through["objects"]);

@@ -6,7 +6,9 @@ use std::{
 };
 
 use kubetoll::{
-    identity::{mint::Authority, server::ServingCertificate},
+    identity::{
+        client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
+    },
     record::{CallRecord, Snapshot},
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -40,7 +42,10 @@ impl Upstream {
             .unwrap();
         let certificate =
             ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();
-        let mut tls = (*certificate.server_config().unwrap()).clone();
+        let mut tls = (*certificate
+            .server_config(&ClientCertificates::NotAsked)
+            .unwrap())
+        .clone();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -192,7 +197,34 @@ async fn an_upgrade_passes_with_its_early_bytes_and_is_counted_once() {
         counted(&books, |call| call.subresource == "exec"),
         [("101".into(), String::new(), 1)]
     );
+    let row = &books.rows[0];
+    assert_eq!((row.request_bytes, row.response_bytes), (10, 16));
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_tunnel_holds_its_place_and_does_not_outlive_the_time_to_drain() {
+    let answer =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    let upstream = Upstream::start(answer).await;
+    let options = kubetoll::proxy::Options {
+        connections_max: 1,
+        ..Default::default()
+    };
+    let ca = upstream.authority.certificate_pem();
+    let proxy = TestProxy::start_with(&upstream.url, &ca, options).await;
+    let mut stream = connect(&proxy).await;
+    stream.write_all(&upgrade("websocket", "")).await.unwrap();
+    let head = timeout(LONGEST, read_head(&mut stream)).await.unwrap();
+    assert!(head.unwrap().0.starts_with("HTTP/1.1 101"));
+    let mut second = TcpStream::connect(proxy.url.trim_start_matches("https://"))
+        .await
+        .unwrap();
+    let turned_away = timeout(LONGEST, second.read(&mut [0])).await.unwrap();
+    assert!(matches!(turned_away, Ok(0) | Err(_)), "{turned_away:?}");
+    timeout(LONGEST, proxy.stop()).await.unwrap();
+    let ended = timeout(LONGEST, stream.read(&mut [0])).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
 }
 
 #[tokio::test]

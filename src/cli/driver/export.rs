@@ -23,7 +23,8 @@ use crate::exchange::{self, Export};
 #[command(after_help = "Examples:
   kubetoll export csv --out tables
   kubetoll export kubevirt-weekly --job nightly --origin counted --out benchmarks
-  kubetoll export otava --scenario vm --out otava && cd otava && otava analyze nightly.vm.PATCH-pods-count")]
+  kubetoll export otava --scenario vm --out otava && cd otava &&
+    otava --config-file otava.yaml analyze nightly.vm.PATCH-pods-count")]
 pub(super) struct ExportArgs {
     /// The form.
     #[arg(value_enum)]

@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{self, Admin},
     driver::proxies::ProxyClient,
-    identity::{mint::Authority, server::ServingCertificate, upstream::Upstream},
+    identity::{
+        client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
+        upstream::Upstream,
+    },
     proxy::{self, Dialer, Listener, Options, Proxy},
 };
 
@@ -50,7 +53,7 @@ impl InnerProxy {
         let admin = Admin::new(Arc::clone(&proxy), instance, Some(&token));
         let stop = CancellationToken::new();
         tokio::spawn(admin::serve(admin_tcp, admin, stop.clone()));
-        let tls = certificate.server_config()?;
+        let tls = certificate.server_config(&ClientCertificates::NotAsked)?;
         let served = tokio::spawn(proxy::serve(Listener { tcp, tls }, proxy, stop.clone()));
         Ok(Self {
             url,

@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Once,
 };
 
 use kubetoll::record::HistoryRun;
@@ -13,8 +15,22 @@ use super::postgres::Database;
 /// A history for commands of tests that don't care about it, so that none writes to the user's: a
 /// file in the build's scratch folder, which all tests of a process share.
 pub fn scratch() -> PathBuf {
-    let name = format!("history-{}.db", std::process::id());
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+    static CLEANED: Once = Once::new();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("histories");
+    CLEANED.call_once(|| remove_of_ended_processes(&folder));
+    folder
+        .join(std::process::id().to_string())
+        .join("history.db")
+}
+
+/// Removes the folders that are named after processes that are no more.
+fn remove_of_ended_processes(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !Path::new("/proc").join(entry.file_name()).exists() {
+            // Another process may be at it too.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// A folder with a history of its own.

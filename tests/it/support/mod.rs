@@ -3,5 +3,7 @@
 pub mod browser;
 pub mod history;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod real;
+pub mod relay;

@@ -6,6 +6,7 @@ use kubetoll::{
     admin::{self, Admin},
     driver::proxies::ProxyClient,
     identity::{
+        client_certificate::ClientCertificates,
         mint::Authority,
         server::ServingCertificate,
         upstream::{CaSource, Upstream},
@@ -59,7 +60,9 @@ impl TestProxy {
         tokio::spawn(admin::serve(admin_tcp, admin, stop.clone()));
         let listener = Listener {
             tcp,
-            tls: certificate.server_config().unwrap(),
+            tls: certificate
+                .server_config(&ClientCertificates::Asked)
+                .unwrap(),
         };
         let served = tokio::spawn(proxy::serve(listener, Arc::clone(&proxy), stop.clone()));
         Self {

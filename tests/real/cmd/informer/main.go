@@ -1,12 +1,13 @@
 // Command informer runs client-go informers for a time and says what they did, so that the same
 // informers can be compared directly and through a proxy.
 //
-// It prints one JSON line: {"lists","watches","events","objects","errors"}; lists and watches are
+// It prints "synced" once all are, and at its end one JSON line: {"lists","watches","events","objects","errors"}; lists and watches are
 // counted at the transport, events are the handlers' calls, objects is the size of all stores.
 package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"flag"
 	"log"
 	"net/http"
@@ -50,6 +51,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	// Throttled, the last informers would start when the first ones have been through it all.
+	config.QPS = -1
 	counted := &counts{}
 	config.Wrap(func(transport http.RoundTripper) http.RoundTripper {
 		counted.transport = transport
@@ -64,6 +67,7 @@ func main() {
 	for i := range stores {
 		stores[i] = start(client, *resource, *namespace, counted, stop)
 	}
+	fmt.Println("synced")
 	time.Sleep(*duration)
 	objects := 0
 	for _, store := range stores {

@@ -1,7 +1,9 @@
 //! `kubetoll-proxy`: flags, environment and file, and what they mean together.
 
+mod reload;
+mod resolve;
+
 use std::{
-    fmt::Write as _,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -18,23 +20,28 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
-use super::exit::{self, Exit};
+use super::{
+    exit::{self, Exit},
+    log,
+};
 use crate::{
     admin::{self, Admin},
-    identity::{
-        self, IdentityError,
-        server::ServingCertificate,
-        upstream::{CaSource, Upstream},
-    },
-    proxy::{self, Dialer, Listener, Options, Proxy},
+    identity,
+    proxy::{self, Listener, Proxy},
 };
+use reload::Reloader;
+use resolve::Config;
 
 /// Waiting connections of a listener.
 const BACKLOG: u32 = 1024;
-/// How often certificate and CA files are read again: a mounted Secret changes by a link.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
+/// The admin port's connections, listeners, files that are read again.
+const DESCRIPTORS_RESERVED: usize = 128;
+/// The connection itself, one upstream, and one that is being exchanged for another.
+const DESCRIPTORS_PER_CONNECTION: usize = 3;
 
 /// A transparent HTTPS proxy in front of kube-apiserver that counts every call.
 ///
@@ -50,8 +57,9 @@ pub struct ProxyArgs {
     /// Address of /metrics, /readyz, /livez and /snapshot, in plain HTTP.
     #[arg(long, env = "KUBETOLL_ADMIN", value_name = "HOST:PORT")]
     admin: Option<SocketAddr>,
-    /// The API server: https://HOST:PORT, `in-cluster`, or `kubeconfig:FILE` (server and CA of
-    /// the current context, never its credential).
+    /// The API server: https://HOST:PORT (several addresses with commas: one that can't be reached
+    /// is passed over), `in-cluster`, or `kubeconfig:FILE` (server and CA of the current context,
+    /// never its credential).
     #[arg(long, env = "KUBETOLL_UPSTREAM", value_name = "WHERE")]
     upstream: Option<String>,
     /// PEM file of the CA that signed the API server's certificate.
@@ -66,6 +74,28 @@ pub struct ProxyArgs {
     /// PEM file of the serving certificate's key.
     #[arg(long, env = "KUBETOLL_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// PEM file of a client certificate that the API server takes from an authenticating proxy
+    /// (its --requestheader-client-ca-file signed it). With it, clients that come with a
+    /// certificate of --client-ca pass: the API server is told by X-Remote-User and
+    /// X-Remote-Group who they are. Whoever holds this key can be any user of the cluster.
+    #[arg(long, env = "KUBETOLL_FRONT_PROXY_CERT", value_name = "FILE")]
+    front_proxy_cert: Option<PathBuf>,
+    /// PEM file of the key of --front-proxy-cert.
+    #[arg(long, env = "KUBETOLL_FRONT_PROXY_KEY", value_name = "FILE")]
+    front_proxy_key: Option<PathBuf>,
+    /// PEM file of the CA that signs the certificates of the cluster's users (the API server's
+    /// --client-ca-file).
+    #[arg(long, env = "KUBETOLL_CLIENT_CA", value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Server name whose connections pass through as bytes, for clients with a certificate; they
+    /// are counted as connections only. Repeatable, or with commas.
+    #[arg(
+        long,
+        env = "KUBETOLL_SNI_PASSTHROUGH",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    sni_passthrough: Vec<String>,
     /// Component that all requests are counted for; otherwise each client's token or user agent
     /// names it.
     #[arg(long, env = "KUBETOLL_COMPONENT", value_name = "NAME")]
@@ -83,6 +113,14 @@ pub struct ProxyArgs {
     /// How long requests in flight may take after SIGTERM [default: 10s].
     #[arg(long, env = "KUBETOLL_DRAIN", value_name = "DURATION")]
     drain: Option<SignedDuration>,
+    /// Within which time after SIGTERM watches end, each at a moment of its own; their clients
+    /// come back where they were [default: 5s].
+    #[arg(long, env = "KUBETOLL_WATCH_DRAIN", value_name = "DURATION")]
+    watch_drain: Option<SignedDuration>,
+    /// How long to serve on after SIGTERM while /readyz says no, so that a Service stops sending
+    /// clients [default: 0s].
+    #[arg(long, env = "KUBETOLL_SHUTDOWN_DELAY", value_name = "DURATION")]
+    shutdown_delay: Option<SignedDuration>,
     /// Form of the log on stderr; RUST_LOG sets its level [default: text].
     #[arg(long, env = "KUBETOLL_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
@@ -111,23 +149,18 @@ struct ProxyFile {
     upstream_server_name: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    front_proxy_cert: Option<PathBuf>,
+    front_proxy_key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+    sni_passthrough: Vec<String>,
     component: Option<String>,
     threads: Option<usize>,
     admin_token_file: Option<PathBuf>,
     connections_max: Option<usize>,
     drain: Option<SignedDuration>,
+    watch_drain: Option<SignedDuration>,
+    shutdown_delay: Option<SignedDuration>,
     log_format: Option<LogFormat>,
-}
-
-/// What a proxy needs to run.
-struct Config {
-    listen: SocketAddr,
-    admin: SocketAddr,
-    upstream: Upstream,
-    certificate: Arc<ServingCertificate>,
-    dialer: Dialer,
-    options: Options,
-    admin_token: Option<String>,
 }
 
 /// Runs the proxy until SIGTERM or Ctrl-C.
@@ -144,7 +177,7 @@ pub fn run(args: ProxyArgs) -> Exit {
         Ok(config) => config,
         Err(errors) => return usage(&errors),
     };
-    raise_descriptor_limit();
+    set_process_limits();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {
         runtime.worker_threads(threads.max(1));
@@ -176,30 +209,54 @@ async fn serve(config: Config) -> io::Result<()> {
     let (listen, admin_address) = (tcp.local_addr()?, admin_tcp.local_addr()?);
     let tls = config
         .certificate
-        .server_config()
+        .server_config(&config.clients)
         .map_err(io::Error::other)?;
-    let proxy = Proxy::new(config.dialer, config.options);
+    let mut options = config.options;
+    options.connections_max = connections_within_descriptors(options.connections_max);
+    let proxy = Proxy::with_front_proxy(config.dialer, config.front_proxy, options);
     let instance = format!("{:032x}", rand::random::<u128>());
-    let admin = Admin::new(Arc::clone(&proxy), instance, config.admin_token.as_deref());
+    let token = config.admin_token.as_ref().map(|(token, _)| token.as_str());
+    let admin = Admin::new(Arc::clone(&proxy), instance, token);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-    tokio::spawn(admin::serve(admin_tcp, admin, stop_admin.clone()));
-    tokio::spawn(reload(
-        Arc::clone(&proxy),
-        config.upstream,
-        config.certificate,
+    tokio::spawn(admin::serve(
+        admin_tcp,
+        Arc::clone(&admin),
+        stop_admin.clone(),
     ));
-    let stopped = stop.clone();
-    tokio::spawn(async move {
-        wait_for_signal().await;
-        tracing::info!("draining");
-        stopped.cancel();
-        wait_for_signal().await;
-        std::process::exit(Exit::Failed.code().into());
-    });
-    tracing::info!(%listen, admin = %admin_address, upstream = %proxy.dialer.uri(), "ready");
+    let reloader = Reloader {
+        proxy: Arc::clone(&proxy),
+        admin,
+        admin_token: config.admin_token.map(|(_, file)| file),
+        certificate: config.certificate,
+        clients: config.clients,
+        upstream: config.upstream,
+        front_proxy: config.front_proxy_files,
+    };
+    tokio::spawn(reloader.run());
+    tokio::spawn(stop_on_signal(
+        Arc::clone(&proxy),
+        config.shutdown_delay,
+        stop.clone(),
+    ));
+    tracing::info!(%listen, admin = %admin_address, upstream = %proxy.dialer.urls(), "ready");
     proxy::serve(Listener { tcp, tls }, proxy, stop).await;
     stop_admin.cancel();
     Ok(())
+}
+
+/// The first signal drains, the second ends the process at once.
+async fn stop_on_signal(proxy: Arc<Proxy>, delay: Duration, stop: CancellationToken) {
+    wait_for_signal().await;
+    tracing::info!("draining");
+    proxy.leave();
+    tokio::select! {
+        () = sleep(delay) => stop.cancel(),
+        () = wait_for_signal() => {}
+    }
+    if stop.is_cancelled() {
+        wait_for_signal().await;
+    }
+    std::process::exit(Exit::Failed.code().into());
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -230,50 +287,47 @@ pub(super) async fn wait_for_signal() {
     }
 }
 
-/// Reads the serving certificate and the upstream's CA again, as long as the process lives.
-async fn reload(proxy: Arc<Proxy>, upstream: Upstream, certificate: Arc<ServingCertificate>) {
-    let mut known_ca = upstream.ca.content().ok();
-    loop {
-        sleep(RELOAD_EVERY).await;
-        match certificate.reload() {
-            Ok(true) => tracing::info!("new serving certificate"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "keeping the serving certificate"),
-        }
-        let ca = upstream.ca.content().ok();
-        if ca.is_none() || ca == known_ca {
-            continue;
-        }
-        match upstream.client_config(None) {
-            Ok(tls) => {
-                proxy.dialer.reconfigure(tls);
-                known_ca = ca;
-                tracing::info!("new CA of the upstream");
-            }
-            Err(error) => tracing::error!(%error, "keeping the upstream's CA"),
-        }
-    }
-}
-
 fn log_to_stderr(format: Option<LogFormat>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
     match format {
-        Some(LogFormat::Json) => log.json().init(),
-        Some(LogFormat::Text) | None => log.init(),
+        Some(LogFormat::Json) => lines.json().finish().with(filter_fn(log::is_safe)).init(),
+        Some(LogFormat::Text) | None => lines.finish().with(filter_fn(log::is_safe)).init(),
     }
 }
 
-/// Go raises its soft limit by itself; a proxy needs descriptors as much.
-fn raise_descriptor_limit() {
+/// Go raises its soft limit of open files by itself; a proxy needs descriptors as much. A core
+/// would hold the tokens of all clients.
+fn set_process_limits() {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+    for (resource, most) in [(Resource::Nofile, None), (Resource::Core, Some(0))] {
+        let mut limit = getrlimit(resource);
+        limit.current = most.or(limit.maximum);
+        if let Err(error) = setrlimit(resource, limit) {
+            tracing::warn!(?resource, %error, "cannot set a limit of the process");
+        }
     }
+}
+
+/// As many connections as there are descriptors for, with some left for the admin port and files.
+fn connections_within_descriptors(wanted: usize) -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let Some(descriptors) = getrlimit(Resource::Nofile).current else {
+        return wanted;
+    };
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    let reserve = DESCRIPTORS_RESERVED.min(descriptors / 2);
+    let possible = (descriptors - reserve) / DESCRIPTORS_PER_CONNECTION;
+    if possible < wanted {
+        tracing::warn!(
+            descriptors,
+            connections = possible,
+            "fewer connections than configured"
+        );
+    }
+    wanted.min(possible.max(1))
 }
 
 fn read_config(path: Option<&Path>) -> Result<ProxyFile, String> {
@@ -296,137 +350,23 @@ impl ProxyArgs {
             upstream_server_name: self.upstream_server_name.or(file.upstream_server_name),
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
+            front_proxy_cert: self.front_proxy_cert.or(file.front_proxy_cert),
+            front_proxy_key: self.front_proxy_key.or(file.front_proxy_key),
+            client_ca: self.client_ca.or(file.client_ca),
+            sni_passthrough: if self.sni_passthrough.is_empty() {
+                file.sni_passthrough
+            } else {
+                self.sni_passthrough
+            },
             component: self.component.or(file.component),
             threads: self.threads.or(file.threads),
             admin_token_file: self.admin_token_file.or(file.admin_token_file),
             connections_max: self.connections_max.or(file.connections_max),
             drain: self.drain.or(file.drain),
+            watch_drain: self.watch_drain.or(file.watch_drain),
+            shutdown_delay: self.shutdown_delay.or(file.shutdown_delay),
             log_format: self.log_format.or(file.log_format),
             config: self.config,
         }
-    }
-
-    /// What is meant, or everything that is wrong with it.
-    fn resolve(self) -> Result<Config, Vec<String>> {
-        let mut errors = Errors::default();
-        let listen = errors.need("--listen HOST:PORT", self.listen);
-        let admin = errors.need("--admin HOST:PORT", self.admin);
-        let certificate_file = errors.need("--tls-cert FILE", self.tls_cert.clone());
-        let key_file = errors.need("--tls-key FILE", self.tls_key.clone());
-        let certificate = certificate_file
-            .zip(key_file)
-            .and_then(|(certificate, key)| {
-                errors.take(
-                    "--tls-cert, --tls-key",
-                    ServingCertificate::from_files(&certificate, &key),
-                )
-            });
-        let upstream = self.resolve_upstream(&mut errors);
-        let dialer = upstream.as_ref().and_then(|upstream| {
-            let tls = errors.take("--upstream-ca", upstream.client_config(None))?;
-            let dialer = Dialer::new(&upstream.url, upstream.server_name.as_deref(), tls);
-            errors.take("--upstream", dialer)
-        });
-        let admin_token = self.resolve_admin_token(&mut errors);
-        let options = self.resolve_options(&mut errors);
-        let (Some(listen), Some(admin), Some(certificate)) = (listen, admin, certificate) else {
-            return Err(errors.0);
-        };
-        match (upstream, dialer) {
-            (Some(upstream), Some(dialer)) if errors.0.is_empty() => Ok(Config {
-                listen,
-                admin,
-                upstream,
-                certificate,
-                dialer,
-                options,
-                admin_token,
-            }),
-            _ => Err(errors.0),
-        }
-    }
-
-    fn resolve_upstream(&self, errors: &mut Errors) -> Option<Upstream> {
-        let given = errors.need("--upstream WHERE", self.upstream.clone())?;
-        let found = match given.split_once(':') {
-            None if given == "in-cluster" => Upstream::in_cluster(),
-            Some(("kubeconfig", file)) => Upstream::from_kubeconfig(Path::new(file)),
-            _ => {
-                let ca = errors.need("--upstream-ca FILE", self.upstream_ca.clone())?;
-                Ok(Upstream {
-                    url: given,
-                    ca: CaSource::File(ca),
-                    server_name: None,
-                })
-            }
-        };
-        let mut upstream = errors.take::<_, IdentityError>("--upstream", found)?;
-        if let Some(ca) = &self.upstream_ca {
-            upstream.ca = CaSource::File(ca.clone());
-        }
-        if self.upstream_server_name.is_some() {
-            upstream.server_name.clone_from(&self.upstream_server_name);
-        }
-        Some(upstream)
-    }
-
-    fn resolve_admin_token(&self, errors: &mut Errors) -> Option<String> {
-        if let Some(file) = &self.admin_token_file {
-            let token = errors.take("--admin-token-file", identity::read_token(file))?;
-            return Some(token);
-        }
-        if self.admin.is_some_and(|admin| !admin.ip().is_loopback()) {
-            errors.0.push(
-                "--admin is not a loopback address: give --admin-token-file, since /snapshot and \
-                 /runs tell names of objects"
-                    .to_owned(),
-            );
-        }
-        None
-    }
-
-    fn resolve_options(&self, errors: &mut Errors) -> Options {
-        let default = Options::default();
-        let drain = self.drain.map(Duration::try_from).transpose();
-        let component = self.component.as_deref();
-        if component
-            .is_some_and(|name| name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            errors
-                .0
-                .push("--component must be a name without spaces".to_owned());
-        }
-        Options {
-            component: component.map(Arc::from),
-            connections_max: self.connections_max.unwrap_or(default.connections_max),
-            drain: errors
-                .take("--drain", drain)
-                .flatten()
-                .unwrap_or(default.drain),
-            gate: None,
-        }
-    }
-}
-
-/// Collects everything that is wrong, so that it can be told at once.
-#[derive(Default)]
-struct Errors(Vec<String>);
-
-impl Errors {
-    fn need<T>(&mut self, what: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() {
-            self.0.push(format!("{what} is missing"));
-        }
-        value
-    }
-
-    fn take<T, E: std::fmt::Display>(&mut self, what: &str, result: Result<T, E>) -> Option<T> {
-        result
-            .map_err(|error| {
-                let mut message = String::new();
-                let _ = write!(message, "{what}: {error}");
-                self.0.push(message);
-            })
-            .ok()
     }
 }

@@ -1,0 +1,209 @@
+//! What one downstream connection may cost: how long it may be of no use, and how many requests
+//! it may take back.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::framing::Flaw;
+
+/// A connection without a request is closed after so long; clients close theirs after 90 s.
+const UNUSED_MAX: Duration = Duration::from_secs(120);
+/// How long such a connection may take to notice that it is closing.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// Requests that may be taken back at once: more than there can be streams, since a component
+/// that stops takes back all of them.
+const RESETS_BURST: u32 = 300;
+/// Further requests per second that may be taken back.
+const RESETS_PER_SECOND: u32 = 50;
+
+/// Watches over one downstream connection.
+pub(super) struct Guard {
+    created: Instant,
+    begun: AtomicU64,
+    open: AtomicUsize,
+    /// When a request ended last, in milliseconds since `created`.
+    ended: AtomicU64,
+    resets: Mutex<Resets>,
+    flood: CancellationToken,
+    flaw: OnceLock<(u64, Flaw)>,
+}
+
+impl Guard {
+    pub(super) fn new() -> Arc<Self> {
+        let now = Instant::now();
+        Arc::new(Self {
+            created: now,
+            begun: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+            resets: Mutex::new(Resets::new(now)),
+            flood: CancellationToken::new(),
+            flaw: OnceLock::new(),
+        })
+    }
+
+    /// A request begins; it lasts as long as the visit.
+    pub(super) fn visit(self: &Arc<Self>) -> Visit {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Visit {
+            number: self.begun.fetch_add(1, Ordering::Relaxed),
+            guard: Arc::clone(self),
+        }
+    }
+
+    /// Whether no request is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether there has been no request yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) == 0
+    }
+
+    /// Notes that the request with this number, from 0, has a head that may not be forwarded.
+    pub(super) fn note_flaw(&self, number: u64, flaw: Flaw) {
+        // Only the first counts: the connection ends with it.
+        let _ = self.flaw.set((number, flaw));
+    }
+
+    /// Returns when the connection must be dropped. One that is of no use is first asked to
+    /// end, by `stop`.
+    pub(super) async fn must_end(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.flood.cancelled() => {}
+            () = self.unused() => {
+                stop.cancel();
+                sleep(FAREWELL).await;
+                if !self.is_idle() {
+                    // A request was on its way: the connection ends with it.
+                    self.flood.cancelled().await;
+                }
+            }
+        }
+    }
+
+    async fn unused(&self) {
+        loop {
+            let ended = Duration::from_millis(self.ended.load(Ordering::Relaxed));
+            let since = self.created.elapsed().saturating_sub(ended);
+            if !self.is_idle() {
+                sleep(UNUSED_MAX).await;
+            } else if since < UNUSED_MAX {
+                sleep(UNUSED_MAX - since).await;
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn note_reset(&self) {
+        let mut resets = self.resets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !resets.allow(Instant::now()) && !self.flood.is_cancelled() {
+            tracing::warn!("closing a connection: its client takes back too many requests");
+            self.flood.cancel();
+        }
+    }
+}
+
+/// A request of a connection, as long as it is open.
+pub(super) struct Visit {
+    number: u64,
+    guard: Arc<Guard>,
+}
+
+impl Visit {
+    /// What is wrong with the request's head, if it may not be forwarded.
+    pub(super) fn flaw(&self) -> Option<Flaw> {
+        let (number, flaw) = self.guard.flaw.get()?;
+        (*number == self.number).then_some(*flaw)
+    }
+
+    /// Notes that the client took the request back before it was answered.
+    pub(super) fn taken_back(&self) {
+        self.guard.note_reset();
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let ended = self.guard.created.elapsed().as_millis();
+        let ended = u64::try_from(ended).unwrap_or(u64::MAX);
+        self.guard.ended.store(ended, Ordering::Relaxed);
+        self.guard.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A bucket of requests that may be taken back.
+struct Resets {
+    left: u32,
+    filled: Instant,
+}
+
+impl Resets {
+    fn new(now: Instant) -> Self {
+        Self {
+            left: RESETS_BURST,
+            filled: now,
+        }
+    }
+
+    fn allow(&mut self, now: Instant) -> bool {
+        let seconds = now.saturating_duration_since(self.filled).as_secs();
+        if seconds > 0 {
+            let more = u32::try_from(seconds)
+                .unwrap_or(u32::MAX)
+                .saturating_mul(RESETS_PER_SECOND);
+            self.left = self.left.saturating_add(more).min(RESETS_BURST);
+            self.filled = now;
+        }
+        let allowed = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_streams_may_be_taken_back_at_once_but_not_for_ever() {
+        let start = Instant::now();
+        let mut resets = Resets::new(start);
+        let allowed = (0..1_000).filter(|_| resets.allow(start)).count();
+        assert_eq!(allowed, RESETS_BURST as usize);
+        let later = start + Duration::from_secs(2);
+        let allowed = (0..1_000).filter(|_| resets.allow(later)).count();
+        assert_eq!(allowed, 2 * RESETS_PER_SECOND as usize);
+        let much_later = later + Duration::from_secs(3_600);
+        let allowed = (0..1_000).filter(|_| resets.allow(much_later)).count();
+        assert_eq!(allowed, RESETS_BURST as usize);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unused_connection_is_asked_to_end_and_then_dropped() {
+        let guard = Guard::new();
+        let stop = CancellationToken::new();
+        let visit = guard.visit();
+        let start = Instant::now();
+        let open = async {
+            sleep(3 * UNUSED_MAX).await;
+            drop(visit);
+            stop.cancelled().await;
+            start.elapsed()
+        };
+        let (asked, ()) = tokio::join!(open, guard.must_end(&stop));
+        assert!(asked >= 4 * UNUSED_MAX, "{asked:?}");
+        assert!(asked <= 5 * UNUSED_MAX, "{asked:?}");
+        assert!(start.elapsed() >= asked + FAREWELL);
+    }
+}

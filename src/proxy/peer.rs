@@ -1,0 +1,165 @@
+//! Who a downstream connection is by its TLS certificate, and what that does to its requests.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use rustls_pki_types::CertificateDer;
+
+use crate::identity::client_certificate::CertificateUser;
+
+const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
+const REMOTE_UID: HeaderName = HeaderName::from_static("x-remote-uid");
+const REMOTE_GROUP: HeaderName = HeaderName::from_static("x-remote-group");
+const REMOTE_EXTRA: &str = "x-remote-extra-";
+/// How a browser sends a bearer token with a WebSocket.
+const WEBSOCKET_BEARER: &[u8] = b"base64url.bearer.authorization.k8s.io.";
+
+/// Why a certificate is of no use where the proxy has no means to pass it on.
+const ENDS_HERE: &str = "a client certificate ends at the proxy and can't be passed on: use a \
+token, or have the proxy pass this connection through by its server name (--sni-passthrough)";
+
+/// The other end of a downstream connection.
+pub(super) enum Peer {
+    /// It came without a certificate: each request carries its own credential, or none.
+    Unnamed,
+    /// It came with a certificate that can't be passed on.
+    Unusable(String),
+    /// Its certificate was verified: the API server is told by headers who it is.
+    Named(NamedPeer),
+}
+
+/// A user and the headers that name it.
+pub(super) struct NamedPeer {
+    pub(super) user: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Peer {
+    /// Where `verified` is false, certificates were taken without a look at who signed them.
+    pub(super) fn of(chain: Option<&[CertificateDer<'_>]>, verified: bool) -> Self {
+        let Some(leaf) = chain.and_then(<[_]>::first) else {
+            return Self::Unnamed;
+        };
+        if !verified {
+            return Self::Unusable(ENDS_HERE.to_owned());
+        }
+        match CertificateUser::of(leaf) {
+            Ok(user) => NamedPeer::new(user).map_or_else(
+                || Self::Unusable("the certificate's user is no header value".to_owned()),
+                Self::Named,
+            ),
+            Err(error) => Self::Unusable(error.to_string()),
+        }
+    }
+
+    /// Why a request can't go on: it has no credential but the certificate that ends here.
+    pub(super) fn refusal(&self, headers: &HeaderMap) -> Option<&str> {
+        match self {
+            Self::Unusable(why) if !has_credential(headers) => Some(why),
+            Self::Unusable(_) | Self::Unnamed | Self::Named(_) => None,
+        }
+    }
+
+    /// Tells the API server who asks. This comes after everything else that touches headers, so
+    /// that nothing of it can be taken off again; what the client says of itself is gone by then.
+    pub(super) fn identify(&self, headers: &mut HeaderMap) {
+        if let Self::Named(peer) = self {
+            // The certificate wins, as it does in the API server; a token must not travel on a
+            // connection that speaks for others.
+            headers.remove(header::AUTHORIZATION);
+            for (name, value) in &peer.headers {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn has_credential(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION)
+        || headers
+            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .any(|line| {
+                line.as_bytes()
+                    .split(|&byte| byte == b',')
+                    .any(|protocol| protocol.trim_ascii().starts_with(WEBSOCKET_BEARER))
+            })
+}
+
+impl NamedPeer {
+    fn new(user: CertificateUser) -> Option<Self> {
+        let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).ok();
+        let mut headers = vec![(REMOTE_USER, value(&user.name)?)];
+        if let Some(uid) = &user.uid {
+            headers.push((REMOTE_UID, value(uid)?));
+        }
+        for group in &user.groups {
+            headers.push((REMOTE_GROUP, value(group)?));
+        }
+        for (key, text) in &user.extra {
+            let name = format!("{REMOTE_EXTRA}{}", escape_key(key));
+            headers.push((HeaderName::from_bytes(name.as_bytes()).ok()?, value(text)?));
+        }
+        Some(Self {
+            user: user.name,
+            headers,
+        })
+    }
+}
+
+/// The key of a fact as part of a header's name: what a name can't hold is percent-encoded, as
+/// client-go's transport does it and kube-apiserver undoes it.
+fn escape_key(key: &str) -> String {
+    let mut escaped = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::mint::Authority;
+
+    #[test]
+    fn a_verified_certificate_becomes_headers_and_takes_the_token_off() {
+        let authority = Authority::new("clients").unwrap();
+        let leaf = authority.client("admin", "ops").unwrap();
+        let chain = [leaf.certificate()];
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer t"));
+        Peer::of(Some(&chain), true).identify(&mut headers);
+        assert!(!headers.contains_key(header::AUTHORIZATION));
+        assert_eq!(headers[REMOTE_USER], "admin");
+        assert_eq!(headers[REMOTE_GROUP], "ops");
+        let extra = "x-remote-extra-authentication.kubernetes.io%2fcredential-id";
+        assert!(headers.contains_key(extra), "{headers:?}");
+    }
+
+    #[test]
+    fn a_certificate_that_can_not_be_passed_on_refuses_requests_without_another_credential() {
+        let authority = Authority::new("clients").unwrap();
+        let chain = [authority.client("admin", "ops").unwrap().certificate()];
+        let peer = Peer::of(Some(&chain), false);
+        let mut headers = HeaderMap::new();
+        assert!(peer.refusal(&headers).unwrap().contains("token"));
+        let protocols = "v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.dA";
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols.parse().unwrap());
+        assert_eq!(peer.refusal(&headers), None);
+        assert_eq!(Peer::of(None, false).refusal(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_certificate_without_a_user_is_never_forwarded_bare() {
+        let authority = Authority::new("clients").unwrap();
+        let chain = [authority
+            .client("", "system:masters")
+            .unwrap()
+            .certificate()];
+        let peer = Peer::of(Some(&chain), true);
+        assert!(peer.refusal(&HeaderMap::new()).is_some());
+    }
+}

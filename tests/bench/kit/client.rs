@@ -1,0 +1,94 @@
+//! Clients over connections of their own, as components have them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::Full;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use kubetoll::identity::mint::Authority;
+
+/// Windows of Go's HTTP/2 client.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 30;
+
+pub type Body = Full<Bytes>;
+
+/// Where a client connects to, and whom it trusts.
+#[derive(Clone)]
+pub struct Target {
+    pub address: String,
+    roots: Arc<RootCertStore>,
+}
+
+impl Target {
+    pub fn new(url: &str, authority: &Authority) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate()).unwrap();
+        Self {
+            address: url.trim_start_matches("https://").to_owned(),
+            roots: Arc::new(roots),
+        }
+    }
+
+    /// A TLS connection that offers `protocol`.
+    pub async fn connect(&self, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut tls = ClientConfig::builder_with_provider(kubetoll::identity::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let tcp = TcpStream::connect(&self.address).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        TlsConnector::from(Arc::new(tls)).connect(name, tcp).await
+    }
+
+    /// An HTTP/2 connection; it closes when the last sender and body are dropped.
+    pub async fn http2(&self) -> std::io::Result<http2::SendRequest<Body>> {
+        let stream = TokioIo::new(self.connect("h2").await?);
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(stream)
+            .await
+            .map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// An HTTP/1.1 connection, which may be upgraded.
+    pub async fn http1(&self) -> std::io::Result<http1::SendRequest<Body>> {
+        let stream = TokioIo::new(self.connect("http/1.1").await?);
+        let (sender, connection) = http1::handshake(stream)
+            .await
+            .map_err(std::io::Error::other)?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender)
+    }
+
+    /// A request for either protocol.
+    pub fn request(&self, method: Method, path: &str, body: &'static [u8]) -> Request<Body> {
+        Request::builder()
+            .method(method)
+            .uri(format!("https://{}{path}", self.address))
+            .header(header::AUTHORIZATION, "Bearer t")
+            .body(Full::from(body))
+            .unwrap()
+    }
+
+    /// The same in HTTP/1.1's form.
+    pub fn request_http1(&self, method: Method, path: &str, body: &'static [u8]) -> Request<Body> {
+        let mut request = self.request(method, path, body);
+        *request.uri_mut() = path.parse().unwrap();
+        let host = self.address.parse().unwrap();
+        request.headers_mut().insert(header::HOST, host);
+        request
+    }
+}

@@ -1,0 +1,10 @@
+//! What loads are made of: a recording upstream, clients, and the proxy as a process of its own.
+//!
+//! The integration tests use it for small loads, the programs of this folder for large ones.
+
+#![allow(dead_code, reason = "each program uses a part of it")]
+
+pub mod client;
+pub mod proxy;
+pub mod upstream;
+pub mod watch;
