@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::{
     changes::{Sensitivity, level_starts_at},
     compare::{Group, is_count, values, values_or_zero},
+    compare_text::number,
     series::is_named,
 };
 use crate::{
@@ -244,14 +245,14 @@ impl Bound {
             Tolerance::Equal { value, rate } => {
                 learned.equal += 1;
                 Some(Self {
-                    text: format!("exactly {value}"),
+                    text: format!("exactly {}", number(value)),
                     rate,
                     least: value,
                     most: value,
                 })
             }
             Tolerance::AtMost { bound, rate } => Some(Self {
-                text: format!("at most {bound}"),
+                text: format!("at most {}", number(bound)),
                 rate,
                 least: f64::NEG_INFINITY,
                 most: bound,

@@ -88,10 +88,10 @@ struct SensitivityArgs {
         value_parser = clap::value_parser!(u32).range(2..=1000))]
     min_runs: u32,
     /// Change of the median in percent.
-    #[arg(long, value_name = "PERCENT", default_value_t = Sensitivity::default().min_percent)]
+    #[arg(long, value_name = "PERCENT", default_value_t = Sensitivity::default().min_percent, value_parser = size)]
     min_percent: f64,
     /// Change of the median in robust standard deviations of the runs.
-    #[arg(long, value_name = "N", default_value_t = Sensitivity::default().min_deviations)]
+    #[arg(long, value_name = "N", default_value_t = Sensitivity::default().min_deviations, value_parser = size)]
     min_deviations: f64,
 }
 
@@ -229,6 +229,13 @@ impl AckArgs {
         }
         Ok(())
     }
+}
+
+/// A size that a change may have.
+fn size(text: &str) -> Result<f64, String> {
+    let size = text.parse().ok();
+    let size = size.filter(|size: &f64| size.is_finite() && *size >= 0.0);
+    size.ok_or_else(|| format!("{text:?} is no number from 0 on"))
 }
 
 /// `JOB/SCENARIO/METRIC@TIME`. A job may have slashes, and so may a component's metric after its

@@ -22,6 +22,8 @@ use crate::{
     report::{self, Group, HowToCompare, Limit, compare_text},
 };
 
+/// The p below which a difference is called one.
+const ALPHA: f64 = 0.01;
 /// Names the newest valid run.
 const NEWEST: &str = "newest";
 
@@ -68,7 +70,7 @@ pub(super) struct CompareArgs {
     components: bool,
     /// The p below which a difference is called one. With many metrics, chance gives that many of
     /// them a lower p.
-    #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = rate)]
+    #[arg(long, value_name = "P", default_value_t = ALPHA, value_parser = rate)]
     alpha: f64,
     /// Compare estimates with exact counts all the same, and mark it.
     #[arg(long)]
@@ -84,12 +86,14 @@ pub(super) struct CompareArgs {
 /// What a comparison must keep.
 #[derive(Debug, Clone, Args)]
 pub(super) struct LimitArgs {
-    /// Exit with 3 if this is so: METRIC>N%, METRIC<-N%, METRIC>N, or learned; repeatable.
+    /// Exit with 3 if this is so, against A or the earlier runs of the job: METRIC>N%, METRIC<-N%,
+    /// METRIC>N, or learned; `kubetoll compare --help` explains them; repeatable.
     #[arg(long, value_name = "LIMIT")]
     pub(super) fail_on: Vec<Limit>,
-    /// How often a learned bound of one metric may give a false alarm.
+    /// How often a learned bound of one metric may give a false alarm. 1 / RATE - 1 runs are needed
+    /// to learn it.
     #[arg(long, value_name = "RATE", default_value_t = 0.01, value_parser = rate)]
-    pub(super) false_alarms: f64,
+    false_alarms: f64,
 }
 
 /// Form of a comparison.
@@ -194,8 +198,44 @@ impl CompareArgs {
 }
 
 impl LimitArgs {
+    /// Compares a run with the earlier ones that created as many objects; says on standard error
+    /// what differs.
+    pub(super) fn judge(&self, mut earlier: Vec<HistoryRun>, run: &HistoryRun) -> Result<Exit> {
+        earlier.retain(|one| one.objects == run.objects && one.id != run.id);
+        if earlier.is_empty() {
+            bail!("it has no earlier run of that job, scenario and number of objects");
+        }
+        let (job, scenario) = (run.label(label::JOB), run.label(label::SCENARIO));
+        let a = Group {
+            name: format!("job={job},scenario={scenario}"),
+            runs: earlier,
+        };
+        let b = Group {
+            name: run.id.clone(),
+            runs: vec![run.without_record()],
+        };
+        let how = HowToCompare {
+            alpha: ALPHA,
+            of_components: self.of_components(),
+            mix_origins: false,
+        };
+        let mut found = report::compare(&a, &b, |name| self.names(name), &how)?;
+        report::judge(&mut found, &a, &b, &self.fail_on, self.false_alarms);
+        eprint!("\n{}", compare_text::text(&found, false));
+        Ok(verdict(&found))
+    }
+
+    /// Whether a metric is one that a limit is on.
+    fn names(&self, name: &str) -> bool {
+        let mut limits = self.fail_on.iter();
+        limits.any(|limit| match limit.metric() {
+            Some(metric) => report::is_named(name, metric),
+            None => true,
+        })
+    }
+
     /// Whether a limit is on a component's own calls.
-    pub(super) fn of_components(&self) -> bool {
+    fn of_components(&self) -> bool {
         self.fail_on.iter().any(|limit| match limit.metric() {
             Some(metric) => metric.contains(':'),
             None => true,
@@ -204,7 +244,7 @@ impl LimitArgs {
 }
 
 /// The exit code of a comparison: what can't be known is worse than what is exceeded.
-pub(super) fn verdict(found: &Comparison) -> Exit {
+fn verdict(found: &Comparison) -> Exit {
     let learned_nothing = found.learned.is_some_and(|learned| learned.bounds == 0);
     let missing = found.limits.iter().any(|limit| limit.kept.is_none());
     if missing || learned_nothing {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::Exit;
+use super::{Exit, compare::LimitArgs};
 use crate::{
     record::{HistoryRun, Origin, RunRecord, label},
     report,
@@ -65,6 +65,8 @@ pub(super) struct KeepArgs {
     /// A label of the run, such as commit=d923fdb8; repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     label: Vec<(String, String)>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 impl StoreArgs {
@@ -141,8 +143,12 @@ impl KeepArgs {
     }
 
     async fn keep_run(&self, run: HistoryRun) -> Exit {
+        let judged = self.judge(&run).await.unwrap_or_else(|error| {
+            eprintln!("kubetoll: the run is not compared with the history: {error:#}");
+            Exit::NotValid
+        });
         if self.no_store {
-            return Exit::Ok;
+            return judged;
         }
         let asked_for = self.store.store.is_some();
         let kept = match self.store.location() {
@@ -156,12 +162,29 @@ impl KeepArgs {
             Err(error) => Err(error),
         };
         match kept {
-            Ok(()) => Exit::Ok,
+            Ok(()) => judged,
             Err(error) => {
                 eprintln!("kubetoll: the run is not in the history: {error:#}");
-                if asked_for { Exit::Failed } else { Exit::Ok }
+                judged.or(if asked_for { Exit::Failed } else { Exit::Ok })
             }
         }
+    }
+
+    /// Compares a run with the earlier ones of its job and scenario, if a limit asks for it.
+    async fn judge(&self, run: &HistoryRun) -> Result<Exit> {
+        if self.limits.fail_on.is_empty() || !run.valid {
+            return Ok(Exit::Ok);
+        }
+        let location = self.store.location()?;
+        let filter = Filter {
+            job: Some(run.label(label::JOB).to_owned()),
+            scenario: Some(run.label(label::SCENARIO).to_owned()),
+            origins: vec![run.origin],
+            valid_only: true,
+            ..Filter::default()
+        };
+        let earlier = blocking(move || Store::open(&location)?.runs(&filter)).await?;
+        self.limits.judge(earlier, run)
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
