@@ -157,6 +157,8 @@ pub struct Tally {
     pub removed: u64,
     /// Ids of runs that are there with other content, and were left as they are.
     pub conflicts: Vec<String>,
+    /// Runs that can't be stored, each with the reason.
+    pub refused: Vec<String>,
 }
 
 /// What became of an import.
@@ -167,6 +169,14 @@ pub struct ImportReport {
     pub runs: Tally,
     /// Files that could not be, each with the reason.
     pub skipped: Vec<String>,
+}
+
+impl ImportReport {
+    /// Whether all runs that were given are in the history now, or were there before.
+    pub fn is_complete(&self) -> bool {
+        let runs = &self.runs;
+        self.skipped.is_empty() && runs.conflicts.is_empty() && runs.refused.is_empty()
+    }
 }
 
 /// What a check of a whole history found.

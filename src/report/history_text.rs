@@ -74,8 +74,9 @@ pub fn imported(report: &ImportReport) -> String {
     if runs.removed > 0 {
         let _ = write!(text, ", {} removed before and left so", runs.removed);
     }
-    if !runs.conflicts.is_empty() {
-        let _ = write!(text, ", {} refused", runs.conflicts.len());
+    let refused = runs.conflicts.len() + runs.refused.len();
+    if refused > 0 {
+        let _ = write!(text, ", {refused} refused");
     }
     if !report.skipped.is_empty() {
         let _ = write!(text, ", {} files skipped", report.skipped.len());

@@ -7,11 +7,14 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{StoreError, micros};
-use crate::record::{Acknowledgement, HistoryRun, RunRecord};
+use crate::record::{Acknowledgement, HistoryRun, RunRecord, label};
 
 /// Longest raw record, in bytes of JSON. A run of 100,000 objects with a journal of a million lines
 /// has some 400 MB.
 const RECORD_BYTES_MAX: u64 = 1 << 30;
+
+/// Longest id, and longest name of a metric or a component, in bytes.
+const NAME_MAX: usize = 512;
 
 /// A run that is to be written.
 pub(super) struct Row {
@@ -46,9 +49,7 @@ impl Row {
             id: run.id.clone(),
             reason,
         };
-        for (name, value) in &run.labels {
-            crate::record::label::check(name, value).map_err(unstorable)?;
-        }
+        check(run).map_err(unstorable)?;
         let bare = run.without_record();
         let json = |error: serde_json::Error| unstorable(error.to_string());
         let document = serde_json::to_string(&bare).map_err(json)?;
@@ -72,6 +73,45 @@ impl Row {
             record: record.map_err(|error| unstorable(error.to_string()))?,
             hash,
         })
+    }
+}
+
+impl Row {
+    /// What it takes in memory and in the database, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.document.len() + self.record.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// Whether a run can be stored, read again, and shown on a terminal.
+fn check(run: &HistoryRun) -> Result<(), String> {
+    let odd =
+        |name: &str| name.is_empty() || name.len() > NAME_MAX || name.contains(char::is_control);
+    if odd(&run.id) {
+        return Err(format!(
+            "an id has 1 to {NAME_MAX} bytes and no control character"
+        ));
+    }
+    for (name, value) in &run.labels {
+        label::check(name, value)?;
+    }
+    let components = run.components.iter();
+    let values = components.flat_map(|(_, values)| values).chain(&run.values);
+    for (name, value) in values {
+        if !value.is_finite() {
+            return Err(format!("{name:?} is {value}, which is no number"));
+        }
+        if odd(name) {
+            return Err(format!("{name:?} is no name of a metric"));
+        }
+    }
+    match run
+        .components
+        .keys()
+        .find(|name| name.len() > NAME_MAX || name.contains(char::is_control))
+    {
+        Some(name) => Err(format!("{name:?} is no name of a component")),
+        None => Ok(()),
     }
 }
 

@@ -55,7 +55,7 @@ pub enum StoreError {
         reason: String,
     },
     /// A run can't be stored.
-    #[error("run {id} can't be stored: {reason}")]
+    #[error("run {id:?} can't be stored: {reason}")]
     Unstorable {
         /// Which run.
         id: String,

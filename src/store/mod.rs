@@ -21,8 +21,10 @@ use jiff::Timestamp;
 use self::document::{Found, Row};
 use crate::record::{Acknowledgement, Checked, HistoryRun, Tally};
 
-/// Runs that are written in one transaction.
+/// Runs that are written in one transaction, at the most.
 const BATCH: usize = 500;
+/// Bytes of a batch after which it is written.
+const BATCH_BYTES: usize = 64 << 20;
 /// How many runs an ambiguous beginning of an id names.
 const CANDIDATES: usize = 5;
 
@@ -113,19 +115,26 @@ impl Store {
         appended.flatten().ok_or(StoreError::Conflict(row.id))
     }
 
-    /// Appends runs, [`BATCH`] in a transaction. A run whose id is there with other content is left
-    /// out and named; the others go in.
+    /// Appends runs, many in a transaction. A run whose id is there with other content, or that can't
+    /// be stored, is left out and named; the others go in.
     pub fn append_all(
         &mut self,
         runs: impl IntoIterator<Item = HistoryRun>,
     ) -> Result<Tally, StoreError> {
         let mut tally = Tally::default();
-        let mut batch = Vec::with_capacity(BATCH);
+        let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
         for run in runs {
-            batch.push(Row::new(&run)?);
-            if batch.len() == BATCH {
+            match Row::new(&run) {
+                Ok(row) => {
+                    bytes += row.bytes();
+                    batch.push(row);
+                }
+                Err(error) => tally.refused.push(error.to_string()),
+            }
+            if batch.len() == BATCH || bytes > BATCH_BYTES {
                 self.append_batch(&mut batch, &mut tally)?;
                 batch.clear();
+                bytes = 0;
             }
         }
         self.append_batch(&mut batch, &mut tally)?;

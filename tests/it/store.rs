@@ -109,9 +109,38 @@ fn a_run_never_changes() {
             known: 1,
             removed: 0,
             conflicts: vec!["a".to_owned()],
+            refused: Vec::new(),
         };
         assert_eq!(tally, expected);
         assert_eq!(store.run("a").unwrap(), Some(first));
+    });
+}
+
+#[test]
+fn what_could_not_be_read_or_shown_again_is_refused_and_the_rest_goes_in() {
+    on_both(|location| {
+        let at = "2024-10-21T08:00:00Z";
+        let mut nan = run("nan", at);
+        nan.values.insert("CREATE-pods-count".to_owned(), f64::NAN);
+        let mut bell = run("bell", at);
+        bell.values.insert("a\u{7}".to_owned(), 1.0);
+        let label = with(run("label", at), &[("a b", "c")]);
+        let runs = [
+            run("", at),
+            nan,
+            run("esc\u{1b}[2J", at),
+            bell,
+            label,
+            run("good", at),
+        ];
+        let mut store = Store::open(location).unwrap();
+        let tally = store.append_all(runs).unwrap();
+        assert_eq!((tally.new, tally.refused.len()), (1, 5), "{tally:?}");
+        assert_eq!(
+            tally.refused[1],
+            "run \"nan\" can't be stored: \"CREATE-pods-count\" is NaN, which is no number"
+        );
+        assert_eq!(ids(&store.runs(&Filter::default()).unwrap()), ["good"]);
     });
 }
 

@@ -94,9 +94,7 @@ pub(super) fn import(files: &[PathBuf], store: &StoreArgs) -> Result<ImportRepor
         report.runs.known += tally.known;
         report.runs.removed += tally.removed;
         report.runs.conflicts.extend(tally.conflicts);
-    }
-    for id in &report.runs.conflicts {
-        eprintln!("kubetoll: {id} is in the history with other content, and a run never changes");
+        report.runs.refused.extend(tally.refused);
     }
     Ok(report)
 }

@@ -182,27 +182,32 @@ impl Common {
             .open_or_make()?
             .append_all(bar.wrap_iter(runs.into_iter()))?;
         bar.finish_and_clear();
-        self.finish(ImportReport {
+        let report = ImportReport {
             runs: tally,
             skipped: Vec::new(),
-        })
-    }
-
-    /// Prints what came of it; what was skipped or refused makes the import a failure.
-    fn finish(&self, report: ImportReport) -> Result<Exit> {
-        for id in &report.runs.conflicts {
-            eprintln!(
-                "kubetoll: {id} is in the history with other content, and a run never changes"
-            );
-        }
-        let text = match self.output {
-            Output::Text => history_text::imported(&report),
-            Output::Json => serde_json::to_string_pretty(&report)? + "\n",
         };
-        let exit = lines::exit_after_writing(io::stdout().write_all(text.as_bytes()));
-        let failed = !report.skipped.is_empty() || !report.runs.conflicts.is_empty();
-        Ok(if failed { Exit::Failed } else { exit })
+        finish(&report, self.output)
     }
+}
+
+/// Prints what came of an import; what was skipped or refused makes it a failure.
+pub(super) fn finish(report: &ImportReport, output: Output) -> Result<Exit> {
+    for id in &report.runs.conflicts {
+        eprintln!("kubetoll: {id} is in the history with other content, and a run never changes");
+    }
+    for refused in &report.runs.refused {
+        eprintln!("kubetoll: {refused}");
+    }
+    let text = match output {
+        Output::Text => history_text::imported(report),
+        Output::Json => serde_json::to_string_pretty(report)? + "\n",
+    };
+    let exit = lines::exit_after_writing(io::stdout().write_all(text.as_bytes()));
+    Ok(if report.is_complete() {
+        exit
+    } else {
+        Exit::Failed
+    })
 }
 
 fn kubevirt_ci(dir: &Path, common: &Common) -> Result<Exit> {
@@ -244,10 +249,11 @@ fn kubevirt_ci(dir: &Path, common: &Common) -> Result<Exit> {
     });
     let tally = common.store.open_or_make()?.append_all(runs)?;
     bar.finish_and_clear();
-    common.finish(ImportReport {
+    let report = ImportReport {
         runs: tally,
         skipped: skipped.into_inner(),
-    })
+    };
+    finish(&report, common.output)
 }
 
 fn perfscale_audit(file: &Path, at: Option<Timestamp>, common: &Common) -> Result<Exit> {

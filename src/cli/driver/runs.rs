@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{
     Exit, Output, copy,
     history::{SelectArgs, StoreArgs, key_value},
+    import,
 };
 use crate::{cli::lines, report::history_text, store::StoreError};
 
@@ -119,9 +120,7 @@ pub(super) fn run(args: RunsArgs) -> Result<Exit> {
         What::Export { select, store, out } => copy::export(&select, &store, out.as_deref()),
         What::Import { files, common } => {
             let report = copy::import(&files, &common.store)?;
-            let exit = common.print(&report, history_text::imported)?;
-            let failed = !report.skipped.is_empty() || !report.runs.conflicts.is_empty();
-            Ok(if failed { Exit::Failed } else { exit })
+            import::finish(&report, common.output)
         }
         What::Check(common) => check(&common),
     }
