@@ -47,7 +47,7 @@ impl Default for Sensitivity {
             },
             min_runs: 10,
             min_percent: 5.0,
-            min_deviations: 2.0,
+            min_deviations: 1.0,
         }
     }
 }
@@ -544,7 +544,9 @@ mod tests {
             ("CREATE-pods-count", "missing", "04-09", 0),
             ("CREATE-pods-count", "back", "06-29", -1),
             ("GET-nodes-count", "missing", "05-21", 0),
-            ("GET-nodes-count", "back", "06-29", 5),
+            ("GET-nodes-count", "back", "06-29", 1),
+            ("GET-nodes-count", "step", "10-03", 35),
+            ("GET-nodes-count", "step", "10-23", -22),
             ("PATCH-pods-count", "missing", "04-09", 0),
             ("PATCH-pods-count", "back", "06-29", -1),
             ("PATCH-pods-count", "step", "10-22", 58),

@@ -38,16 +38,16 @@ pub fn changes(changes: &[Change], around: bool) -> String {
         ]);
         for change in same_job {
             table.add_row(row(change));
-            if around {
-                let runs = change.around.iter().map(|run| line(change, run));
-                for line in runs {
-                    table.add_row(["", "", &line]);
-                }
-            }
         }
         align_right(&mut table, &[4, 5, 6, 7, 8]);
         for line in table.to_string().lines() {
             let _ = writeln!(text, "  {}", line.trim_end());
+        }
+        for change in same_job.iter().filter(|_| around) {
+            let _ = writeln!(text, "\n  {} {}", change.scenario, change.metric);
+            for run in &change.around {
+                let _ = writeln!(text, "    {}", line(change, run));
+            }
         }
         text.push('\n');
     }
@@ -90,10 +90,10 @@ fn line(change: &Change, run: &RunValue) -> String {
     let mark = if run.at < change.at {
         "before"
     } else {
-        "after"
+        "after "
     };
     let value = run.value.map_or_else(|| "-".to_owned(), number);
-    format!("{mark} {} {value}  {}", minute(run.at), run.run)
+    format!("{mark}  {}  {value:>9}  {}", minute(run.at), run.run)
 }
 
 fn minute(at: jiff::Timestamp) -> String {

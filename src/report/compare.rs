@@ -187,7 +187,7 @@ fn compare_scenario(
     let names = metric_names(a.iter().chain(b).copied(), how.of_components);
     let metrics = names.iter().filter(|name| wanted(name)).map(|name| {
         let (before, after) = (values(a, name, per_object), values(b, name, per_object));
-        let mut found = compare_metric(name, &before, &after, how.alpha);
+        let mut found = compare_metric(name, &before, &after, (a.len(), b.len()), how.alpha);
         if is_count(name) {
             let per = |median: Option<f64>, objects: Option<u64>| {
                 let divisor = if per_object { 1 } else { objects? };
@@ -251,7 +251,13 @@ fn value(run: &HistoryRun, name: &str, per_object: bool) -> Option<f64> {
     })
 }
 
-fn compare_metric(name: &str, a: &[f64], b: &[f64], alpha: f64) -> MetricComparison {
+fn compare_metric(
+    name: &str,
+    a: &[f64],
+    b: &[f64],
+    runs: (usize, usize),
+    alpha: f64,
+) -> MetricComparison {
     let (before, after) = (side(a), side(b));
     let difference = after
         .median
@@ -267,7 +273,7 @@ fn compare_metric(name: &str, a: &[f64], b: &[f64], alpha: f64) -> MetricCompari
         interval: interval.map(|interval| [interval.low, interval.high]),
         p: test.map(|test| test.p),
         smallest_p: test.map(|test| test.smallest_p),
-        verdict: verdict(a, b, alpha),
+        verdict: verdict(a, b, runs, alpha),
         a: before,
         b: after,
     }
@@ -283,11 +289,10 @@ fn side(values: &[f64]) -> Side {
     }
 }
 
-fn verdict(a: &[f64], b: &[f64], alpha: f64) -> Verdict {
-    let test = match (mann_whitney(a, b), a.is_empty()) {
-        (Some(test), _) => test,
-        (None, true) => return Verdict::New,
-        (None, false) => return Verdict::Missing,
+/// What the values say, of groups of `runs` runs each.
+fn verdict(a: &[f64], b: &[f64], runs: (usize, usize), alpha: f64) -> Verdict {
+    let Some(test) = mann_whitney(a, b) else {
+        return presence(a.len(), b.len(), runs, alpha);
     };
     match (constant(a), constant(b)) {
         (Some(before), Some(after)) if before == after => Verdict::Equal,
@@ -295,5 +300,39 @@ fn verdict(a: &[f64], b: &[f64], alpha: f64) -> Verdict {
         _ if test.smallest_p >= alpha => Verdict::Unknown,
         _ if test.p < alpha => Verdict::Differs,
         _ => Verdict::Noise,
+    }
+}
+
+/// A metric that one group doesn't have is missing or new if all runs of the other have it, or if
+/// so many have it that chance doesn't explain it.
+fn presence(in_a: usize, in_b: usize, runs: (usize, usize), alpha: f64) -> Verdict {
+    let verdict = if in_a > 0 {
+        Verdict::Missing
+    } else {
+        Verdict::New
+    };
+    if (in_a, in_b) == (runs.0, 0) || (in_a, in_b) == (0, runs.1) {
+        return verdict;
+    }
+    let indicator = |with: usize, all: usize| [vec![1.0; with], vec![0.0; all - with]].concat();
+    match mann_whitney(&indicator(in_a, runs.0), &indicator(in_b, runs.1)) {
+        Some(test) if test.p < alpha => verdict,
+        Some(test) if test.smallest_p < alpha => Verdict::Noise,
+        _ => Verdict::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_of_few_runs_is_not_missed() {
+        let verdict = |in_a, in_b, runs| presence(in_a, in_b, runs, 0.01);
+        assert_eq!(verdict(1, 0, (1, 1)), Verdict::Missing);
+        assert_eq!(verdict(0, 3, (5, 3)), Verdict::New);
+        assert_eq!(verdict(3, 0, (321, 118)), Verdict::Noise);
+        assert_eq!(verdict(200, 0, (321, 118)), Verdict::Missing);
+        assert_eq!(verdict(1, 0, (2, 2)), Verdict::Unknown);
     }
 }

@@ -28,7 +28,11 @@ pub fn text(found: &Comparison, all: bool) -> String {
             "VERDICT",
         ]);
         for metric in shown(scenario, all) {
-            table.add_row(cells(metric, found.alpha));
+            table.add_row(cells(
+                metric,
+                (scenario.a_runs, scenario.b_runs),
+                found.alpha,
+            ));
         }
         align_right(&mut table, &[1, 2, 3, 4, 5]);
         if !table.is_empty() {
@@ -82,7 +86,8 @@ pub fn markdown(found: &Comparison, all: bool) -> String {
             );
         }
         for metric in rows {
-            let cells = cells(metric, found.alpha).map(|cell| escaped(&cell));
+            let cells = cells(metric, (scenario.a_runs, scenario.b_runs), found.alpha)
+                .map(|cell| escaped(&cell));
             let _ = writeln!(text, "| {} |", cells.join(" | "));
         }
         let _ = writeln!(text, "\n{}", rest(scenario, all));
@@ -198,7 +203,7 @@ fn rest(scenario: &ScenarioComparison, all: bool) -> String {
     text
 }
 
-pub(super) fn cells(metric: &MetricComparison, alpha: f64) -> [String; 7] {
+pub(super) fn cells(metric: &MetricComparison, runs: (usize, usize), alpha: f64) -> [String; 7] {
     let per_object = match (metric.a.per_object, metric.b.per_object) {
         (None, None) => String::new(),
         (a, b) => format!("{} -> {}", optional(a), optional(b)),
@@ -212,8 +217,18 @@ pub(super) fn cells(metric: &MetricComparison, alpha: f64) -> [String; 7] {
             .percent
             .map_or_else(String::new, |percent| format!("{percent:+.1} %")),
         per_object,
-        explained(metric, alpha),
+        format!("{}{}", explained(metric, alpha), presence(metric, runs)),
     ]
+}
+
+/// How many runs have a metric, if not all of a group or none.
+fn presence(metric: &MetricComparison, runs: (usize, usize)) -> String {
+    let sides = [(metric.a.runs, runs.0), (metric.b.runs, runs.1)];
+    if sides.iter().all(|(with, all)| with == all || *with == 0) {
+        return String::new();
+    }
+    let [(a, of_a), (b, of_b)] = sides;
+    format!(" (in {a} of {of_a} and {b} of {of_b} runs)")
 }
 
 /// The verdict with what it rests on.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     Exit,
-    history::{SelectArgs, StoreArgs, key_value},
+    history::{SelectArgs, StoreArgs, key_value, time},
 };
 use crate::{
     cli::lines,
@@ -30,8 +30,9 @@ const NEWEST: &str = "newest";
 /// Compare two groups of runs metric by metric: is B different from A?
 ///
 /// A and B are a run's id (or a beginning of it), labels such as kubevirt=v1.8.0 or
-/// job=nightly,commit=d923fdb8, `newest`, or a file: record.json, or a results file of KubeVirt's.
-/// Labels and `newest` are looked up among the runs that --job, --scenario and --label name.
+/// job=nightly,since=2024-10-21, `newest`, or a file: record.json, or a results file of KubeVirt's.
+/// since= and until= are times, all others labels; they and `newest` are looked up among the runs
+/// that --job, --scenario and so on name.
 ///
 /// All runs of A the same and all of B the same, but different: that is a change, whatever the
 /// number of runs from three on. Otherwise the Mann-Whitney U test says whether chance explains the
@@ -40,6 +41,7 @@ const NEWEST: &str = "newest";
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll compare kubevirt=v1.7.0 kubevirt=v1.8.0 --scenario vmi
+  kubetoll compare job=nightly,until=2024-10-21 job=nightly,since=2024-10-24
   kubetoll compare before/record.json after/record.json --fail-on 'PATCH-pods>5%'
   kubetoll compare job=nightly newest --fail-on learned --output markdown
 
@@ -54,7 +56,7 @@ Exit codes: 3 a limit is exceeded, 4 a limit's metric is missing or nothing coul
 pub(super) struct CompareArgs {
     /// What is compared with.
     a: String,
-    /// What is judged; of the runs that are also in A, only B has them.
+    /// What is judged; runs that are in both are taken out of A.
     b: String,
     #[command(flatten)]
     store: StoreArgs,
@@ -116,6 +118,9 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
     share_scenario(&mut a, &mut b);
     a.runs
         .retain(|run| b.runs.iter().all(|judged| judged.id != run.id));
+    if a.runs.is_empty() {
+        bail!("all runs of {} are in {}, too", args.a, args.b);
+    }
     let mut found = match report::compare(&a, &b, |name| args.wants(name), &args.how()) {
         Ok(found) => found,
         Err(error) => {
@@ -162,16 +167,11 @@ impl CompareArgs {
         let runs = if path.is_file() {
             vec![read_run(path)?]
         } else if name == NEWEST {
-            let mut runs = self.select(&[])?;
+            let mut runs = self.select(&Selection::default())?;
             runs.retain(|run| run.valid);
             runs.split_off(runs.len().saturating_sub(1))
         } else if name.contains('=') {
-            let labels = name
-                .split(',')
-                .map(key_value)
-                .collect::<Result<Vec<_>, _>>();
-            let labels = labels.map_err(anyhow::Error::msg);
-            self.select(&labels.with_context(|| format!("{name:?} are no labels"))?)?
+            self.select(&Selection::of(name).map_err(anyhow::Error::msg)?)?
         } else {
             vec![self.stored(name)?]
         };
@@ -182,9 +182,12 @@ impl CompareArgs {
         Ok(Group { name, runs })
     }
 
-    fn select(&self, labels: &[(String, String)]) -> Result<Vec<HistoryRun>> {
+    fn select(&self, selection: &Selection) -> Result<Vec<HistoryRun>> {
         let mut filter = self.select.filter();
-        filter.labels.extend(labels.iter().cloned());
+        filter.labels.extend(selection.labels.iter().cloned());
+        filter.since = filter.since.max(selection.since);
+        let ends = [filter.until, selection.until];
+        filter.until = ends.into_iter().flatten().min();
         Ok(self.store.open()?.runs(&filter)?)
     }
 
@@ -194,6 +197,29 @@ impl CompareArgs {
             Ok(location) => format!("{id} is no file and no run of the history {location}"),
             Err(error) => error.to_string(),
         })
+    }
+}
+
+/// Runs by their labels and their time: `job=nightly,until=2024-10-21`.
+#[derive(Debug, Default)]
+struct Selection {
+    labels: Vec<(String, String)>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl Selection {
+    fn of(text: &str) -> Result<Self, String> {
+        let mut selection = Self::default();
+        for part in text.split(',') {
+            let (key, value) = key_value(part).map_err(|error| format!("{text:?}: {error}"))?;
+            match key.as_str() {
+                "since" => selection.since = Some(time(&value)?),
+                "until" => selection.until = Some(time(&value)?),
+                _ => selection.labels.push((key, value)),
+            }
+        }
+        Ok(selection)
     }
 }
 
