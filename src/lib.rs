@@ -13,6 +13,8 @@
 //! - [`driver`]: a run
 //! - [`stats`]: statistics over raw samples
 //! - [`report`]: what a record comes to, for people and programs
+//! - [`store`]: the history of runs
+//! - [`exchange`]: what others publish, and the history in their form
 //! - [`audit`]: kube-apiserver's audit log, as proof
 //! - [`lab`]: a control plane to run against without a cluster
 //! - [`cli`]: what was typed, and what is meant by it
@@ -25,6 +27,7 @@ pub mod audit;
 pub mod classify;
 pub mod cli;
 pub mod driver;
+pub mod exchange;
 pub mod identity;
 pub mod lab;
 pub mod ledger;
@@ -32,4 +35,5 @@ pub mod proxy;
 pub mod record;
 pub mod report;
 pub mod stats;
+pub mod store;
 pub mod workload;

@@ -41,7 +41,8 @@ struct CountKey {
 }
 
 impl AuditFilter {
-    fn takes(&self, entry: &AuditEntry) -> bool {
+    /// Whether `entry` is counted.
+    pub fn takes(&self, entry: &AuditEntry) -> bool {
         let component = component_of_user(&entry.user);
         let named = |wanted: &String| *wanted == entry.user || component == Some(wanted);
         self.since.is_none_or(|since| entry.staged >= since)

@@ -34,6 +34,11 @@ impl Exit {
             Self::Child(code) => code,
         }
     }
+
+    /// This one, or `other` where this one says that all is well.
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::Ok { other } else { self }
+    }
 }
 
 /// What was typed can't be meant: an error whose exit code is [`Exit::Usage`].

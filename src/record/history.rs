@@ -25,6 +25,30 @@ pub mod label {
     pub const COMMIT: &str = "commit";
     /// The machine that it ran on.
     pub const MACHINE: &str = "machine";
+
+    /// Longest name of a label, in bytes.
+    const NAME_MAX: usize = 63;
+    /// Longest value of a label, in bytes.
+    const VALUE_MAX: usize = 1024;
+
+    /// Whether a run can carry the label `name` with `value`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn check(name: &str, value: &str) -> Result<(), String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+        if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(plain) {
+            return Err(format!(
+                "a label's name has letters, digits, '-', '_', '.' and '/', at most {NAME_MAX}: {name:?}"
+            ));
+        }
+        if value.len() > VALUE_MAX || value.chars().any(char::is_control) {
+            return Err(format!(
+                "the value of label {name} is longer than {VALUE_MAX} bytes or has a control character"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Where the numbers of a run come from. Numbers of different origins are never mixed silently.
@@ -45,6 +69,16 @@ impl Origin {
     /// Whether the numbers are counts and not estimates.
     pub fn is_exact(self) -> bool {
         self != Self::Estimate
+    }
+
+    /// Its name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Simulated => "simulated",
+            Self::Audit => "audit",
+            Self::Estimate => "estimate",
+        }
     }
 }
 
@@ -81,5 +115,88 @@ impl HistoryRun {
     /// A label's value, empty if there is none.
     pub fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
+    }
+
+    /// A copy without the raw record.
+    pub fn without_record(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            at: self.at,
+            origin: self.origin,
+            valid: self.valid,
+            labels: self.labels.clone(),
+            objects: self.objects,
+            values: self.values.clone(),
+            components: self.components.clone(),
+            record: None,
+        }
+    }
+}
+
+/// A change in the history that somebody knows about: it is not reported again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The job.
+    pub job: String,
+    /// The scenario.
+    pub scenario: String,
+    /// The metric.
+    pub metric: String,
+    /// The time of the first run after the change.
+    pub at: Timestamp,
+}
+
+/// What became of runs that were to be added to a history.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Runs that are in the history now and were not before.
+    pub new: u64,
+    /// Runs that were there already.
+    pub known: u64,
+    /// Runs that were there and have been removed; they stay so.
+    pub removed: u64,
+    /// Ids of runs that are there with other content, and were left as they are.
+    pub conflicts: Vec<String>,
+    /// Runs that can't be stored, each with the reason.
+    pub refused: Vec<String>,
+}
+
+/// What became of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// The runs that could be read.
+    #[serde(flatten)]
+    pub runs: Tally,
+    /// Files that could not be, each with the reason.
+    pub skipped: Vec<String>,
+}
+
+impl ImportReport {
+    /// Whether all runs that were given are in the history now, or were there before.
+    pub fn is_complete(&self) -> bool {
+        let runs = &self.runs;
+        self.skipped.is_empty() && runs.conflicts.is_empty() && runs.refused.is_empty()
+    }
+}
+
+/// What a check of a whole history found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Runs, removed ones too.
+    pub runs: u64,
+    /// Of these, removed ones.
+    pub removed: u64,
+    /// What is wrong, one line each.
+    pub damage: Vec<String>,
+}
+
+/// The name of a component's metric in [`HistoryRun::components`]: kube-apiserver's verb in capitals,
+/// resource and subresource, or the class of the path of a non-resource request.
+pub fn component_metric(verb: &str, resource: &str, subresource: &str, path: &str) -> String {
+    let verb = verb.to_uppercase();
+    match (resource, subresource) {
+        ("", _) => format!("{verb}-{path}-count"),
+        (_, "") => format!("{verb}-{resource}-count"),
+        _ => format!("{verb}-{resource}/{subresource}-count"),
     }
 }

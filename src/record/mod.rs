@@ -4,20 +4,45 @@
 //! serialization of their own.
 
 mod audit;
+mod budget;
+mod change;
+mod comparison;
+mod drawn;
+mod exchange;
 mod history;
+mod markers;
 mod result;
 mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
-pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
+pub use budget::{
+    BUDGET_SCHEMA, BudgetFile, BudgetReport, BudgetRow, ComponentBudget, ScenarioBudget,
+};
+pub use change::{Change, ChangeKind, RunValue};
+pub use comparison::{
+    Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Side,
+    Verdict,
+};
+pub use drawn::{Drawn, DrawnGraph};
+pub use exchange::{
+    BurnerDocument, BurnerJob, HistoryLine, KubevirtCiRun, KubevirtGraph, KubevirtGraphs,
+    KubevirtPoint, KubevirtTrace, KubevirtWeek, KubevirtWeekData, OtavaConfig, OtavaCsv,
+    OtavaMetric, OtavaTest, SchemaName,
+};
+pub use history::{
+    Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin, Tally,
+    component_metric, label,
+};
+pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
     Window,
 };
 pub use run::{
-    Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, ProxyRun, RUN_SCHEMA, RunRecord,
+    AUDIT_CHECK, Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, ProxyRun, RUN_SCHEMA,
+    RunRecord,
 };
 pub use snapshot::{
     CallRecord, Durations, InFlight, JournalRecord, NotComparable, ObjectRecord, OpenRun,

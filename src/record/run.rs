@@ -10,6 +10,9 @@ use super::{ObjectRecord, RowRecord, RunDetailRecord, Snapshot};
 /// The schema's name and version.
 pub const RUN_SCHEMA: &str = "kubetoll.run/1";
 
+/// The name of the check that compares a run's books with the API server's own log.
+pub const AUDIT_CHECK: &str = "the API server's own log agrees, request by request";
+
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {

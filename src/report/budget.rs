@@ -2,16 +2,14 @@
 
 use std::str::FromStr;
 
+use super::row_name::RowName;
 use crate::record::{BudgetVerdict, ResultRow};
 
 /// A budget: `VERB-resource[/subresource][@code]<=N`, or `<N`, or `=N`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     text: String,
-    verb: String,
-    /// Resource and subresource, or a path.
-    resource: String,
-    code: Option<String>,
+    row: RowName,
     bound: Bound,
 }
 
@@ -41,19 +39,9 @@ impl FromStr for Budget {
             "=" | "==" => Bound::Exactly(number),
             _ => return Err(wrong()),
         };
-        let (verb, resource) = name.trim().split_once('-').ok_or_else(wrong)?;
-        let (resource, code) = match resource.split_once('@') {
-            Some((resource, code)) => (resource, Some(code.to_owned())),
-            None => (resource, None),
-        };
-        if verb.is_empty() || resource.is_empty() {
-            return Err(wrong());
-        }
         Ok(Self {
             text: text.to_owned(),
-            verb: verb.to_lowercase(),
-            resource: resource.to_owned(),
-            code,
+            row: name.parse().map_err(|()| wrong())?,
             bound,
         })
     }
@@ -62,7 +50,7 @@ impl FromStr for Budget {
 impl Budget {
     /// Whether the rows keep it.
     pub fn judge(&self, rows: &[ResultRow]) -> BudgetVerdict {
-        let rows = rows.iter().filter(|row| self.names(row));
+        let rows = rows.iter().filter(|row| self.row.names(row));
         let count = rows.map(|row| row.count).sum();
         BudgetVerdict {
             budget: self.text.clone(),
@@ -72,18 +60,6 @@ impl Budget {
                 Bound::Exactly(bound) => count == bound,
             },
         }
-    }
-
-    fn names(&self, row: &ResultRow) -> bool {
-        let call = &row.call;
-        let resource = match (call.resource.as_str(), call.subresource.as_str()) {
-            ("", _) => call.path.clone(),
-            (resource, "") => resource.to_owned(),
-            (resource, subresource) => format!("{resource}/{subresource}"),
-        };
-        call.verb == self.verb
-            && resource == self.resource
-            && self.code.as_ref().is_none_or(|code| *code == row.code)
     }
 }
 

@@ -108,6 +108,11 @@ pub fn perf_audit_file_name(scenario: &str) -> Option<&'static str> {
     }
 }
 
+/// The metrics of a run by KubeVirt's names: counts, and quantiles in seconds.
+pub(super) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
+    metrics(&kubevirt_values(record), &latency(&record.objects))
+}
+
 /// Everything answered by KubeVirt's components, by KubeVirt's rule.
 fn kubevirt_values(record: &RunRecord) -> BTreeMap<String, u64> {
     let mut values = BTreeMap::new();

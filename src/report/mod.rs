@@ -1,9 +1,30 @@
 //! Writers: what a record comes to, and what it looks like to people.
 
+pub mod benchmarks;
 mod budget;
+mod budget_file;
+mod changes;
+pub mod changes_text;
+mod compare;
+mod compare_junit;
+pub mod compare_text;
+pub mod document;
 mod evaluate;
+pub mod graph;
+mod history;
+pub mod history_text;
+mod limit;
+mod row_name;
 pub mod run_text;
+mod series;
 pub mod text;
 
 pub use budget::Budget;
+pub use budget_file::{budget_text, check_budget, spent};
+pub use changes::{Sensitivity, changes, is_acknowledged};
+pub use compare::{CompareError, Group, HowToCompare, compare};
+pub use compare_junit::junit;
 pub use evaluate::{evaluate, perf_audit_file_name, perf_audit_results};
+pub use history::history_run;
+pub use limit::{Limit, judge};
+pub use series::{SeriesKey, is_named, metric, metric_names, series};

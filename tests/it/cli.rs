@@ -15,7 +15,9 @@ const LOG: &str = "tests/vectors/audit/instancetype-1.jsonl.gz";
 
 fn kubetoll() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("KUBETOLL_STORE", crate::support::history::scratch());
     command
 }
 
@@ -113,6 +115,7 @@ fn a_reader_that_leaves_does_not_cost_the_files() {
     let ended = Command::new("bash")
         .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
         .arg(dir.path())
+        .env("KUBETOLL_STORE", crate::support::history::scratch())
         .output()
         .unwrap();
     assert!(ended.status.success());

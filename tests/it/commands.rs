@@ -13,12 +13,13 @@ use kubetoll::{
     record::{RunRecord, RunResult},
 };
 
-use crate::support::real;
+use crate::support::{history, real};
 
 fn kubetoll(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
         .args(arguments)
         .env_remove("KUBECONFIG")
+        .env("KUBETOLL_STORE", history::scratch())
         .output()
         .unwrap();
     eprintln!("{}", String::from_utf8_lossy(&output.stderr));
@@ -322,6 +323,7 @@ fn start_and_stop(proxy: &ProxyProcess, command: &[&str], state: &Path) {
             .arg("measure")
             .args(arguments)
             .env("XDG_STATE_HOME", state)
+            .env("KUBETOLL_STORE", history::scratch())
             .output()
             .unwrap();
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
@@ -343,6 +345,9 @@ fn start_and_stop(proxy: &ProxyProcess, command: &[&str], state: &Path) {
     let stopped = mark(&["stop", "by-hand", "--settle", "300ms", "--output", "json"]);
     assert_eq!(stopped.status.code(), Some(0));
     assert_eq!(count(&result(&stopped), "list", "namespaces", "200"), 1);
+    // The name may be used again, and each time is a run of its own in the history.
+    let said = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert!(said.contains("kept as by-hand-1"), "{said}");
     let unknown = mark(&["stop", "by-hand"]);
     assert_eq!(unknown.status.code(), Some(1));
 }

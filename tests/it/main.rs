@@ -4,13 +4,18 @@
 //! - `certificates`: clients that come with a certificate
 //! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
+//! - `comparison`: `compare`, `changes` and `budget` as a user has them
 //! - `differential`: the same request directly and through the proxy, byte for byte
+//! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
+//! - `history`: keeping runs as a user does
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
+//! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `restarts`: the API server or the proxy goes away and comes back, files change
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `soak`: a mixed load through restarts of the upstream
+//! - `store`: the history, in SQLite and in a real PostgreSQL
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
@@ -26,15 +31,20 @@ mod attack;
 mod certificates;
 mod cli;
 mod commands;
+mod comparison;
 mod differential;
+mod exchange;
 mod faults;
+mod history;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
 mod oracle;
+mod pages;
 mod refusals;
 mod restarts;
 mod runs;
 mod soak;
+mod store;
 mod storm;
 mod support;
 mod tidy;

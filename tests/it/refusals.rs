@@ -44,6 +44,7 @@ impl Cluster {
             ])
             .args(["--proxy", self.proxy.admin.url(), "--kubeconfig"])
             .arg(kubeconfig)
+            .env("KUBETOLL_STORE", crate::support::history::scratch())
             .args(more);
         command
     }

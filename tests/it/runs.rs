@@ -64,6 +64,7 @@ fn kubetoll(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kubetoll"))
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("KUBETOLL_STORE", crate::support::history::scratch())
         .output()
         .unwrap()
 }
@@ -285,7 +286,7 @@ fn an_audit_log_of_the_real_thing_is_counted() {
 #[test]
 fn a_full_disk_loses_the_files_but_not_the_result() {
     let dir = tempfile::tempdir().unwrap();
-    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" run vmi --count 2 --baseline 0s --results-dir \"$1\"";
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" run vmi --count 2 --baseline 0s --no-store --results-dir \"$1\"";
     let output = Command::new("bash")
         .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
         .arg(dir.path())

@@ -126,7 +126,7 @@ const LINE_MAX: u64 = 64 << 20;
 
 /// Reads logs; gives the number of damaged lines, each of which it named. A file that ends in the
 /// middle, as a gzipped one does that is still being written, has one more.
-fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> {
+pub(super) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> {
     let mut reader = AuditReader::default();
     let mut damaged = 0;
     let mut line = Vec::new();

@@ -20,7 +20,7 @@ use crate::{
         simulation::{Identity, Simulation},
     },
     proxy::Options,
-    record::{CallRecord, Check, RunRecord},
+    record::{AUDIT_CHECK, CallRecord, Check, RunRecord},
     report,
 };
 
@@ -113,7 +113,7 @@ impl Lab {
             detail.push_str(&format!("\n{}", report::text::verification(&found)));
         }
         Ok(Check {
-            name: "the API server's own log agrees, request by request".to_owned(),
+            name: AUDIT_CHECK.to_owned(),
             ok,
             detail,
         })

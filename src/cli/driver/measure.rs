@@ -20,7 +20,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, Misuse, Output, results,
+    Exit, Misuse, Output,
+    history::KeepArgs,
+    results,
     run::{no_proxy, print_result, proxy_clients, read_thresholds, verdict},
 };
 use crate::{
@@ -115,6 +117,8 @@ struct CloseOptions {
     /// Form of the result on standard output.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+    #[command(flatten)]
+    keep_in: KeepArgs,
 }
 
 pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Exit> {
@@ -130,7 +134,7 @@ pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Ex
 }
 
 async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
-    let thresholds = args.close.prepare()?;
+    let thresholds = args.close.prepare().await?;
     let proxies = args.open.proxies()?;
     let id = format!("measure-{:08x}", rand::random::<u32>());
     let plan = args.close.plan(&args.open.plan(&id));
@@ -145,7 +149,11 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
         }
     };
     match measure::close(&plan, opened, &proxies).await {
-        Ok(record) => args.close.report(&record, &thresholds, Some(status)),
+        Ok(record) => {
+            let exit = args.close.report(&record, &thresholds, Some(status));
+            let kept = args.close.keep_in.keep(record).await;
+            Ok(exit?.or(kept))
+        }
         Err(error) => Ok(exit_of(Some(status), not_closed(error)?)),
     }
 }
@@ -167,7 +175,7 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
     let text = fs::read(&path).with_context(|| format!("{name} is not open"))?;
     let opened: Opened = serde_json::from_slice(&text)
         .with_context(|| format!("{} is not what `measure start` wrote", path.display()))?;
-    let thresholds = options.prepare()?;
+    let thresholds = options.prepare().await?;
     let urls: Vec<String> = opened.proxies.iter().map(|(url, _)| url.clone()).collect();
     let proxies = proxy_clients(&urls, token_file)?;
     let plan = options.plan(&Plan {
@@ -177,7 +185,9 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
     match measure::close(&plan, opened, &proxies).await {
         Ok(record) => {
             fs::remove_file(&path)?;
-            options.report(&record, &thresholds, None)
+            let exit = options.report(&record, &thresholds, None);
+            let kept = options.keep_in.keep_named(record).await;
+            Ok(exit?.or(kept))
         }
         // A proxy that is away for a moment keeps the run: it can be closed later.
         Err(error) => {
@@ -235,10 +245,11 @@ impl CloseOptions {
     }
 
     /// Before anything is measured, so that a bad file or folder costs nothing.
-    fn prepare(&self) -> Result<ThresholdFile> {
+    async fn prepare(&self) -> Result<ThresholdFile> {
         if let Some(dir) = &self.results_dir {
             results::prepare(dir)?;
         }
+        self.keep_in.prepare().await?;
         read_thresholds(self.thresholds.as_deref())
     }
 

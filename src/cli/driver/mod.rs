@@ -1,15 +1,25 @@
 //! `kubetoll` and its commands.
 
 mod audit;
+mod budget;
 mod certs;
+mod changes;
 mod classify;
+mod compare;
+mod copy;
 mod exec;
+mod export;
+mod graph;
+mod history;
+mod import;
 mod inner_proxy;
 mod kubeconfig;
 mod lab;
 mod measure;
+mod report;
 mod results;
 mod run;
+mod runs;
 
 use std::io;
 
@@ -38,6 +48,15 @@ enum Command {
     Exec(exec::ExecArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
+    Report(report::ReportArgs),
+    Graph(graph::GraphArgs),
+    Docs(graph::DocsArgs),
+    Runs(runs::RunsArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Compare(Box<compare::CompareArgs>),
+    Changes(Box<changes::ChangesArgs>),
+    Budget(budget::BudgetArgs),
     Classify(classify::ClassifyArgs),
     Certs(certs::CertsArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -68,6 +87,15 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Exec(args) => until_done(|stop| exec::run(args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Graph(args) => graph::run_graph(&args),
+        Command::Docs(args) => graph::run_docs(&args),
+        Command::Runs(args) => runs::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Changes(args) => changes::run(&args),
+        Command::Budget(args) => budget::run(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
         Command::Certs(args) => certs::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),

@@ -27,14 +27,23 @@ pub(super) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Resul
     Ok(())
 }
 
-/// All of it or nothing: a crash leaves the old file or the new one.
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    text.push(b'\n');
+    write_file(path, &text)
+}
+
+/// All of it or nothing: a crash leaves the old file or the new one. Folders are made.
+pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(dir).with_context(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).with_context(failed)?;
-    let text = serde_json::to_vec_pretty(value).with_context(failed)?;
-    file.write_all(&text)
-        .and_then(|()| file.write_all(b"\n"))
+    file.write_all(content)
         .and_then(|()| file.as_file().sync_all())
         .with_context(failed)?;
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);

@@ -14,7 +14,7 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Misuse, Output, lab::Lab, results};
+use super::{Exit, Misuse, Output, history::KeepArgs, lab::Lab, results};
 use crate::{
     cli::{duration, progress::Terminal},
     driver::{self, Driver, Plan, RunError, client::counted, proxies::ProxyClient},
@@ -101,6 +101,8 @@ pub(super) struct RunArgs {
     /// Don't create and delete one object first.
     #[arg(long)]
     no_primer: bool,
+    #[command(flatten)]
+    keep_in: KeepArgs,
 }
 
 /// KubeVirt's three density tests.
@@ -132,6 +134,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     if let Some(dir) = &args.results_dir {
         results::prepare(dir)?;
     }
+    args.keep_in.prepare().await?;
     let starting = stop.run_until_cancelled(args.place()).await;
     let Some(place) = starting.transpose()? else {
         return Ok(Exit::Interrupted);
@@ -150,7 +153,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     let outcome = driver.run(&plan).await;
     progress.finish();
     let exit = match outcome {
-        Ok(record) => args.finish(record, place.lab.as_ref(), &thresholds),
+        Ok(record) => args.finish(record, place.lab.as_ref(), &thresholds).await,
         Err(error) => Ok(explain(&error)),
     };
     if let Some(lab) = place.lab {
@@ -301,7 +304,7 @@ impl RunArgs {
         }
     }
 
-    fn finish(
+    async fn finish(
         &self,
         mut record: RunRecord,
         lab: Option<&Lab>,
@@ -312,14 +315,21 @@ impl RunArgs {
         }
         let mut result = report::evaluate(&record, thresholds);
         result.exit_code = verdict(&result).code();
-        // Neither a full disk nor a closed pipe takes the other with it.
+        // Neither a full disk nor a closed pipe takes the others with it.
         let printed = print_result(&result, self.output);
+        let written = self.write_files(&record, &result);
+        let kept = self.keep_in.keep(record).await;
+        printed?;
+        written?;
+        Ok(verdict(&result).or(kept))
+    }
+
+    fn write_files(&self, record: &RunRecord, result: &RunResult) -> Result<()> {
         if let Some(dir) = &self.results_dir {
-            results::write(dir, &record, &result)?;
+            results::write(dir, record, result)?;
             eprintln!("results are in {}", dir.display());
         }
-        printed?;
-        Ok(verdict(&result))
+        Ok(())
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the tests share.
 
+pub mod browser;
+pub mod history;
 pub mod http2;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod real;

@@ -1,0 +1,62 @@
+//! Budgets in a user's repository, and what became of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The schema's name and version.
+pub const BUDGET_SCHEMA: &str = "kubetoll.budget/1";
+
+/// How often a component may make a call per object, by the name of the row.
+pub type ComponentBudget = BTreeMap<String, f64>;
+
+/// The budgets of a scenario, by component.
+pub type ScenarioBudget = BTreeMap<String, ComponentBudget>;
+
+/// `kubetoll-budget.yaml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetFile {
+    /// `kubetoll.budget/1`.
+    pub schema: String,
+    /// By scenario.
+    #[serde(default)]
+    pub scenarios: BTreeMap<String, ScenarioBudget>,
+}
+
+impl Default for BudgetFile {
+    fn default() -> Self {
+        Self {
+            schema: BUDGET_SCHEMA.to_owned(),
+            scenarios: BTreeMap::new(),
+        }
+    }
+}
+
+/// What became of the budgets: `kubetoll budget --output json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BudgetReport {
+    /// The runs that were checked.
+    pub runs: Vec<String>,
+    /// Whether the runs' checks of themselves held.
+    pub valid: bool,
+    /// By row.
+    pub rows: Vec<BudgetRow>,
+}
+
+/// A row and its budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetRow {
+    /// The scenario.
+    pub scenario: String,
+    /// The component.
+    pub component: String,
+    /// The row's name, such as `PATCH-pods/status`.
+    pub row: String,
+    /// Calls per object that the file allows; `None` if the row is not in it.
+    pub allowed: Option<f64>,
+    /// Calls per object, of the run that made most of them.
+    pub found: f64,
+    /// Whether the budget is kept; a row that is not in the file has none to spend.
+    pub kept: bool,
+}

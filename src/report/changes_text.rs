@@ -1,0 +1,118 @@
+//! The changes of a history as text.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+
+use super::{
+    compare_text::number,
+    text::{align_right, table},
+};
+use crate::record::{Acknowledgement, Change, ChangeKind, RunValue};
+
+/// Changes by time; with `around`, the runs around each.
+pub fn changes(changes: &[Change], around: bool) -> String {
+    let mut text = String::new();
+    let mut changes: Vec<&Change> = changes.iter().collect();
+    changes.sort_by(|one, other| {
+        (&one.job, one.at, &one.scenario, &one.metric).cmp(&(
+            &other.job,
+            other.at,
+            &other.scenario,
+            &other.metric,
+        ))
+    });
+    for same_job in changes.chunk_by(|one, other| one.job == other.job) {
+        let job = &same_job[0].job;
+        let _ = writeln!(text, "{}", if job.is_empty() { "(no job)" } else { job });
+        let mut table = table(&[
+            "AT",
+            "SCENARIO",
+            "METRIC",
+            "KIND",
+            "BEFORE",
+            "AFTER",
+            "",
+            "CONFIDENCE",
+            "RUNS",
+        ]);
+        for change in same_job {
+            table.add_row(row(change));
+        }
+        align_right(&mut table, &[4, 5, 6, 7, 8]);
+        for line in table.to_string().lines() {
+            let _ = writeln!(text, "  {}", line.trim_end());
+        }
+        for change in same_job.iter().filter(|_| around) {
+            let _ = writeln!(text, "\n  {} {}", change.scenario, change.metric);
+            for run in &change.around {
+                let _ = writeln!(text, "    {}", line(change, run));
+            }
+        }
+        text.push('\n');
+    }
+    let _ = writeln!(text, "{} changes", changes.len());
+    text
+}
+
+fn row(change: &Change) -> [String; 9] {
+    let kind = match (change.kind, change.before) {
+        (ChangeKind::Missing, _) => "went missing",
+        (ChangeKind::Back, Some(_)) => "came back",
+        (ChangeKind::Back, None) => "first seen",
+        (ChangeKind::Step, _) => "step",
+    };
+    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
+    let percent = change.percent.map(|percent| format!("{percent:+.1} %"));
+    [
+        minute(change.at),
+        change.scenario.clone(),
+        change.metric.clone(),
+        kind.to_owned(),
+        value(change.before),
+        value(change.after),
+        percent.unwrap_or_default(),
+        confidence(change.confidence),
+        format!("{} + {}", change.runs_before, change.runs_after),
+    ]
+}
+
+/// Rounded down: chance is never told to be impossible.
+fn confidence(confidence: f64) -> String {
+    if confidence > 0.9999 {
+        "> 99.99 %".to_owned()
+    } else {
+        format!("{:.2} %", 100.0 * confidence)
+    }
+}
+
+fn line(change: &Change, run: &RunValue) -> String {
+    let mark = if run.at < change.at {
+        "before"
+    } else {
+        "after "
+    };
+    let value = run.value.map_or_else(|| "-".to_owned(), number);
+    format!("{mark}  {}  {value:>9}  {}", minute(run.at), run.run)
+}
+
+fn minute(at: jiff::Timestamp) -> String {
+    let at = at.to_zoned(TimeZone::UTC);
+    at.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Acknowledgements, one a line, as `changes ack` takes them.
+pub fn acknowledgements(acks: &[Acknowledgement]) -> String {
+    let mut text = String::new();
+    for ack in acks {
+        let _ = writeln!(text, "{}", ack_id(ack));
+    }
+    if acks.is_empty() {
+        text.push_str("no change is acknowledged\n");
+    }
+    text
+}
+
+fn ack_id(ack: &Acknowledgement) -> String {
+    super::changes::change_id(&ack.job, &ack.scenario, &ack.metric, ack.at)
+}

@@ -1,0 +1,452 @@
+//! A comparison for people: on a terminal, and in a pull request.
+
+use std::fmt::Write as _;
+
+use super::text::{align_right, table};
+use crate::record::{
+    Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Verdict,
+};
+
+/// Runs of a group that are named one by one.
+const NAMED: usize = 3;
+
+/// Text for a terminal. Without `all`, metrics that don't differ are only counted.
+pub fn text(found: &Comparison, all: bool) -> String {
+    let mut text = format!("A  {}\nB  {}\n", group(&found.a), group(&found.b));
+    for warning in warnings(found) {
+        let _ = writeln!(text, "{warning}");
+    }
+    for scenario in &found.scenarios {
+        let _ = writeln!(text, "\n{}", title(scenario));
+        let mut table = table(&[
+            "METRIC",
+            "A",
+            "B",
+            "DIFFERENCE",
+            "",
+            "PER OBJECT",
+            "VERDICT",
+        ]);
+        for metric in shown(scenario, all) {
+            table.add_row(cells(
+                metric,
+                (scenario.a_runs, scenario.b_runs),
+                found.alpha,
+            ));
+        }
+        align_right(&mut table, &[1, 2, 3, 4, 5]);
+        if !table.is_empty() {
+            for line in table.to_string().lines() {
+                let _ = writeln!(text, "  {}", line.trim_end());
+            }
+        }
+        let _ = writeln!(text, "  {}", rest(scenario, all));
+    }
+    if !found.limits.is_empty() || found.learned.is_some() {
+        text.push_str("\nLimits\n");
+    }
+    for limit in shown_limits(found, all) {
+        let word = match limit.kept {
+            Some(true) => "ok      ",
+            Some(false) => "EXCEEDED",
+            None => "MISSING ",
+        };
+        let _ = writeln!(text, "  {word}  {}", limit_line(limit));
+    }
+    if let Some(learned) = &found.learned {
+        let _ = writeln!(text, "  {}", learned_line(found, learned));
+    }
+    text
+}
+
+/// A comment for a pull request.
+pub fn markdown(found: &Comparison, all: bool) -> String {
+    let failed = found.limits.iter().filter(|limit| limit.kept != Some(true));
+    let verdict = match (failed.count(), found.limits.len(), &found.learned) {
+        (0, 0, None) => String::new(),
+        (0, 0, Some(_)) => ": no bound could be learned".to_owned(),
+        (0, all, _) => format!(": {all} limits kept"),
+        (failed, all, _) => format!(": {failed} of {all} limits not kept"),
+    };
+    let mut text = format!(
+        "### API calls{verdict}\n\n**A**: {}\n**B**: {}\n",
+        escaped(&group(&found.a)),
+        escaped(&group(&found.b))
+    );
+    for warning in warnings(found) {
+        let _ = writeln!(text, "\n> {}", escaped(&warning));
+    }
+    for scenario in &found.scenarios {
+        let _ = writeln!(text, "\n**{}**\n", escaped(&title(scenario)));
+        let mut rows = shown(scenario, all).peekable();
+        if rows.peek().is_some() {
+            text.push_str(
+                "| metric | A | B | difference | | per object | verdict |\n\
+                 | --- | ---: | ---: | ---: | ---: | ---: | --- |\n",
+            );
+        }
+        for metric in rows {
+            let cells = cells(metric, (scenario.a_runs, scenario.b_runs), found.alpha)
+                .map(|cell| escaped(&cell));
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+        }
+        let _ = writeln!(text, "\n{}", rest(scenario, all));
+    }
+    markdown_limits(&mut text, found, all);
+    text
+}
+
+fn markdown_limits(text: &mut String, found: &Comparison, all: bool) {
+    let mut limits = shown_limits(found, all).peekable();
+    if limits.peek().is_some() {
+        text.push_str("\n| limit | |\n| --- | --- |\n");
+    }
+    for limit in limits {
+        let word = match limit.kept {
+            Some(true) => "ok",
+            Some(false) => "**exceeded**",
+            None => "**missing**",
+        };
+        let _ = writeln!(text, "| {} | {word} |", escaped(&limit_line(limit)));
+    }
+    if let Some(learned) = &found.learned {
+        let _ = writeln!(text, "\n{}", learned_line(found, learned));
+    }
+}
+
+fn group(group: &GroupInfo) -> String {
+    let origins: Vec<&str> = group.origins.iter().map(|origin| origin.as_str()).collect();
+    let runs = match group.runs.len() {
+        1 => "1 run".to_owned(),
+        runs => format!("{runs} runs"),
+    };
+    let mut text = format!("{}: {runs}, {}", group.name, origins.join(" and "));
+    if group.runs.len() <= NAMED && !group.runs.contains(&group.name) {
+        let _ = write!(text, " ({})", group.runs.join(", "));
+    }
+    text
+}
+
+fn warnings(found: &Comparison) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if found.mixed_origins {
+        warnings.push(
+            "NUMBERS OF DIFFERENT ORIGINS: estimates are up to a ninth above what they estimate, \
+             and windows differ; the differences below are not changes of the software"
+                .to_owned(),
+        );
+    } else if found.a.origins.iter().any(|origin| !origin.is_exact()) {
+        warnings.push("estimates by Prometheus, no exact counts".to_owned());
+    }
+    for scenario in &found.not_compared {
+        let name = or_none(scenario);
+        warnings.push(format!(
+            "not compared: scenario {name} is in one of them only"
+        ));
+    }
+    warnings
+}
+
+fn or_none(name: &str) -> &str {
+    if name.is_empty() { "(none)" } else { name }
+}
+
+fn title(scenario: &ScenarioComparison) -> String {
+    let mut title = format!(
+        "{}, {} against {}",
+        or_none(&scenario.scenario),
+        scenario.a_runs,
+        scenario.b_runs
+    );
+    if scenario.per_object {
+        title.push_str("; different numbers of objects, so counts are per object");
+    } else if let Some(objects) = scenario.a_objects {
+        let _ = write!(title, "; {objects} objects each");
+    }
+    title
+}
+
+fn differs(metric: &MetricComparison) -> bool {
+    !matches!(metric.verdict, Verdict::Equal | Verdict::Noise)
+}
+
+fn shown(scenario: &ScenarioComparison, all: bool) -> impl Iterator<Item = &MetricComparison> {
+    scenario
+        .metrics
+        .iter()
+        .filter(move |metric| all || differs(metric))
+}
+
+fn shown_limits(found: &Comparison, all: bool) -> impl Iterator<Item = &LimitVerdict> {
+    let many = |limit: &&LimitVerdict| limit.limit == "learned" && limit.kept == Some(true);
+    found.limits.iter().filter(move |limit| all || !many(limit))
+}
+
+/// How many metrics are not shown, and how many of the differences chance makes.
+fn rest(scenario: &ScenarioComparison, all: bool) -> String {
+    let count = |verdict: Verdict| {
+        let metrics = scenario.metrics.iter();
+        metrics.filter(|metric| metric.verdict == verdict).count()
+    };
+    let tested = count(Verdict::Differs) + count(Verdict::Noise);
+    let mut text = format!(
+        "{} metrics are equal in all runs, {} differ by no more than chance explains",
+        count(Verdict::Equal),
+        count(Verdict::Noise)
+    );
+    if !all && count(Verdict::Equal) + count(Verdict::Noise) > 0 {
+        text.push_str(" (--all shows them)");
+    }
+    if tested > 0 {
+        let _ = write!(text, "; {tested} were tested");
+    }
+    text
+}
+
+pub(super) fn cells(metric: &MetricComparison, runs: (usize, usize), alpha: f64) -> [String; 7] {
+    let per_object = match (metric.a.per_object, metric.b.per_object) {
+        (None, None) => String::new(),
+        (a, b) => format!("{} -> {}", optional(a), optional(b)),
+    };
+    [
+        metric.metric.clone(),
+        optional(metric.a.median),
+        optional(metric.b.median),
+        metric.difference.map_or_else(String::new, signed),
+        metric
+            .percent
+            .map_or_else(String::new, |percent| format!("{percent:+.1} %")),
+        per_object,
+        format!("{}{}", explained(metric, alpha), presence(metric, runs)),
+    ]
+}
+
+/// How many runs have a metric, if not all of a group or none.
+fn presence(metric: &MetricComparison, runs: (usize, usize)) -> String {
+    let sides = [(metric.a.runs, runs.0), (metric.b.runs, runs.1)];
+    if sides.iter().all(|(with, all)| with == all || *with == 0) {
+        return String::new();
+    }
+    let [(a, of_a), (b, of_b)] = sides;
+    format!(" (in {a} of {of_a} and {b} of {of_b} runs)")
+}
+
+/// The verdict with what it rests on.
+fn explained(metric: &MetricComparison, alpha: f64) -> String {
+    let p = metric.p.unwrap_or(1.0);
+    match metric.verdict {
+        Verdict::Changed => "changed: all runs of A agree, all of B agree".to_owned(),
+        Verdict::Differs => match metric.interval {
+            Some([low, high]) => {
+                format!(
+                    "differs by {} to {}, {}",
+                    signed(low),
+                    signed(high),
+                    p_text(p)
+                )
+            }
+            None => format!("differs, {}", p_text(p)),
+        },
+        Verdict::Missing => "missing in B".to_owned(),
+        Verdict::New => "new in B".to_owned(),
+        Verdict::Unknown => format!(
+            "unknown: {} against {} runs can't give p < {alpha}",
+            metric.a.runs, metric.b.runs
+        ),
+        Verdict::Noise => format!("noise, {}", p_text(p)),
+        Verdict::Equal => "equal".to_owned(),
+    }
+}
+
+fn p_text(p: f64) -> String {
+    if p < 0.0001 {
+        "p < 0.0001".to_owned()
+    } else {
+        format!("p = {p:.4}")
+    }
+}
+
+pub(super) fn limit_line(limit: &LimitVerdict) -> String {
+    let found = match limit.found {
+        None => "missing".to_owned(),
+        Some(found) if found.is_infinite() => "a rise from 0".to_owned(),
+        Some(found) if limit.allowed.ends_with('%') => format!("{} %", number(found)),
+        Some(found) => number(found),
+    };
+    let of = if limit.scenario.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", limit.scenario)
+    };
+    let name = if limit.limit == "learned" {
+        &limit.metric
+    } else {
+        &limit.limit
+    };
+    format!("{of}{name}: {found}, allowed {}", limit.allowed)
+}
+
+/// What the false-alarm rate is, and for how many bounds.
+fn learned_line(found: &Comparison, learned: &Learned) -> String {
+    let mut line = format!(
+        "learned from {}: {} bounds ({} of them equality), each with at most {:.2} % false alarms \
+         if nothing changed, at least one of them with at most {:.0} %",
+        found.a.name,
+        learned.bounds,
+        learned.equal,
+        100.0 * learned.rate,
+        100.0 * learned.rate_of_any
+    );
+    if learned.too_short > 0 {
+        let _ = write!(
+            line,
+            "; {} metrics have no bound, for it takes {} runs since their last step",
+            learned.too_short, learned.runs_needed
+        );
+    }
+    line
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), number)
+}
+
+fn signed(value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", number(value.abs()))
+}
+
+/// As many digits as a reader needs: counts are whole, small numbers keep two that mean something.
+pub(crate) fn number(value: f64) -> String {
+    match value.abs() {
+        size if size == size.trunc() => format!("{value:.0}"),
+        size if size >= 100.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}").trim_end_matches('0').to_owned(),
+    }
+}
+
+/// What Markdown would take for a table's or a heading's own signs.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if "|<*_`[]\\".contains(letter) {
+            escaped.push('\\');
+        }
+        escaped.push(if letter.is_control() { ' ' } else { letter });
+    }
+    escaped
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::record::{Origin, Side};
+
+    fn metric(name: &str, a: f64, b: f64, verdict: Verdict) -> MetricComparison {
+        let side = |value: f64| Side {
+            runs: 3,
+            median: Some(value),
+            min: Some(value),
+            max: Some(value),
+            per_object: Some(value / 100.0),
+        };
+        MetricComparison {
+            metric: name.to_owned(),
+            a: side(a),
+            b: side(b),
+            difference: Some(b - a),
+            percent: Some(100.0 * (b - a) / a),
+            shift: Some(b - a),
+            interval: None,
+            p: Some(0.1),
+            smallest_p: Some(0.1),
+            verdict,
+        }
+    }
+
+    fn limit(limit: &str, found: Option<f64>, kept: Option<bool>) -> LimitVerdict {
+        LimitVerdict {
+            limit: limit.to_owned(),
+            scenario: "vmi".to_owned(),
+            metric: "PATCH-pods-count".to_owned(),
+            found,
+            allowed: "at most 5 %".to_owned(),
+            kept,
+        }
+    }
+
+    pub(in crate::report) fn comparison() -> Comparison {
+        let group = |name: &str| GroupInfo {
+            name: name.to_owned(),
+            runs: vec!["r1".to_owned(), "r2".to_owned(), "r3".to_owned()],
+            origins: vec![Origin::Counted],
+        };
+        Comparison {
+            a: group("kubevirt=v1|<b>"),
+            b: group("kubevirt=v2"),
+            mixed_origins: false,
+            alpha: 0.01,
+            scenarios: vec![ScenarioComparison {
+                scenario: "vmi".to_owned(),
+                a_runs: 3,
+                b_runs: 3,
+                a_objects: Some(100),
+                b_objects: Some(100),
+                per_object: false,
+                metrics: vec![
+                    metric("CREATE-pods-count", 100.0, 100.0, Verdict::Equal),
+                    metric("GET-nodes-count", 30.0, 31.5, Verdict::Unknown),
+                    metric("PATCH-pods-count", 201.0, 301.0, Verdict::Changed),
+                ],
+            }],
+            not_compared: vec!["vm".to_owned()],
+            limits: vec![
+                limit("PATCH-pods>5%", Some(49.75), Some(false)),
+                limit("GET-pods>5%", None, None),
+            ],
+            learned: None,
+            exit_code: 4,
+        }
+    }
+
+    #[test]
+    fn text_shows_what_differs_and_counts_the_rest() {
+        insta::assert_snapshot!(text(&comparison(), false), @r"
+        A  kubevirt=v1|<b>: 3 runs, counted (r1, r2, r3)
+        B  kubevirt=v2: 3 runs, counted (r1, r2, r3)
+        not compared: scenario vm is in one of them only
+
+        vmi, 3 against 3; 100 objects each
+          METRIC              A      B  DIFFERENCE             PER OBJECT  VERDICT
+          GET-nodes-count    30  31.50       +1.50   +5.0 %  0.3 -> 0.315  unknown: 3 against 3 runs can't give p < 0.01
+          PATCH-pods-count  201    301        +100  +49.8 %  2.01 -> 3.01  changed: all runs of A agree, all of B agree
+          1 metrics are equal in all runs, 0 differ by no more than chance explains (--all shows them)
+
+        Limits
+          EXCEEDED  vmi: PATCH-pods>5%: 49.75 %, allowed at most 5 %
+          MISSING   vmi: GET-pods>5%: missing, allowed at most 5 %
+        ");
+    }
+
+    #[test]
+    fn markdown_takes_no_sign_of_a_name_for_its_own() {
+        let text = markdown(&comparison(), true);
+        assert!(
+            text.starts_with("### API calls: 2 of 2 limits not kept"),
+            "{text}"
+        );
+        assert!(text.contains(r"kubevirt=v1\|\<b>"), "{text}");
+        let row = "| PATCH-pods-count | 201 | 301 | +100 | +49.8 % | 2.01 -> 3.01 | changed";
+        assert!(text.contains(row), "{text}");
+        assert!(
+            text.contains("| vmi: PATCH-pods>5%: 49.75 %, allowed at most 5 % | **exceeded** |")
+        );
+    }
+
+    #[test]
+    fn numbers_have_the_digits_that_mean_something() {
+        let numbers = [0.0, 201.0, 1.005, 111.111, 0.01234];
+        assert_eq!(numbers.map(number), ["0", "201", "1.00", "111.1", "0.0123"]);
+    }
+}

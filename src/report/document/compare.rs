@@ -1,0 +1,119 @@
+//! A run beside the last good ones of its kind.
+
+use crate::{
+    record::{HistoryRun, Origin, RunRecord, RunResult, label},
+    stats::nearest_rank,
+};
+
+/// How many earlier runs a run is compared with.
+const EARLIER_MAX: usize = 10;
+
+/// The earlier runs, and each metric beside theirs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// Their ids, the latest first.
+    pub runs: Vec<String>,
+    /// By metric.
+    pub metrics: Vec<ComparedMetric>,
+}
+
+/// A metric of the run and of the earlier ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComparedMetric {
+    /// Its name.
+    pub name: String,
+    /// The run's value; `None` if it lacks the metric and the others have it.
+    pub value: Option<f64>,
+    /// What the earlier runs that have it had.
+    pub earlier: Option<Earlier>,
+}
+
+/// The values of earlier runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Earlier {
+    /// How many there are.
+    pub runs: usize,
+    /// The smallest.
+    pub least: f64,
+    /// The one that half of them don't exceed.
+    pub median: f64,
+    /// The largest.
+    pub most: f64,
+}
+
+impl ComparedMetric {
+    /// Percent above the median.
+    pub fn percent(&self) -> Option<f64> {
+        let median = self.earlier?.median;
+        (median != 0.0).then_some((self.value? / median - 1.0) * 100.0)
+    }
+
+    /// Whether no earlier run had such a value.
+    pub fn is_unusual(&self) -> bool {
+        match (self.value, self.earlier) {
+            (Some(value), Some(earlier)) => value < earlier.least || value > earlier.most,
+            _ => true,
+        }
+    }
+}
+
+/// Compares a run with the last good runs of the same job, scenario, size and origin before it;
+/// `None` if there are none.
+pub fn compare(record: &RunRecord, result: &RunResult, history: &[HistoryRun]) -> Option<Compared> {
+    let own = history.iter().find(|run| run.id == record.id);
+    let job = own.map_or("", |run| run.label(label::JOB));
+    let origin = if record.simulated {
+        Origin::Simulated
+    } else {
+        Origin::Counted
+    };
+    let alike = |run: &&HistoryRun| {
+        run.valid
+            && run.at < record.started
+            && run.origin == origin
+            && run.label(label::SCENARIO) == record.scenario
+            && run.label(label::JOB) == job
+            && run.objects == Some(result.count as u64)
+    };
+    let mut earlier: Vec<&HistoryRun> = history.iter().filter(alike).collect();
+    earlier.sort_by_key(|run| std::cmp::Reverse(run.at));
+    earlier.truncate(EARLIER_MAX);
+    if earlier.is_empty() {
+        return None;
+    }
+    let mut names: Vec<&String> = earlier.iter().flat_map(|run| run.values.keys()).collect();
+    names.extend(result.values.keys());
+    names.sort();
+    names.dedup();
+    let metric = |name: &String| {
+        let values = earlier
+            .iter()
+            .filter_map(|run| run.values.get(name).copied());
+        let values: Vec<f64> = values.collect();
+        let rank = |percent| nearest_rank(&values, percent);
+        ComparedMetric {
+            name: name.clone(),
+            value: value(result, name),
+            earlier: rank(50.0).map(|median| Earlier {
+                runs: values.len(),
+                least: values.iter().copied().fold(median, f64::min),
+                median,
+                most: values.iter().copied().fold(median, f64::max),
+            }),
+        }
+    };
+    Some(Compared {
+        runs: earlier.iter().map(|run| run.id.clone()).collect(),
+        metrics: names.into_iter().map(metric).collect(),
+    })
+}
+
+fn value(result: &RunResult, name: &str) -> Option<f64> {
+    let latency = result.latency.by_status;
+    match name.strip_prefix("vmiCreationToRunningSeconds") {
+        Some("P50") => latency.map(|quantiles| quantiles.p50),
+        Some("P95") => latency.map(|quantiles| quantiles.p95),
+        Some("P99") => latency.map(|quantiles| quantiles.p99),
+        _ => result.values.get(name).map(|count| *count as f64),
+    }
+}

@@ -1,0 +1,419 @@
+//! What there is to tell of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::Compared;
+use crate::{
+    classify::kubevirt::is_kubevirt_component,
+    record::{AUDIT_CHECK, Check, ResultRow, RowRecord, RunRecord, RunResult, Share},
+    report::{graph::scenario_title, text::resource},
+    stats::nearest_rank,
+};
+
+/// How many calls a ranking has.
+const RANKS: usize = 8;
+/// How many components a timeline tells apart; the others are one line.
+const LINES_MAX: usize = 5;
+/// How many points a timeline has at the most; beyond that a point is of several seconds.
+const POINTS_MAX: i64 = 900;
+/// From this length on, a window says how often a minute something comes.
+pub(super) const RATE_FROM_SECONDS: f64 = 60.0;
+
+/// A run, told.
+pub struct Document<'r> {
+    pub(super) record: &'r RunRecord,
+    pub(super) result: &'r RunResult,
+    pub(super) calls: Vec<Call>,
+    pub(super) components: Vec<ComponentCost>,
+    pub(super) timeline: Option<Timeline>,
+    pub(super) phases: Vec<Phase>,
+    pub(super) compared: Option<&'r Compared>,
+}
+
+/// What a component called, with what outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Call {
+    pub(super) component: String,
+    pub(super) verb: String,
+    pub(super) resource: String,
+    /// The code, or why there is none.
+    pub(super) outcome: String,
+    pub(super) count: u64,
+    /// Of these, calls that named the run's namespace.
+    pub(super) workload: u64,
+    pub(super) standing: u64,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// Seconds until the response's head, summed.
+    pub(super) seconds: f64,
+    pub(super) wasted: bool,
+    pub(super) assumed: bool,
+}
+
+/// What a component's calls for the run's objects come to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ComponentCost {
+    pub(super) component: String,
+    pub(super) workload: u64,
+    pub(super) per_object: f64,
+    pub(super) all: u64,
+    pub(super) wasted: u64,
+    pub(super) kubevirt: bool,
+}
+
+/// Calls by time and component, from the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Timeline {
+    /// Seconds that a point stands for.
+    pub(super) step: i64,
+    /// By component, the busiest first: calls a second at each point.
+    pub(super) lines: Vec<(String, Vec<f64>)>,
+    /// Calls that the journal lost.
+    pub(super) lost: u64,
+}
+
+/// When objects came to a phase.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Phase {
+    pub(super) name: String,
+    /// Seconds after the object's creation, by the server's whole seconds.
+    pub(super) after: Vec<f64>,
+    /// Seconds after the run's first create, sorted.
+    pub(super) reached: Vec<f64>,
+}
+
+impl<'r> Document<'r> {
+    /// The report of `record`, whose result is `result`; `compared` if there are earlier runs.
+    pub fn new(
+        record: &'r RunRecord,
+        result: &'r RunResult,
+        compared: Option<&'r Compared>,
+    ) -> Self {
+        Self {
+            record,
+            result,
+            calls: calls(record, result),
+            components: components(result),
+            timeline: timeline(record),
+            phases: phases(record),
+            compared,
+        }
+    }
+
+    /// `100 × VMI: 1,203 API calls, 12.03 per object`.
+    pub(super) fn headline(&self) -> String {
+        let calls: u64 = self.components.iter().map(|cost| cost.workload).sum();
+        let scenario = scenario_title(&self.result.scenario);
+        match self.result.count {
+            0 => {
+                let all: u64 = self.components.iter().map(|cost| cost.all).sum();
+                format!("{scenario}: {} API calls", grouped(all))
+            }
+            count => format!(
+                "{count} × {scenario}: {} API calls for them, {:.2} each",
+                grouped(calls),
+                calls as f64 / count as f64
+            ),
+        }
+    }
+
+    pub(super) fn wasted(&self) -> Vec<&Call> {
+        self.calls.iter().filter(|call| call.wasted).collect()
+    }
+
+    pub(super) fn wasted_count(&self) -> u64 {
+        self.wasted().iter().map(|call| call.count).sum()
+    }
+
+    pub(super) fn all_count(&self) -> u64 {
+        self.calls.iter().map(|call| call.count).sum()
+    }
+
+    pub(super) fn standing(&self) -> Vec<&Call> {
+        self.calls.iter().filter(|call| call.standing > 0).collect()
+    }
+
+    pub(super) fn failed_checks(&self) -> usize {
+        self.result.checks.iter().filter(|check| !check.ok).count()
+    }
+
+    /// The check that compared the books with the API server's own log, if there was one.
+    pub(super) fn audit(&self) -> Option<&Check> {
+        let mut checks = self.result.checks.iter();
+        checks.find(|check| check.name == AUDIT_CHECK)
+    }
+
+    /// Rows of the deletion that named the run's namespace.
+    pub(super) fn deletion(&self) -> Vec<&ResultRow> {
+        let rows = self.result.deletion.iter();
+        rows.filter(|row| row.share == Share::Workload).collect()
+    }
+
+    pub(super) fn ranked(&self, by: impl Fn(&Call) -> f64) -> Vec<(String, f64)> {
+        let mut sums: BTreeMap<(&str, &str, &str), f64> = BTreeMap::new();
+        for call in &self.calls {
+            let name = (&*call.component, &*call.verb, &*call.resource);
+            *sums.entry(name).or_default() += by(call);
+        }
+        let name = |(component, verb, resource)| format!("{component} {verb} {resource}");
+        let mut ranked: Vec<(String, f64)> = sums
+            .into_iter()
+            .map(|(key, sum)| (name(key), sum))
+            .collect();
+        ranked.sort_by(|one, other| other.1.total_cmp(&one.1));
+        ranked.retain(|(_, sum)| *sum > 0.0);
+        ranked.truncate(RANKS);
+        ranked
+    }
+}
+
+impl Timeline {
+    /// Each point's second after the first call, and its rates.
+    pub(super) fn points(&self) -> Vec<(i64, Vec<f64>)> {
+        let points = self.lines.first().map_or(0, |(_, rates)| rates.len());
+        let rates = |point: usize| self.lines.iter().map(move |(_, rates)| rates[point]);
+        let at = |point: usize| (point as i64 * self.step, rates(point).collect());
+        (0..points).map(at).collect()
+    }
+}
+
+fn outcome(code: &str, reason: &str) -> String {
+    if code.is_empty() { reason } else { code }.to_owned()
+}
+
+/// Rows of the books by component, call and outcome; what each was for comes from the result.
+fn calls(record: &RunRecord, result: &RunResult) -> Vec<Call> {
+    let mut calls: BTreeMap<[String; 4], Call> = BTreeMap::new();
+    let key = |component: &str, verb: &str, resource: String, outcome: String| {
+        [component.to_owned(), verb.to_owned(), resource, outcome]
+    };
+    for row in record.rows() {
+        let name = resource(
+            &row.call.group,
+            &row.call.resource,
+            &row.call.subresource,
+            &row.call.path,
+        );
+        let key = key(
+            &row.component,
+            &row.call.verb,
+            name,
+            outcome(&row.code, &row.reason),
+        );
+        let [component, verb, resource, outcome] = key.clone();
+        let call = calls.entry(key).or_insert_with(|| Call {
+            component,
+            verb,
+            resource,
+            outcome,
+            count: 0,
+            workload: 0,
+            standing: 0,
+            sent: 0,
+            received: 0,
+            seconds: 0.0,
+            wasted: false,
+            assumed: false,
+        });
+        call.count += row.answered;
+        call.sent += row.request_bytes;
+        call.received += row.response_bytes;
+        call.seconds += row.to_head.sum_seconds;
+    }
+    for row in &result.rows {
+        let name = resource(
+            &row.call.group,
+            &row.call.resource,
+            &row.call.subresource,
+            &row.call.path,
+        );
+        let key = key(
+            &row.component,
+            &row.call.verb,
+            name,
+            outcome(&row.code, &row.reason),
+        );
+        if let Some(call) = calls.get_mut(&key) {
+            match row.share {
+                Share::Workload => call.workload += row.count,
+                Share::Standing => call.standing += row.count,
+                Share::Unattributed => {}
+            }
+            call.wasted |= row.wasted;
+            call.assumed |= row.assumed;
+        }
+    }
+    let mut calls: Vec<Call> = calls.into_values().filter(|call| call.count > 0).collect();
+    calls.sort_by_key(|call| std::cmp::Reverse(call.count));
+    calls
+}
+
+fn components(result: &RunResult) -> Vec<ComponentCost> {
+    let names: BTreeSet<&str> = result.rows.iter().map(|row| &*row.component).collect();
+    let objects = result.count.max(1) as f64;
+    let cost = |name: &str| {
+        let sum = |wanted: &dyn Fn(&ResultRow) -> bool| -> u64 {
+            let rows = result
+                .rows
+                .iter()
+                .filter(|row| row.component == name && wanted(row));
+            rows.map(|row| row.count).sum()
+        };
+        let workload = sum(&|row| row.share == Share::Workload);
+        ComponentCost {
+            component: name.to_owned(),
+            workload,
+            per_object: workload as f64 / objects,
+            all: sum(&|_| true),
+            wasted: sum(&|row| row.wasted),
+            kubevirt: is_kubevirt_component(name),
+        }
+    };
+    let mut costs: Vec<ComponentCost> = names.into_iter().map(cost).collect();
+    costs.sort_by_key(|cost| std::cmp::Reverse((cost.workload, cost.all)));
+    costs
+}
+
+fn timeline(record: &RunRecord) -> Option<Timeline> {
+    let mut answered: Vec<(i64, &str)> = Vec::new();
+    for proxy in &record.proxies {
+        let components: BTreeMap<u32, &RowRecord> =
+            proxy.difference.iter().map(|row| (row.id, row)).collect();
+        answered.extend(proxy.closed.journal.iter().filter_map(|line| {
+            let row = components.get(&line.row)?;
+            Some((line.at, &*row.component))
+        }));
+    }
+    let first = answered.iter().map(|(at, _)| *at).min()?;
+    let last = answered.iter().map(|(at, _)| *at).max()?;
+    let seconds = (last - first) / 1_000_000 + 1;
+    let step = (seconds + POINTS_MAX - 1) / POINTS_MAX;
+    let points = ((seconds + step - 1) / step) as usize;
+    let mut lines: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (at, component) in &answered {
+        let point = ((at - first) / 1_000_000 / step) as usize;
+        let line = lines.entry(component).or_insert_with(|| vec![0.0; points]);
+        line[point] += 1.0 / step as f64;
+    }
+    let mut lines: Vec<(String, Vec<f64>)> = lines
+        .into_iter()
+        .map(|(component, line)| (component.to_owned(), line))
+        .collect();
+    let total = |line: &[f64]| line.iter().sum::<f64>();
+    lines.sort_by(|one, other| total(&other.1).total_cmp(&total(&one.1)));
+    Some(Timeline {
+        step,
+        lines: together(lines),
+        lost: record
+            .proxies
+            .iter()
+            .map(|proxy| proxy.closed.journal_lost)
+            .sum(),
+    })
+}
+
+/// All lines beyond the first few as one.
+fn together(mut lines: Vec<(String, Vec<f64>)>) -> Vec<(String, Vec<f64>)> {
+    if lines.len() <= LINES_MAX + 1 {
+        return lines;
+    }
+    let rest = lines.split_off(LINES_MAX);
+    let name = format!("{} others", rest.len());
+    let sum = rest.into_iter().map(|(_, line)| line).reduce(|sum, line| {
+        let pairs = sum.into_iter().zip(line);
+        pairs.map(|(one, other)| one + other).collect()
+    });
+    lines.extend(sum.map(|sum| (name, sum)));
+    lines
+}
+
+fn phases(record: &RunRecord) -> Vec<Phase> {
+    let first = record.objects.iter().map(|object| object.create_sent).min();
+    let Some(first) = first else {
+        return Vec::new();
+    };
+    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+    let mut phases: BTreeMap<&str, Phase> = BTreeMap::new();
+    for object in &record.objects {
+        for (name, at) in &object.phases {
+            let phase = phases.entry(name).or_insert_with(|| Phase {
+                name: name.clone(),
+                after: Vec::new(),
+                reached: Vec::new(),
+            });
+            phase
+                .after
+                .extend(object.created.map(|created| seconds(created, *at)));
+            // Whole seconds of another clock can be before the driver's first create.
+            phase.reached.push(seconds(first, *at).max(0.0));
+        }
+    }
+    let mut phases: Vec<Phase> = phases.into_values().collect();
+    for phase in &mut phases {
+        phase.reached.sort_by(f64::total_cmp);
+    }
+    let middle = |phase: &Phase| nearest_rank(&phase.after, 50.0).unwrap_or_default();
+    phases.sort_by(|one, other| {
+        let order = place(&one.name).cmp(&place(&other.name));
+        order.then(middle(one).total_cmp(&middle(other)))
+    });
+    phases
+}
+
+/// The order in which a VMI comes to its phases.
+fn place(phase: &str) -> usize {
+    const ORDER: [&str; 4] = ["Pending", "Scheduling", "Scheduled", "Running"];
+    let found = ORDER.iter().position(|known| *known == phase);
+    found.unwrap_or(ORDER.len())
+}
+
+/// `12,345`.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `12.3 kB`.
+pub(super) fn bytes(count: f64) -> String {
+    match count {
+        count if count >= 1e9 => format!("{:.1} GB", count / 1e9),
+        count if count >= 1e6 => format!("{:.1} MB", count / 1e6),
+        count if count >= 1e3 => format!("{:.1} kB", count / 1e3),
+        count => format!("{count:.0} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [12.0, 12_345.0, 1_000_000.0].map(bytes),
+            ["12 B", "12.3 kB", "1.0 MB"]
+        );
+    }
+
+    #[test]
+    fn the_busiest_components_have_lines_of_their_own_and_nothing_is_lost() {
+        let lines = (0..9).map(|index| (format!("c{index}"), vec![f64::from(9 - index), 1.0]));
+        let lines = together(lines.collect());
+        let names: Vec<&str> = lines.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["c0", "c1", "c2", "c3", "c4", "4 others"]);
+        assert_eq!(lines[5].1, [10.0, 4.0]);
+    }
+}

@@ -1,0 +1,84 @@
+//! What can go wrong with a history.
+
+/// Why the history could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be reached, or its file can't be opened.
+    #[error("cannot open the history {location}: {reason}")]
+    Unreachable {
+        /// Which, without a password.
+        location: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is something else.
+    #[error(
+        "{0} is no history of Kubetoll: name another place with --store, nothing was changed there"
+    )]
+    NotAHistory(String),
+    /// It is of a newer version.
+    #[error(
+        "the history {location} has schema {found}, and this Kubetoll knows up to {known}: use the \
+         newer Kubetoll that wrote it, nothing was changed there"
+    )]
+    Newer {
+        /// Which.
+        location: String,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that this version knows.
+        known: i64,
+    },
+    /// A run of that id is there with other content.
+    #[error("the history has a run {0} with other content, and a run never changes")]
+    Conflict(String),
+    /// There is no such run.
+    #[error("the history has no run {0}: `kubetoll runs list` shows what it has")]
+    NotFound(String),
+    /// Several runs begin so.
+    #[error("several runs begin with {prefix}: {}", ids.join(", "))]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// Some of them.
+        ids: Vec<String>,
+    },
+    /// A label can't be so.
+    #[error("{0}")]
+    Label(String),
+    /// What is stored can't be read.
+    #[error("run {id} of the history is damaged: {reason}; `kubetoll runs check` finds all")]
+    Damaged {
+        /// Which run.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A run can't be stored.
+    #[error("run {id:?} can't be stored: {reason}")]
+    Unstorable {
+        /// Which run.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The embedded database failed.
+    #[error("the history failed: {0}")]
+    Sqlite(rusqlite::Error),
+    /// The shared database failed.
+    #[error("the history failed: {}", super::postgres::reason(.0))]
+    Postgres(::postgres::Error),
+}
+
+// Not as sources: their texts are in the message already.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<::postgres::Error> for StoreError {
+    fn from(error: ::postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}

@@ -1,0 +1,267 @@
+//! `compare`, `changes` and `budget` as a user has them.
+
+use std::{fs, path::Path, process::Output};
+
+use kubetoll::record::{BudgetReport, Change, ChangeKind, Comparison, Verdict};
+
+/// In a folder of its own, which also holds the history.
+fn kubetoll(dir: &Path, arguments: &[&str]) -> Output {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .args(arguments)
+        .current_dir(dir)
+        .env("KUBETOLL_STORE", dir.join("history.db"))
+        .env_remove("KUBECONFIG")
+        .output()
+        .unwrap();
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn json<T: serde::de::DeserializeOwned>(output: &Output) -> T {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A lab's run of a few VMIs, kept in the history and in the folder `name`.
+fn run(dir: &Path, name: &str, count: &str) {
+    let arguments = [
+        "run",
+        "vmi",
+        "--count",
+        count,
+        "--pause",
+        "1ms",
+        "--baseline",
+        "0s",
+        "--no-primer",
+        "--results-dir",
+        name,
+        "--job",
+        "test",
+    ];
+    assert_eq!(code(&kubetoll(dir, &arguments)), Some(0));
+}
+
+/// Runs as KubeVirt's CI publishes them, every 8 hours: PATCH-pods steps up by half, GET-nodes goes
+/// missing.
+fn publish(dir: &Path) {
+    for at in 0..80 {
+        let folder = dir.join(format!("results/ci/{}", 1000 + at));
+        fs::create_dir_all(&folder).unwrap();
+        let noise = 1.0 + f64::from(at * 7 % 11) / 100.0;
+        let patched = if at < 40 { 200.0 } else { 300.0 } * noise;
+        let got = if at < 50 {
+            r#", "GET-nodes-count": {"value": 30}"#
+        } else {
+            ""
+        };
+        let (day, hour) = (1 + at / 3, at % 3 * 8);
+        let results = format!(
+            r#"{{"JobDirCreationTime": "2024-03-{day:02}T{hour:02}:00:00Z", "VMResult": null,
+                "VMIResult": {{"Values": {{"PATCH-pods-count": {{"value": {patched}}}{got}}}}}}}"#
+        );
+        fs::write(folder.join("results.json"), results).unwrap();
+    }
+    let imported = kubetoll(dir, &["import", "kubevirt-ci", "."]);
+    assert_eq!(code(&imported), Some(0));
+}
+
+#[test]
+fn runs_are_compared_by_file_id_and_label_and_judged_by_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, "a", "4");
+    run(dir, "b", "4");
+    run(dir, "c", "6");
+    let compare =
+        |a: &str, b: &str, more: &[&str]| kubetoll(dir, &[&["compare", a, b], more].concat());
+    let (a, b, c) = ("a/record.json", "b/record.json", "c/record.json");
+    let limit = |limit: &'static str| code(&compare(a, b, &["--fail-on", limit]));
+    assert_eq!(limit("CREATE-pods>0%"), Some(0));
+    assert_eq!(limit("CREATE-pods>3"), Some(3));
+    assert_eq!(limit("virt-controller:CREATE-pods>=4"), Some(3));
+    assert_eq!(limit("CREATE-nothing>5%"), Some(4));
+    assert_eq!(limit("learned"), Some(4));
+    assert_eq!(limit("CREATE-pods"), Some(2));
+
+    let found: Comparison = json(&compare(a, c, &["--output", "json"]));
+    assert!(found.scenarios[0].per_object);
+    let metrics = &found.scenarios[0].metrics;
+    let pods = metrics
+        .iter()
+        .find(|metric| metric.metric == "CREATE-pods-count")
+        .unwrap();
+    assert_eq!((pods.a.median, pods.verdict), (Some(1.0), Verdict::Equal));
+
+    let newest = compare("job=test", "newest", &["--job", "test", "--output", "json"]);
+    let newest: Comparison = json(&newest);
+    assert_eq!((newest.a.runs.len(), newest.b.runs.len()), (2, 1));
+    assert!(text(&compare(a, b, &["--output", "markdown"])).contains("### API calls"));
+    let junit = text(&compare(
+        a,
+        b,
+        &["--fail-on", "CREATE-pods>3", "--output", "junit"],
+    ));
+    assert!(junit.contains("failures=\"1\""), "{junit}");
+
+    publish(dir);
+    assert_eq!(code(&compare(a, "job=ci", &[])), Some(2));
+    let mixed = compare(a, "job=ci", &["--mix-origins"]);
+    assert!(text(&mixed).contains("NUMBERS OF DIFFERENT ORIGINS"));
+    assert_eq!(code(&compare("job=nobody", a, &[])), Some(1));
+}
+
+#[test]
+fn changes_are_found_and_acknowledged_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    publish(dir);
+    let changes = |more: &[&str]| -> Vec<Change> {
+        json(&kubetoll(
+            dir,
+            &[&["changes", "--output", "json"], more].concat(),
+        ))
+    };
+    let found = changes(&[]);
+    let kinds: Vec<_> = found.iter().map(|one| (&*one.metric, one.kind)).collect();
+    let expected = [
+        ("GET-nodes-count", ChangeKind::Missing),
+        ("PATCH-pods-count", ChangeKind::Step),
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(found[1].at.to_string(), "2024-03-14T08:00:00Z");
+    assert_eq!(changes(&["--metric", "PATCH-pods"]).len(), 1);
+    assert_eq!(code(&kubetoll(dir, &["changes", "--fail"])), Some(3));
+    assert_eq!(
+        code(&kubetoll(dir, &["changes", "--scenario", "vm"])),
+        Some(1)
+    );
+
+    let id = &found[1].id;
+    assert_eq!(code(&kubetoll(dir, &["changes", "ack", id])), Some(0));
+    assert_eq!(code(&kubetoll(dir, &["changes", "ack", id])), Some(1));
+    assert_eq!(changes(&[]).len(), 1);
+    assert_eq!(changes(&["--acknowledged"]).len(), 2);
+    assert!(text(&kubetoll(dir, &["changes", "ack", "--list"])).contains(id));
+    assert_eq!(
+        code(&kubetoll(dir, &["changes", "ack", id, "--undo"])),
+        Some(0)
+    );
+    assert_eq!(changes(&[]).len(), 2);
+    let misspelt = id.replace("2024", "2023");
+    assert_eq!(
+        code(&kubetoll(dir, &["changes", "ack", &misspelt])),
+        Some(1)
+    );
+}
+
+#[test]
+fn a_history_teaches_what_is_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    publish(dir);
+    let learned = |rate: &str| {
+        let limits = [
+            "--fail-on",
+            "learned",
+            "--false-alarms",
+            rate,
+            "--metric",
+            "PATCH-pods",
+        ];
+        kubetoll(
+            dir,
+            &[
+                &[
+                    "compare", "job=ci", "newest", "--job", "ci", "--output", "json",
+                ],
+                &limits[..],
+            ]
+            .concat(),
+        )
+    };
+    let found: Comparison = json(&learned("0.05"));
+    // 39 runs since the step: the second largest of them is exceeded by two of 40.
+    assert!(
+        found.limits[0]
+            .allowed
+            .starts_with("at most 330 (39 runs, 5.00 %"),
+        "{:?}",
+        found.limits
+    );
+    assert_eq!(found.limits[0].kept, Some(true));
+    assert_eq!(code(&learned("0.01")), Some(4));
+}
+
+#[test]
+fn a_run_is_judged_by_the_earlier_ones_of_its_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let run = |job: &str, limits: &[&str]| {
+        let arguments = [
+            "run",
+            "vmi",
+            "--count",
+            "3",
+            "--pause",
+            "1ms",
+            "--baseline",
+            "0s",
+            "--no-primer",
+            "--job",
+            job,
+        ];
+        kubetoll(dir, &[&arguments, limits].concat())
+    };
+    let limit = ["--fail-on", "CREATE-pods>0%"];
+    assert_eq!(code(&run("test", &limit)), Some(4));
+    assert_eq!(code(&run("test", &limit)), Some(0));
+    assert_eq!(code(&run("test", &["--fail-on", "CREATE-pods>2"])), Some(3));
+    assert_eq!(code(&run("other", &limit)), Some(4));
+    let learned = run("test", &["--fail-on", "learned", "--false-alarms", "0.3"]);
+    let told = String::from_utf8(learned.stderr).unwrap();
+    assert!(
+        told.contains("each with at most 30.00 % false alarms"),
+        "{told}"
+    );
+}
+
+#[test]
+fn budgets_are_a_snapshot_that_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, "a", "4");
+    let budget = |more: &[&str]| kubetoll(dir, &[&["budget"], more].concat());
+    assert_eq!(code(&budget(&["a/record.json"])), Some(1));
+    assert_eq!(code(&budget(&["a/record.json", "--update"])), Some(0));
+    let path = dir.join("kubetoll-budget.yaml");
+    let written = fs::read_to_string(&path).unwrap();
+    assert!(
+        written
+            .contains("    virt-controller:\n      CREATE-events: 1.0\n      CREATE-pods: 1.0\n"),
+        "{written}"
+    );
+    assert_eq!(code(&budget(&["a/record.json"])), Some(0));
+    assert_eq!(code(&budget(&[])), Some(0));
+    assert_eq!(code(&budget(&["--update"])), Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), written);
+
+    fs::write(&path, written.replace("      CREATE-pods: 1.0\n", "")).unwrap();
+    let over = budget(&["a/record.json", "--output", "json"]);
+    assert_eq!(code(&over), Some(3));
+    let report: BudgetReport = json(&over);
+    let over: Vec<_> = report.rows.iter().filter(|row| !row.kept).collect();
+    assert_eq!(
+        (over.len(), &*over[0].row, over[0].allowed),
+        (1, "CREATE-pods", None)
+    );
+    fs::write(&path, "schema: kubetoll.budget/9\n").unwrap();
+    assert_eq!(code(&budget(&["a/record.json"])), Some(1));
+}

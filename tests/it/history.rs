@@ -1,0 +1,213 @@
+//! Keeping runs as a user does.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use kubetoll::record::{HistoryRun, ImportReport, Origin, label};
+
+use crate::support::{history::History, postgres::Database};
+
+/// Runs two VMIs in a lab.
+fn run_two(history: &History, more: &[&str]) -> Output {
+    let run = [
+        "run",
+        "vmi",
+        "--count",
+        "2",
+        "--pause",
+        "0s",
+        "--baseline",
+        "0s",
+    ];
+    history.kubetoll(&[&run[..], more].concat())
+}
+
+/// Keeps a run and moves it to another history.
+fn keep_and_move(history: &History) {
+    let output = run_two(history, &["--job", "nightly", "--label", "commit=d923fdb8"]);
+    assert_eq!(output.status.code(), Some(0));
+    let runs = history.runs();
+    assert_eq!(runs.len(), 1);
+    let run = runs.values().next().unwrap();
+    assert_eq!(
+        (run.origin, run.valid, run.objects),
+        (Origin::Simulated, true, Some(2))
+    );
+    assert_eq!(
+        (run.label(label::JOB), run.label(label::COMMIT)),
+        ("nightly", "d923fdb8")
+    );
+    assert_eq!(
+        (run.label(label::SCENARIO), run.label(label::KUBERNETES)),
+        ("vmi", "v1.34.4")
+    );
+    assert_eq!(run.values["CREATE-pods-count"], 2.0);
+    // By status, an exact 0 stays a 0.
+    assert!(run.values.contains_key("vmiCreationToRunningSecondsP50"));
+    assert_eq!(
+        run.components["kube-scheduler"]["CREATE-pods/binding-count"],
+        2.0
+    );
+    let shown: HistoryRun = history.json(&["runs", "show", &run.id[..run.id.len() - 2]], 0);
+    assert_eq!(shown.record.as_ref().unwrap().objects.len(), 2);
+
+    let labelled: HistoryRun = history.json(
+        &["runs", "label", &run.id, "machine-", "kubevirt=v1.8.0"],
+        0,
+    );
+    assert_eq!(
+        (
+            labelled.label(label::MACHINE),
+            labelled.label(label::KUBEVIRT)
+        ),
+        ("", "v1.8.0")
+    );
+    let file = history.path("moved.jsonl");
+    let file = file.to_str().unwrap();
+    assert_eq!(
+        history
+            .kubetoll(&["runs", "export", "--out", file])
+            .status
+            .code(),
+        Some(0)
+    );
+    let other = History::new();
+    let report: ImportReport = other.json(&["runs", "import", file], 0);
+    assert_eq!(report.runs.new, 1);
+    let moved: HistoryRun = other.json(&["runs", "show", &run.id], 0);
+    assert_eq!(moved.record, shown.record);
+    assert_eq!(moved.labels, labelled.labels);
+
+    let _: Vec<String> = history.json(&["runs", "delete", &run.id], 0);
+    assert_eq!(history.runs().len(), 0);
+    assert_eq!(
+        history.kubetoll(&["runs", "show", &run.id]).status.code(),
+        Some(1)
+    );
+    let _: Vec<String> = history.json(&["runs", "delete", "--undo", &run.id], 0);
+    assert_eq!(history.runs().len(), 1);
+    assert_eq!(history.kubetoll(&["runs", "check"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_run_is_kept_and_can_be_labelled_moved_and_removed() {
+    keep_and_move(&History::new());
+    if let Some(database) = Database::new() {
+        keep_and_move(&History::on(&database));
+    }
+}
+
+#[test]
+fn a_history_that_cannot_be_written_never_loses_the_result() {
+    let history = History {
+        location: "/proc/nowhere/history.db".to_owned(),
+        ..History::new()
+    };
+    let asked_for = run_two(&history, &[]);
+    assert_eq!(asked_for.status.code(), Some(1));
+    assert!(
+        asked_for.stdout.is_empty(),
+        "it is refused before anything runs"
+    );
+    let none = run_two(&history, &["--no-store"]);
+    assert_eq!(none.status.code(), Some(0));
+    // The default place, which nobody asked for, is no reason to fail.
+    let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .args([
+            "run",
+            "vmi",
+            "--count",
+            "2",
+            "--pause",
+            "0s",
+            "--baseline",
+            "0s",
+        ])
+        .env_remove("KUBETOLL_STORE")
+        .env("XDG_DATA_HOME", "/proc/nowhere")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the run is not in the history"), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("CREATE-pods-count"));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// Files may not grow beyond 36 KiB here, as on a full disk.
+#[test]
+fn a_disk_that_is_full_loses_the_entry_but_not_the_result_and_not_the_history() {
+    let history = History::new();
+    assert_eq!(run_two(&history, &[]).status.code(), Some(0));
+    let script = "trap '' XFSZ; ulimit -f 36; exec \"$0\" run vmi --count 10 --baseline 0s";
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
+        .env("KUBETOLL_STORE", &history.location)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("the run is not in the history: the history failed"),
+        "{said}"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("CREATE-pods-count"));
+    assert_eq!(history.runs().len(), 1);
+    assert_eq!(run_two(&history, &[]).status.code(), Some(0));
+    assert_eq!(history.kubetoll(&["runs", "check"]).status.code(), Some(0));
+}
+
+#[test]
+fn estimates_and_counts_are_not_mixed_in_a_form_that_cannot_tell() {
+    let history = History::new();
+    assert_eq!(
+        run_two(&history, &["--job", "nightly"]).status.code(),
+        Some(0)
+    );
+    let file = history.path("VMI-perf-audit-results.json");
+    fs::write(
+        &file,
+        r#"{"Values": {"CREATE-pods-count": {"value": 2.2}}}"#,
+    )
+    .unwrap();
+    let import = [
+        "import",
+        "perfscale-audit",
+        "--job",
+        "nightly",
+        file.to_str().unwrap(),
+    ];
+    assert_eq!(history.kubetoll(&import).status.code(), Some(0));
+    let out = history.path("out");
+    let weekly = ["export", "kubevirt-weekly", "--out", out.to_str().unwrap()];
+    let mixed = history.kubetoll(&weekly);
+    assert_eq!(mixed.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&mixed.stderr).into_owned();
+    assert!(
+        said.contains("simulated, estimate") && said.contains("--origin"),
+        "{said}"
+    );
+    assert!(!out.exists());
+    let one = [&weekly[..], &["--origin", "simulated"]].concat();
+    assert_eq!(history.kubetoll(&one).status.code(), Some(0));
+}
+
+#[test]
+fn a_damaged_line_of_an_export_is_named() {
+    let history = History::new();
+    let file = history.path("history.jsonl");
+    fs::write(
+        &file,
+        "{\"schema\": \"kubetoll.history/9\"}\n{\"schema\": \"kubetoll.hist",
+    )
+    .unwrap();
+    let report: ImportReport = history.json(&["runs", "import", file.to_str().unwrap()], 1);
+    assert_eq!(report.skipped.len(), 2);
+    assert!(report.skipped[0].contains("document 1: its schema is kubetoll.history/9"));
+    assert!(
+        report.skipped[1].contains("document 2: EOF"),
+        "{}",
+        report.skipped[1]
+    );
+}
