@@ -3,7 +3,7 @@
 
 use std::{
     io::{BufRead, BufReader, Lines},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
         Arc,
@@ -22,7 +22,7 @@ use kubetoll::{
         kubeconfig::{Credential, kubeconfig, write_private},
         mint::Authority,
     },
-    lab::{self, embedded::EmbeddedLab, real::RealCluster},
+    lab::{self, embedded::EmbeddedLab},
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use serde_json::Value;
@@ -34,6 +34,7 @@ use crate::support::{
     proxy::TestProxy,
     real,
     relay::Relay,
+    two_ways::TwoWays,
 };
 
 /// How many informers: few in the suite, more when it is asked for.
@@ -142,32 +143,9 @@ async fn informers_go_on_where_they_were_when_connections_are_lost() {
     lab.stop();
 }
 
-struct Two {
-    cluster: RealCluster,
-    proxy: TestProxy,
-    direct: PathBuf,
-    through: PathBuf,
-}
-
-async fn two_ways() -> Option<Two> {
-    kubetoll::identity::install_provider();
-    let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
-    let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
-    let token = Credential::Token(cluster.admin_token().to_owned());
-    let write = |name: &str, url: &str, ca: &str| {
-        cluster.write_kubeconfig_for(name, url, ca, &token).unwrap()
-    };
-    Some(Two {
-        direct: write("direct", &cluster.url(), &cluster.ca_pem()),
-        through: write("through", &proxy.url, &proxy.authority.certificate_pem()),
-        cluster,
-        proxy,
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_api_server_costs_no_list_more_than_without_a_proxy() {
-    let Some(mut two) = two_ways().await else {
+    let Some(mut two) = TwoWays::start().await else {
         return;
     };
     let program = real::program("informer").unwrap();
@@ -189,7 +167,7 @@ async fn a_killed_api_server_costs_no_list_more_than_without_a_proxy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_keeps_its_lease_through_a_restart_of_the_api_server() {
-    let Some(mut two) = two_ways().await else {
+    let Some(mut two) = TwoWays::start().await else {
         return;
     };
     let mut command = Command::new(real::program("leader").unwrap());

@@ -2,13 +2,13 @@
 //! kube-apiserver.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 
-use kubetoll::{identity::kubeconfig::Credential, lab::real::RealCluster};
+use kubetoll::lab::real::RealCluster;
 
-use crate::support::{proxy::TestProxy, real};
+use crate::support::{real, two_ways::TwoWays};
 
 /// What stands for the editor of `kubectl edit`.
 const EDITOR: &str = "sed -i s/first/edited/";
@@ -84,32 +84,9 @@ fn session(cluster: &RealCluster, kubeconfig: &Path, pod: &Path) -> Vec<String> 
     answers.into()
 }
 
-struct Two {
-    cluster: RealCluster,
-    proxy: TestProxy,
-    direct: PathBuf,
-    through: PathBuf,
-}
-
-async fn two_ways() -> Option<Two> {
-    kubetoll::identity::install_provider();
-    let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
-    let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
-    let token = Credential::Token(cluster.admin_token().to_owned());
-    let write = |name: &str, url: &str, ca: &str| {
-        cluster.write_kubeconfig_for(name, url, ca, &token).unwrap()
-    };
-    Some(Two {
-        direct: write("direct", &cluster.url(), &cluster.ca_pem()),
-        through: write("through", &proxy.url, &proxy.authority.certificate_pem()),
-        cluster,
-        proxy,
-    })
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_says_the_same_directly_and_through_the_proxy() {
-    let Some(two) = two_ways().await else {
+    let Some(two) = TwoWays::start().await else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
@@ -141,7 +118,7 @@ fn headers(log: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn informers_see_the_same_directly_and_through_the_proxy() {
-    let Some(two) = two_ways().await else {
+    let Some(two) = TwoWays::start().await else {
         return;
     };
     let informer = real::program("informer").unwrap();

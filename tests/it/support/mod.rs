@@ -10,5 +10,6 @@ pub mod real;
 pub mod recorder;
 pub mod relay;
 pub mod traced;
+pub mod two_ways;
 pub mod wire;
 pub mod witness;
