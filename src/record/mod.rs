@@ -5,12 +5,14 @@
 
 mod audit;
 mod history;
+mod installation;
 mod result;
 mod run;
 mod snapshot;
 
 pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
 pub use history::{HISTORY_SCHEMA, HistoryRun, Origin, label};
+pub use installation::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,

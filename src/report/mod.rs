@@ -2,6 +2,7 @@
 
 mod budget;
 mod evaluate;
+pub mod installation;
 pub mod run_text;
 pub mod text;
 

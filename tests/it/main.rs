@@ -3,6 +3,7 @@
 //! - `certificates`: clients that come with a certificate
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `faults`: runs while something goes wrong
+//! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `restarts`: the API server or the proxy goes away and comes back, files change
@@ -21,6 +22,7 @@
 mod certificates;
 mod commands;
 mod faults;
+mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
 mod oracle;

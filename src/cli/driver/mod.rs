@@ -3,8 +3,10 @@
 mod audit;
 mod certs;
 mod classify;
+mod cluster;
 mod exec;
 mod inner_proxy;
+mod install;
 mod kubeconfig;
 mod lab;
 mod measure;
@@ -36,6 +38,9 @@ enum Command {
     Run(Box<run::RunArgs>),
     Measure(Box<measure::MeasureArgs>),
     Exec(exec::ExecArgs),
+    Attach(install::AttachArgs),
+    Detach(install::DetachArgs),
+    Status(install::StatusArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Classify(classify::ClassifyArgs),
@@ -66,6 +71,9 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Run(args) => until_done(|stop| run::run(*args, stop)),
         Command::Measure(args) => until_done(|stop| measure::run(*args, stop)),
         Command::Exec(args) => until_done(|stop| exec::run(args, stop)),
+        Command::Attach(args) => until_done(|stop| install::attach(args, stop)),
+        Command::Detach(args) => until_done(|stop| install::detach(args, stop)),
+        Command::Status(args) => until_done(|stop| install::status(args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Classify(args) => Ok(classify::run(&args)),
