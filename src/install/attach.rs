@@ -15,7 +15,7 @@ use super::{
     rights,
     rollout::{Rollout, Wanted, complaint, is_as_wanted, rollout},
     site::{Mounted, Site, customization, owner_of_kubevirt, owner_of_operator},
-    template::{annotation, obstacle, stripped},
+    template::{annotation, attached, obstacle, stripped},
 };
 
 /// Annotation of virt-operator's Deployment: its pod template before the patch, JSON.
@@ -70,6 +70,11 @@ impl Installer<'_> {
     pub async fn preview(&self, plan: &Plan) -> Result<(Vec<Value>, Vec<String>), InstallError> {
         let (site, kubevirt) = self.find().await?;
         let mut warnings: Vec<String> = owner_of_kubevirt(&kubevirt).into_iter().collect();
+        if site.mounted(Mounted::ConfigMap).await?.is_some() {
+            let keeps = "something is attached already: attach would keep the Secret and the \
+                ConfigMap that are there, so don't apply these two";
+            warnings.push(keeps.to_owned());
+        }
         let found = customization(&kubevirt);
         let secret = Materials::mint()?.secret(&site.namespace);
         let ca = ca_of_secret(&secret).unwrap_or_default();
@@ -109,6 +114,7 @@ impl Installer<'_> {
     /// ([`InstallError::LeftBehind`]).
     pub async fn attach(&self, plan: &Plan) -> Result<Vec<Component>, InstallError> {
         let (site, kubevirt) = self.find().await?;
+        self.look_at_version().await?;
         let rules = rights::to_attach(&plan.components);
         rights::check(&site.client, Some(&site.namespace), &rules).await?;
         if let Some(owned) = owner_of_kubevirt(&kubevirt) {
@@ -136,6 +142,18 @@ impl Installer<'_> {
                     },
                 })
             }
+        }
+    }
+
+    /// Native sidecars came with Kubernetes 1.29.
+    async fn look_at_version(&self) -> Result<(), InstallError> {
+        let version = self.client.apiserver_version().await;
+        let version = version
+            .map_err(|error| InstallError::api("cannot ask the API server's version", &error))?;
+        if has_sidecars(&version.major, &version.minor) {
+            Ok(())
+        } else {
+            Err(InstallError::NoSidecars(version.git_version))
         }
     }
 
@@ -193,8 +211,8 @@ impl Installer<'_> {
             Some(secret) => secret,
             None => {
                 let secret = Materials::mint()?.secret(&site.namespace);
-                changes.made.push(Mounted::Secret);
-                site.create(Mounted::Secret, &secret).await?;
+                let made = &mut changes.made;
+                site.create(Mounted::Secret, &secret, made).await?;
                 secret
             }
         };
@@ -209,8 +227,8 @@ impl Installer<'_> {
             };
         }
         let map = config_map(&site.namespace, &ca, changes.before.as_ref());
-        changes.made.push(Mounted::ConfigMap);
-        site.create(Mounted::ConfigMap, &map).await
+        let made = &mut changes.made;
+        site.create(Mounted::ConfigMap, &map, made).await
     }
 
     /// Puts the patch where the component takes it from. One that does the same is left alone.
@@ -241,8 +259,8 @@ impl Installer<'_> {
         let operator = site.workload(component).await?.unwrap_or_default();
         if !is_as_wanted(&operator["spec"]["template"], &wanted) {
             changes.touched.push(component);
-            changes.operator_before = Some(operator.clone());
-            site.patch_operator(&operator_patch(patch, &operator))
+            changes.operator_before = Some(operator);
+            site.change_operator(|operator| put_in(operator, &patch))
                 .await?;
         }
         Ok(wanted)
@@ -250,23 +268,25 @@ impl Installer<'_> {
 
     async fn undo(&self, site: &Site, changes: &Changes) -> Result<(), InstallError> {
         let before = changes.before.as_ref();
-        let customized = || {
+        let touched = || {
             let touched = changes.touched.iter().rev();
             touched.filter(|component| component.is_customizable())
         };
-        site.customize(|now| {
+        let customized = site.customize(|now| {
             let mut now = now.cloned();
-            for component in customized() {
+            for component in touched() {
                 let old = customize::entry(before, *component);
                 now = customize::with(now.as_ref(), *component, &old);
             }
             customize::restored(now, before)
-        })
-        .await?;
+        });
+        // Each is tried, whatever becomes of the other.
+        let customized = customized.await;
         if let Some(before) = &changes.operator_before {
             site.change_operator(|operator| put_back(operator, before))
                 .await?;
         }
+        customized?;
         // What is half undone needs this wait: Ctrl-C does not end it.
         let uninterrupted = CancellationToken::new();
         for component in changes.touched.iter().rev() {
@@ -359,6 +379,13 @@ async fn pause(stop: &CancellationToken) -> Result<(), InstallError> {
     }
 }
 
+/// Whether a server of this version knows init containers that go on running. Managed clusters
+/// write a `+` behind the minor version; one that can't be read is not held against them.
+pub(super) fn has_sidecars(major: &str, minor: &str) -> bool {
+    let minor = minor.trim_end_matches('+').parse().unwrap_or(u32::MAX);
+    major != "1" || minor >= 29
+}
+
 /// What a ConfigMap of ours says that was there before the first attach.
 pub(super) fn found(config_map: &Value) -> Option<Value> {
     let text = config_map["data"][FOUND_KEY].as_str()?;
@@ -367,14 +394,16 @@ pub(super) fn found(config_map: &Value) -> Option<Value> {
         .filter(|found: &Value| !found.is_null())
 }
 
-/// The patch, and what was there before it.
-fn operator_patch(mut patch: Value, operator: &Value) -> Value {
-    let annotations = &operator["metadata"]["annotations"];
+/// Puts the proxy into virt-operator's pod template in place of an older one, and keeps the
+/// template without any.
+fn put_in(operator: &mut Value, patch: &Value) {
+    let component = Component::VirtOperator;
+    let original = stripped(&operator["spec"]["template"], component);
+    operator["spec"]["template"] = attached(&original, component, patch);
+    let annotations = &mut operator["metadata"]["annotations"];
     if annotations.get(ORIGINAL_ANNOTATION).is_none() {
-        let original = stripped(&operator["spec"]["template"], Component::VirtOperator);
-        patch["metadata"] = json!({"annotations": {ORIGINAL_ANNOTATION: original.to_string()}});
+        annotations[ORIGINAL_ANNOTATION] = json!(original.to_string());
     }
-    patch
 }
 
 /// virt-operator as it was before this attach, which may have had a proxy already.

@@ -28,6 +28,9 @@ pub enum InstallError {
     /// Another operator would revert the change.
     #[error("{0}")]
     Owned(String),
+    /// The cluster is too old for native sidecars.
+    #[error("the cluster is {0}: native sidecars need Kubernetes 1.29 or newer")]
+    NoSidecars(String),
     /// A component can't have a proxy.
     #[error("{} can't be attached: {reason}", component.name())]
     Obstacle {

@@ -8,7 +8,7 @@ use k8s_openapi::api::authorization::v1::{
 use kube::{Api, Client, api::PostParams};
 
 use super::{
-    Component, InstallError, WorkloadKind,
+    Component, InstallError,
     objects::{CONFIG_MAP, SECRET},
 };
 
@@ -63,10 +63,7 @@ const CREATE: [Rule; 2] = [
     rule("create", "", "configmaps", None),
 ];
 
-const OPERATOR: [Rule; 2] = [
-    rule("patch", "apps", "deployments", Some("virt-operator")),
-    rule("update", "apps", "deployments", Some("virt-operator")),
-];
+const OPERATOR: Rule = rule("update", "apps", "deployments", Some("virt-operator"));
 
 const fn rule(
     verb: &'static str,
@@ -91,18 +88,9 @@ pub(super) fn to_attach(components: &[Component]) -> Vec<Rule> {
 
 /// To detach these components.
 pub(super) fn to_detach(components: &[Component]) -> Vec<Rule> {
-    let has = |kind| {
-        components
-            .iter()
-            .any(|component| component.workload() == kind)
-    };
-    let mut rules: Vec<Rule> = LOOK
-        .into_iter()
-        .filter(|rule| rule.resource != "daemonsets" || has(WorkloadKind::DaemonSet))
-        .chain(CHANGE)
-        .collect();
+    let mut rules: Vec<Rule> = LOOK.into_iter().chain(CHANGE).collect();
     if components.contains(&Component::VirtOperator) {
-        rules.extend(OPERATOR);
+        rules.push(OPERATOR);
     }
     rules
 }

@@ -4,7 +4,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::{
     Api, Client,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams},
 };
 use serde_json::Value;
 
@@ -152,18 +152,6 @@ impl Site {
         Ok(found.as_ref().map(value))
     }
 
-    /// Applies a strategic merge patch to virt-operator's Deployment.
-    pub(super) async fn patch_operator(&self, patch: &Value) -> Result<(), InstallError> {
-        let api = self.api(&workloads(WorkloadKind::Deployment));
-        let name = Component::VirtOperator.name();
-        let patched = api
-            .patch(name, &PatchParams::default(), &Patch::Strategic(patch))
-            .await;
-        patched
-            .map(drop)
-            .map_err(|error| InstallError::api("cannot patch virt-operator", &error))
-    }
-
     /// Changes virt-operator's Deployment; again if somebody else was faster.
     pub(super) async fn change_operator(
         &self,
@@ -229,13 +217,22 @@ impl Site {
         }
     }
 
-    /// Creates an object that pods mount.
-    pub(super) async fn create(&self, which: Mounted, object: &Value) -> Result<(), InstallError> {
+    /// Creates an object that pods mount, and notes it in `made`, also where it is not known
+    /// whether that came to pass; not where somebody else has made it.
+    pub(super) async fn create(
+        &self,
+        which: Mounted,
+        object: &Value,
+        made: &mut Vec<Mounted>,
+    ) -> Result<(), InstallError> {
         let what = || format!("cannot create {} {}", which.kind(), which.name());
         let object: DynamicObject = serde_json::from_value(object.clone())
             .map_err(|error| InstallError::api(what(), &kube::Error::SerdeError(error)))?;
         let api = self.api(&which.resource());
         let created = api.create(&PostParams::default(), &object).await;
+        if !matches!(&created, Err(kube::Error::Api(status)) if status.code == 409) {
+            made.push(which);
+        }
         created
             .map(drop)
             .map_err(|error| InstallError::api(what(), &error))

@@ -58,6 +58,31 @@ pub fn obstacle(template: &Value, component: Component, port: u16) -> Option<Str
         .map(|taken| format!("port {taken} is in use in its pods: choose others with --port"))
 }
 
+/// A template without anything of ours, with our patch: what the API server's strategic merge makes
+/// of the two.
+pub fn attached(template: &Value, component: Component, patch: &Value) -> Value {
+    let mut new = template.clone();
+    let ours = &patch["spec"]["template"];
+    if let Some(annotations) = ours["metadata"]["annotations"].as_object() {
+        for (name, value) in annotations {
+            new["metadata"]["annotations"][name] = value.clone();
+        }
+    }
+    for list in ["initContainers", "volumes"] {
+        prepend(&mut new["spec"], list, &ours["spec"][list]);
+    }
+    let containers = new["spec"]["containers"]
+        .as_array_mut()
+        .into_iter()
+        .flatten();
+    for container in containers.filter(|container| container["name"] == component.name()) {
+        for list in ["env", "volumeMounts"] {
+            prepend(container, list, &ours["spec"]["containers"][0][list]);
+        }
+    }
+    new
+}
+
 /// The template without anything of ours.
 pub fn stripped(template: &Value, component: Component) -> Value {
     let mut bare = template.clone();
@@ -114,6 +139,15 @@ fn taken_port(template: &Value, port: u16) -> Option<u64> {
         .flatten()
         .filter_map(|declared| declared["containerPort"].as_u64())
         .find(|taken| [u64::from(port), u64::from(port) + 1].contains(taken))
+}
+
+/// Puts items before those of a list, which need not be there.
+fn prepend(object: &mut Value, key: &str, items: &Value) {
+    let Some(items) = items.as_array() else {
+        return;
+    };
+    let old = object[key].as_array().into_iter().flatten();
+    object[key] = items.iter().chain(old).cloned().collect();
 }
 
 /// Keeps items of a list; an emptied list goes, as the API server would not store it.

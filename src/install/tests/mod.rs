@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 
 use super::{
     Component,
+    attach::has_sidecars,
     objects::{Materials, config_map, is_ours},
     patch::{Mode, ProxySpec, digest, patch},
-    template::{obstacle, stripped},
+    template::{attached, obstacle, stripped},
 };
 
 fn spec(mode: Mode) -> ProxySpec {
@@ -76,22 +77,10 @@ fn a_template_without_ours_is_the_one_before() {
     });
     for mode in [Mode::Sidecar, Mode::Kubeconfig] {
         let patch = patch(Component::VirtApi, &spec(mode));
-        let ours = &patch["spec"]["template"];
-        let mut attached = before.clone();
-        attached["metadata"]["annotations"] = ours["metadata"]["annotations"].clone();
-        for list in ["initContainers", "volumes"] {
-            attached["spec"][list] = ours["spec"][list].clone();
-        }
-        for list in ["env", "volumeMounts"] {
-            attached["spec"]["containers"][0][list] = ours["spec"]["containers"][0][list].clone();
-        }
+        let attached = attached(&before, Component::VirtApi, &patch);
+        assert_ne!(attached, before);
         assert_eq!(obstacle(&attached, Component::VirtApi, 16443), None);
-        let mut bare = stripped(&attached, Component::VirtApi);
-        // `null` is what indexing made of a list that this mode does not have.
-        if let Some(container) = bare["spec"]["containers"][0].as_object_mut() {
-            container.retain(|_, value| !value.is_null());
-        }
-        assert_eq!(bare, before);
+        assert_eq!(stripped(&attached, Component::VirtApi), before);
     }
 }
 
@@ -136,6 +125,20 @@ fn what_can_not_have_a_proxy_is_told_why() {
         obstacle(&component(json!({})), Component::VirtApi, 16443),
         None
     );
+}
+
+#[test]
+fn clusters_without_native_sidecars_are_known() {
+    for (minor, has) in [
+        ("28", false),
+        ("28+", false),
+        ("29", true),
+        ("34+", true),
+        ("", true),
+    ] {
+        assert_eq!(has_sidecars("1", minor), has, "{minor}");
+    }
+    assert!(has_sidecars("2", "0"));
 }
 
 /// As a component would check it years from now: nobody renews it, so it has to hold.

@@ -49,13 +49,21 @@ async fn no_rights(stage: &Stage) {
     let here = ["--namespace", NAMESPACE];
     for (at, (verb, resource, missing)) in [
         ("get", "pods/proxy", "you may not get pods/proxy;"),
-        ("list", "kubevirts", "you may not list kubevirts.kubevirt.io;"),
+        (
+            "list",
+            "kubevirts",
+            "you may not list kubevirts.kubevirt.io;",
+        ),
         (
             "update",
             "deployments",
-            "you may not patch deployments.apps virt-operator, update deployments.apps virt-operator;",
+            "you may not update deployments.apps virt-operator;",
         ),
-        ("create", "secrets", "you may not create secrets, create configmaps;"),
+        (
+            "create",
+            "secrets",
+            "you may not create secrets, create configmaps;",
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -245,7 +253,10 @@ async fn a_new_image_that_fails(stage: &Stage) {
     for component in ["virt-api", "virt-operator"] {
         let more = ["--image", "missing", "--timeout", "5s"];
         let said = said(&stage.attach(component, &more, 1));
-        assert!(said.contains("everything was put back as it was"), "{said}");
+        assert!(
+            said.contains("ImagePullBackOff; everything was put back as it was"),
+            "{said}"
+        );
         stage.kubevirt.settle().await;
         assert_eq!(stage.kubevirt.specs().await, attached);
     }

@@ -10,14 +10,19 @@ use std::{
     time::Duration,
 };
 
+use kube::api::{Patch, PatchParams, PostParams};
 use kubetoll::{
     identity::kubeconfig::Credential,
+    install::{
+        self, Component,
+        patch::{Mode, PORT, ProxySpec},
+    },
     record::{ComponentInstallation, Installation},
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::support::kubevirt::{CALLS, KubeVirt, NAMESPACE, create, free_ports, kubetoll};
+use crate::support::kubevirt::{CALLS, KubeVirt, NAMESPACE, api, create, free_ports, kubetoll};
 
 /// What others have customized: one patch that is longer than ours could be, one that is short.
 fn customized() -> Value {
@@ -354,6 +359,7 @@ async fn a_component_is_led_by_its_kubeconfig_flag_and_a_dry_run_changes_nothing
     let kubevirt = &stage.kubevirt;
     let before = kubevirt.specs().await;
     a_dry_run_prints_what_the_api_server_takes(&stage).await;
+    our_merge_is_the_api_servers(&stage).await;
     assert_eq!(kubevirt.specs().await, before);
     assert!(!stage.has_objects().await);
 
@@ -430,4 +436,33 @@ async fn a_dry_run_prints_what_the_api_server_takes(stage: &Stage) {
     let expected = "secret/kubetoll-proxy-tls\nconfigmap/kubetoll-proxy-ca\n\
         deployment.apps/virt-operator\nkubevirt.kubevirt.io/kubevirt\n";
     assert_eq!(names, expected);
+}
+
+/// virt-operator's template is put together here; KubeVirt's other components by the API server.
+async fn our_merge_is_the_api_servers(stage: &Stage) {
+    let spec = ProxySpec {
+        image: "proxy:1".to_owned(),
+        mode: Mode::Sidecar,
+        port: PORT,
+        attached_at: jiff::Timestamp::now(),
+    };
+    let patch = install::patch::patch(Component::VirtOperator, &spec);
+    let api = api(&stage.kubevirt.client, NAMESPACE, "Deployment");
+    let params = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    let strategic = Patch::Strategic(&patch);
+    let theirs = api.patch("virt-operator", &params, &strategic).await;
+    let theirs = theirs.unwrap();
+    let mut ours = api.get("virt-operator").await.unwrap();
+    let template = &ours.data["spec"]["template"];
+    ours.data["spec"]["template"] =
+        install::template::attached(template, Component::VirtOperator, &patch);
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let ours = api.replace("virt-operator", &params, &ours).await.unwrap();
+    assert_eq!(ours.data["spec"], theirs.data["spec"]);
 }
