@@ -277,7 +277,9 @@ fn sidecar(template: &Value) -> Option<&Value> {
 /// packet is sent to find it.
 fn own_address() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    socket.connect("192.0.2.1:9").unwrap();
+    socket
+        .connect("192.0.2.1:9")
+        .expect("this machine has an address that is not loopback");
     let address = socket.local_addr().unwrap().ip();
     assert!(!address.is_loopback(), "this machine has no other address");
     address
