@@ -11,6 +11,7 @@
 //! - [`admin`]: the proxy's own port
 //! - [`workload`]: the objects of KubeVirt's density tests
 //! - [`driver`]: a run
+//! - [`install`]: proxies into KubeVirt, and out again
 //! - [`stats`]: statistics over raw samples
 //! - [`report`]: what a record comes to, for people and programs
 //! - [`store`]: the history of runs
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod driver;
 pub mod exchange;
 pub mod identity;
+pub mod install;
 pub mod lab;
 pub mod ledger;
 pub mod proxy;

@@ -1,10 +1,11 @@
 //! Certificates made on the spot: a CA, and serving certificates signed by it.
 
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 
 use super::IdentityError;
 
@@ -117,6 +118,15 @@ impl Leaf {
 pub fn signing_key() -> Result<(String, String), IdentityError> {
     let key = KeyPair::generate()?;
     Ok((key.serialize_pem(), key.public_key_pem()))
+}
+
+/// When the first certificate in a PEM text ends.
+pub fn not_after(pem: &[u8]) -> Result<Timestamp, IdentityError> {
+    let der = CertificateDer::from_pem_slice(pem).map_err(|_| IdentityError::NotACertificate)?;
+    let parsed = x509_parser::parse_x509_certificate(&der);
+    let (_, certificate) = parsed.map_err(|_| IdentityError::NotACertificate)?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Timestamp::from_second(seconds).map_err(|_| IdentityError::NotACertificate)
 }
 
 fn params_for(name: &str) -> CertificateParams {

@@ -55,6 +55,9 @@ pub enum IdentityError {
     /// A certificate can't be made.
     #[error("cannot make a certificate: {0}")]
     Mint(#[from] rcgen::Error),
+    /// Something that should be a certificate is none.
+    #[error("not a certificate in PEM form")]
+    NotACertificate,
     /// A kubeconfig doesn't say what is needed.
     #[error("kubeconfig {path}: {message}", path = path.display())]
     Kubeconfig {

@@ -10,6 +10,7 @@ mod comparison;
 mod drawn;
 mod exchange;
 mod history;
+mod installation;
 mod markers;
 mod result;
 mod run;
@@ -34,6 +35,7 @@ pub use history::{
     Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin, Tally,
     component_metric, label,
 };
+pub use installation::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,

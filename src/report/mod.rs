@@ -13,6 +13,7 @@ mod evaluate;
 pub mod graph;
 mod history;
 pub mod history_text;
+pub mod installation;
 mod limit;
 mod row_name;
 pub mod run_text;

@@ -9,6 +9,7 @@
 //! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
+//! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
@@ -36,6 +37,7 @@ mod differential;
 mod exchange;
 mod faults;
 mod history;
+mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
 mod oracle;

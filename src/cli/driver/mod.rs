@@ -5,6 +5,7 @@ mod budget;
 mod certs;
 mod changes;
 mod classify;
+mod cluster;
 mod compare;
 mod copy;
 mod exec;
@@ -13,6 +14,7 @@ mod graph;
 mod history;
 mod import;
 mod inner_proxy;
+mod install;
 mod kubeconfig;
 mod lab;
 mod measure;
@@ -46,6 +48,9 @@ enum Command {
     Run(Box<run::RunArgs>),
     Measure(Box<measure::MeasureArgs>),
     Exec(exec::ExecArgs),
+    Attach(install::AttachArgs),
+    Detach(install::DetachArgs),
+    Status(install::StatusArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Report(report::ReportArgs),
@@ -85,6 +90,9 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Run(args) => until_done(|stop| run::run(*args, stop)),
         Command::Measure(args) => until_done(|stop| measure::run(*args, stop)),
         Command::Exec(args) => until_done(|stop| exec::run(args, stop)),
+        Command::Attach(args) => until_done(|stop| install::attach(args, stop)),
+        Command::Detach(args) => until_done(|stop| install::detach(args, stop)),
+        Command::Status(args) => until_done(|stop| install::status(args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Report(args) => report::run(&args),

@@ -1,0 +1,59 @@
+//! Which cluster a command is for.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+/// Longest silence of the API server in one call.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// The cluster, and KubeVirt in it.
+#[derive(Debug, Args)]
+pub(super) struct ClusterArgs {
+    /// Kubeconfig of the cluster; otherwise KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; otherwise the current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The cluster that this process is a pod of.
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    in_cluster: bool,
+    /// KubeVirt's namespace; otherwise it is looked for in all of them.
+    #[arg(long, value_name = "NAME")]
+    pub(super) namespace: Option<String>,
+}
+
+impl ClusterArgs {
+    /// A client; says on stderr of which server.
+    pub(super) async fn client(&self) -> Result<Client> {
+        let mut config = self.config().await?;
+        config.read_timeout = Some(SILENCE_MAX);
+        eprintln!("cluster: server {}", config.cluster_url);
+        Client::try_from(config).context("cannot make a client")
+    }
+
+    async fn config(&self) -> Result<Config> {
+        if self.in_cluster {
+            return Config::incluster().context("not in a cluster");
+        }
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        match &self.kubeconfig {
+            Some(path) => {
+                let kubeconfig = Kubeconfig::read_from(path)
+                    .with_context(|| format!("cannot use {}", path.display()))?;
+                Config::from_custom_kubeconfig(kubeconfig, &options).await
+            }
+            None => Config::from_kubeconfig(&options).await,
+        }
+        .context("cannot use the kubeconfig")
+    }
+}

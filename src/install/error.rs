@@ -1,0 +1,145 @@
+//! What can go wrong with an installation, and whose turn it is then.
+
+use kube::core::Status;
+
+use super::{Component, Rule};
+use crate::identity::IdentityError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The API server can't be reached, or refuses something.
+    #[error("{what}: {message}")]
+    Api {
+        /// What was being done.
+        what: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// No KubeVirt object.
+    #[error("there is no KubeVirt object{}: KubeVirt is not installed there", in_namespace(.0))]
+    NoKubeVirt(Option<String>),
+    /// More than one.
+    #[error("there are several KubeVirt objects, in {}: choose with --namespace", .0.join(", "))]
+    SeveralKubeVirts(Vec<String>),
+    /// The user may not do what the command does.
+    #[error("you may not {}; docs/OPERATING.md lists the rules", list(.0))]
+    NoRights(Vec<Rule>),
+    /// Another operator would revert the change.
+    #[error("{0}")]
+    Owned(String),
+    /// The cluster is too old for native sidecars.
+    #[error("the cluster is {0}: native sidecars need Kubernetes 1.29 or newer")]
+    NoSidecars(String),
+    /// A component can't have a proxy.
+    #[error("{} can't be attached: {reason}", component.name())]
+    Obstacle {
+        /// The component.
+        component: Component,
+        /// Why.
+        reason: String,
+    },
+    /// An object of that name belongs to somebody else.
+    #[error("{kind} {name} is there and not Kubetoll's: rename or remove it")]
+    Foreign {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+    /// Secret and ConfigMap don't belong together.
+    #[error(
+        "the Secret and the ConfigMap of an earlier attach don't belong together: run `kubetoll \
+         detach` first"
+    )]
+    HalfAttached,
+    /// A rollout took too long.
+    #[error("the rollout of {} did not end within {seconds} s: {detail}", component.name())]
+    NotRolledOut {
+        /// The component.
+        component: Component,
+        /// How long was waited.
+        seconds: u64,
+        /// How far it is.
+        detail: String,
+    },
+    /// The proxy runs, and the component does not use it.
+    #[error("no calls of {} were seen within {seconds} s: {detail}", component.name())]
+    NoCalls {
+        /// The component.
+        component: Component,
+        /// How long was waited.
+        seconds: u64,
+        /// Which pods, and what they answered.
+        detail: String,
+    },
+    /// Somebody else writes the same object all the time.
+    #[error("{0} changes all the time: try again")]
+    Contended(&'static str),
+    /// Certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// It failed, and everything is as it was.
+    #[error("{0}; everything was put back as it was")]
+    Undone(Box<Self>),
+    /// It failed, and not everything could be put back.
+    #[error("{cause}; putting everything back failed: {left}. `kubetoll detach` does the rest")]
+    LeftBehind {
+        /// Why it failed.
+        cause: Box<Self>,
+        /// Why putting back did.
+        left: Box<Self>,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl InstallError {
+    /// Whether Ctrl-C is the cause.
+    pub fn is_interruption(&self) -> bool {
+        match self {
+            Self::Undone(cause) | Self::LeftBehind { cause, .. } => cause.is_interruption(),
+            Self::Interrupted => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn api(what: impl Into<String>, error: &kube::Error) -> Self {
+        Self::Api {
+            what: what.into(),
+            message: describe(error),
+        }
+    }
+}
+
+fn in_namespace(namespace: &Option<String>) -> String {
+    namespace
+        .as_ref()
+        .map(|namespace| format!(" in namespace {namespace}"))
+        .unwrap_or_default()
+}
+
+fn list(rules: &[Rule]) -> String {
+    let rules: Vec<String> = rules.iter().map(Rule::to_string).collect();
+    rules.join(", ")
+}
+
+/// An error with its causes; of a refusal, what the API server says.
+fn describe(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        let Status { message, code, .. } = &**status;
+        return format!("{message} ({code})");
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

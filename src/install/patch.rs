@@ -1,0 +1,205 @@
+//! The strategic merge patch that puts a proxy beside a component.
+
+use aws_lc_rs::digest::{SHA256, digest as sha256};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Component,
+    objects::{CA_KEY, CONFIG_MAP, SECRET},
+};
+
+/// Name of the sidecar.
+pub const SIDECAR: &str = "kubetoll-proxy";
+/// Name of the admin port. Never `metrics`: KubeVirt's own Service selects that name.
+pub const ADMIN_PORT_NAME: &str = "toll-admin";
+/// Name of the port that the component dials.
+pub const PROXY_PORT_NAME: &str = "toll-proxy";
+/// The port that the component dials unless another is asked for; the admin port is the next one.
+pub const PORT: u16 = 16443;
+
+/// Annotation of a pod template: the component. It is the mark of a patch of Kubetoll's.
+pub const COMPONENT_ANNOTATION: &str = "kubetoll.dev/component";
+/// Annotation of a pod template: the patch's digest.
+pub const DIGEST_ANNOTATION: &str = "kubetoll.dev/patch";
+/// Annotation of a pod template: when it was attached.
+pub const SINCE_ANNOTATION: &str = "kubetoll.dev/attached-at";
+/// Annotation of a pod template: the kubeconfig of [`Mode::Kubeconfig`].
+pub const KUBECONFIG_ANNOTATION: &str = "kubetoll.dev/kubeconfig";
+
+/// Where [`Mode::Kubeconfig`] mounts its file. KubeVirt lower-cases flags, names and values.
+pub const KUBECONFIG: &str = "/etc/kubetoll/kubeconfig";
+/// Volume of the sidecar: certificate, key and token.
+pub(super) const TLS_VOLUME: &str = "toll-tls";
+/// Volume of the component: what makes it trust the proxy.
+pub(super) const CLIENT_VOLUME: &str = "toll-client";
+
+const TLS_DIRECTORY: &str = "/etc/kubetoll-proxy";
+const CLIENT_DIRECTORY: &str = "/etc/kubetoll";
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// As long as the kubelet makes its own tokens, in seconds.
+const TOKEN_SECONDS: u32 = 3607;
+/// How long a proxy may take to start, in seconds: its image is there then.
+const START_SECONDS: u32 = 60;
+
+/// How a component is told to use its proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// By its environment and a service account volume whose CA is the proxy's.
+    Sidecar,
+    /// By the flag `--kubeconfig`; its service account volume stays as it is.
+    Kubeconfig,
+}
+
+/// A proxy as it is asked for.
+#[derive(Debug, Clone)]
+pub struct ProxySpec {
+    /// Image of `kubetoll-proxy`.
+    pub image: String,
+    /// How the component is told.
+    pub mode: Mode,
+    /// The port that the component dials; the admin port is the next one.
+    pub port: u16,
+    /// Now.
+    pub attached_at: Timestamp,
+}
+
+/// The strategic merge patch of a component's workload.
+pub fn patch(component: Component, spec: &ProxySpec) -> Value {
+    let mut annotations = json!({COMPONENT_ANNOTATION: component.name()});
+    if spec.mode == Mode::Kubeconfig {
+        annotations[KUBECONFIG_ANNOTATION] = json!(kubeconfig(spec.port));
+    }
+    let mut patch = json!({"spec": {"template": {
+        "metadata": {"annotations": annotations},
+        "spec": {
+            "initContainers": [sidecar(component, spec)],
+            "containers": [client(component, spec)],
+            "volumes": [
+                {"name": TLS_VOLUME, "secret": {"secretName": SECRET}},
+                client_volume(spec.mode),
+            ],
+        },
+    }}});
+    let digest = digest(&patch);
+    let annotations = &mut patch["spec"]["template"]["metadata"]["annotations"];
+    annotations[DIGEST_ANNOTATION] = json!(digest);
+    annotations[SINCE_ANNOTATION] = json!(spec.attached_at.to_string());
+    patch
+}
+
+/// A digest of everything that a patch does, so not of its own digest and time.
+pub fn digest(patch: &Value) -> String {
+    let mut patch = patch.clone();
+    if let Some(Value::Object(annotations)) =
+        patch.pointer_mut("/spec/template/metadata/annotations")
+    {
+        annotations.remove(DIGEST_ANNOTATION);
+        annotations.remove(SINCE_ANNOTATION);
+    }
+    let digest = sha256(&SHA256, patch.to_string().as_bytes());
+    digest.as_ref()[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A native sidecar: an init container that goes on running, and ends after the component.
+fn sidecar(component: Component, spec: &ProxySpec) -> Value {
+    let admin = spec.port + 1;
+    let ready = json!({"path": "/readyz", "port": ADMIN_PORT_NAME});
+    json!({
+        "name": SIDECAR,
+        "image": spec.image,
+        "imagePullPolicy": "IfNotPresent",
+        "restartPolicy": "Always",
+        "args": [
+            format!("--listen=127.0.0.1:{}", spec.port),
+            // The kubelet's probes and the API server's pod proxy come to the pod's address.
+            format!("--admin=0.0.0.0:{admin}"),
+            format!("--admin-token-file={TLS_DIRECTORY}/token"),
+            "--upstream=in-cluster",
+            format!("--tls-cert={TLS_DIRECTORY}/tls.crt"),
+            format!("--tls-key={TLS_DIRECTORY}/tls.key"),
+            format!("--component={}", component.name()),
+        ],
+        "ports": [
+            {"name": PROXY_PORT_NAME, "containerPort": spec.port, "protocol": "TCP"},
+            {"name": ADMIN_PORT_NAME, "containerPort": admin, "protocol": "TCP"},
+        ],
+        "startupProbe": {"httpGet": ready, "periodSeconds": 1, "failureThreshold": START_SECONDS},
+        "readinessProbe": {"httpGet": ready, "periodSeconds": 10},
+        // No limits: a proxy that is killed for its memory takes its counts along.
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": false,
+            "readOnlyRootFilesystem": true,
+            "runAsNonRoot": true,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": [{"name": TLS_VOLUME, "mountPath": TLS_DIRECTORY, "readOnly": true}],
+    })
+}
+
+/// What changes for the component itself.
+fn client(component: Component, spec: &ProxySpec) -> Value {
+    let directory = match spec.mode {
+        Mode::Sidecar => SERVICE_ACCOUNT,
+        Mode::Kubeconfig => CLIENT_DIRECTORY,
+    };
+    let mut container = Map::new();
+    container.insert("name".to_owned(), json!(component.name()));
+    if spec.mode == Mode::Sidecar {
+        // A container's own environment comes before what the kubelet says of Services.
+        let env = json!([
+            {"name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1"},
+            {"name": "KUBERNETES_SERVICE_PORT", "value": spec.port.to_string()},
+        ]);
+        container.insert("env".to_owned(), env);
+    }
+    // A mount at the service account's place keeps the API server from mounting its own there.
+    let mounts = json!([{"name": CLIENT_VOLUME, "mountPath": directory, "readOnly": true}]);
+    container.insert("volumeMounts".to_owned(), mounts);
+    Value::Object(container)
+}
+
+fn client_volume(mode: Mode) -> Value {
+    let ca = json!({"configMap": {
+        "name": CONFIG_MAP, "items": [{"key": CA_KEY, "path": "ca.crt"}],
+    }});
+    let field = |path: &str, field: &str| {
+        json!({"downwardAPI": {"items": [
+            {"path": path, "fieldRef": {"apiVersion": "v1", "fieldPath": field}},
+        ]}})
+    };
+    let sources = match mode {
+        Mode::Sidecar => json!([
+            {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
+            ca,
+            field("namespace", "metadata.namespace"),
+        ]),
+        Mode::Kubeconfig => {
+            let annotation = format!("metadata.annotations['{KUBECONFIG_ANNOTATION}']");
+            json!([ca, field("kubeconfig", &annotation)])
+        }
+    };
+    json!({"name": CLIENT_VOLUME, "projected": {"sources": sources}})
+}
+
+/// A kubeconfig without a secret: it names the kubelet's own token file.
+fn kubeconfig(port: u16) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": SIDECAR, "cluster": {
+            "server": format!("https://127.0.0.1:{port}"),
+            "certificate-authority": format!("{CLIENT_DIRECTORY}/ca.crt"),
+        }}],
+        "users": [{"name": SIDECAR, "user": {"tokenFile": format!("{SERVICE_ACCOUNT}/token")}}],
+        "contexts": [{"name": SIDECAR, "context": {"cluster": SIDECAR, "user": SIDECAR}}],
+        "current-context": SIDECAR,
+    })
+    .to_string()
+}
