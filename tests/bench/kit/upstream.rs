@@ -90,6 +90,14 @@ pub struct Upstream {
     serving: CancellationToken,
 }
 
+/// A port below those that the system gives to clients: while nobody listens on one of theirs, a
+/// client's connection can take it.
+fn free_port() -> u16 {
+    let ports = std::iter::repeat_with(|| rand::random_range(10_000..30_000));
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.take(1_000).find(is_free).expect("a port is free")
+}
+
 impl Upstream {
     pub async fn start() -> Self {
         kubetoll::identity::install_provider();
@@ -100,7 +108,7 @@ impl Upstream {
         let certificate =
             ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();
         let mut upstream = Self {
-            url: "https://127.0.0.1:0".to_owned(),
+            url: format!("https://127.0.0.1:{}", free_port()),
             authority,
             records: Arc::default(),
             acceptor: TlsAcceptor::from(
@@ -126,7 +134,6 @@ impl Upstream {
         let address = self.url.trim_start_matches("https://").parse().unwrap();
         socket.bind(address).unwrap();
         let listener = socket.listen(1024).unwrap();
-        self.url = format!("https://{}", listener.local_addr().unwrap());
         self.serving = CancellationToken::new();
         let (acceptor, records, serving) = (
             self.acceptor.clone(),
