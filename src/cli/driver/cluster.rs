@@ -1,6 +1,9 @@
 //! Which cluster a command is for.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -42,18 +45,31 @@ impl ClusterArgs {
         if self.in_cluster {
             return Config::incluster().context("not in a cluster");
         }
-        let options = KubeConfigOptions {
-            context: self.context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        match &self.kubeconfig {
-            Some(path) => {
-                let kubeconfig = Kubeconfig::read_from(path)
-                    .with_context(|| format!("cannot use {}", path.display()))?;
-                Config::from_custom_kubeconfig(kubeconfig, &options).await
-            }
-            None => Config::from_kubeconfig(&options).await,
-        }
-        .context("cannot use the kubeconfig")
+        let configured = configured(self.kubeconfig.as_deref(), self.context.as_deref());
+        Ok(configured.await?.0)
     }
+}
+
+/// The configuration of a kubeconfig's context, and that context's name; without a file the one
+/// of KUBECONFIG or ~/.kube/config, without a name the current one.
+pub(super) async fn configured(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<(Config, String)> {
+    let kubeconfig = match kubeconfig {
+        Some(path) => {
+            Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?
+        }
+        None => Kubeconfig::read().context("cannot use the kubeconfig")?,
+    };
+    let context = context
+        .map(str::to_owned)
+        .or(kubeconfig.current_context.clone());
+    let options = KubeConfigOptions {
+        context: context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let config = config.context("cannot use the kubeconfig")?;
+    Ok((config, context.unwrap_or_default()))
 }

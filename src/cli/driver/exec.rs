@@ -6,14 +6,11 @@ use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwapOption;
 use clap::Args;
 use http::HeaderValue;
-use kube::{
-    Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Exit, Output,
+    cluster::configured,
     inner_proxy::InnerProxy,
     measure::{code_of, exit_of, run_command},
     run::{print_result, verdict},
@@ -65,7 +62,7 @@ pub(super) struct ExecArgs {
 }
 
 pub(super) async fn run(args: ExecArgs, stop: CancellationToken) -> Result<Exit> {
-    let config = args.config().await?;
+    let (config, _) = configured(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     if config.accept_invalid_certs {
         bail!("the kubeconfig skips TLS verification, which the proxy never does; give the CA");
     }
@@ -97,22 +94,6 @@ pub(super) async fn run(args: ExecArgs, stop: CancellationToken) -> Result<Exit>
 }
 
 impl ExecArgs {
-    async fn config(&self) -> Result<Config> {
-        let options = KubeConfigOptions {
-            context: self.context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        let config = match &self.kubeconfig {
-            Some(path) => {
-                let kubeconfig = Kubeconfig::read_from(path)
-                    .with_context(|| format!("cannot use {}", path.display()))?;
-                Config::from_custom_kubeconfig(kubeconfig, &options).await
-            }
-            None => Config::from_kubeconfig(&options).await,
-        };
-        config.context("cannot use the kubeconfig")
-    }
-
     async fn measure(
         &self,
         proxy: &InnerProxy,

@@ -8,13 +8,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, Config};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Misuse, Output, history::KeepArgs, lab::Lab, results};
+use super::{Exit, Misuse, Output, cluster::configured, history::KeepArgs, lab::Lab, results};
 use crate::{
     cli::{duration, progress::Terminal},
     driver::{self, Driver, Plan, RunError, client::counted, proxies::ProxyClient},
@@ -236,7 +233,7 @@ impl RunArgs {
             let config = Config::incluster().context("not in a cluster")?;
             (config, "(in cluster)".to_owned())
         } else {
-            self.configured().await?
+            configured(self.kubeconfig.as_deref(), self.context.as_deref()).await?
         };
         // What a client does again by itself would be a call that nobody asked for.
         config.default_retry = false;
@@ -257,23 +254,6 @@ impl RunArgs {
             cluster,
             proxies: self.proxy_clients()?,
         })
-    }
-
-    /// The configuration of a context, and the context's name.
-    async fn configured(&self) -> Result<(Config, String)> {
-        let kubeconfig = match &self.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot use {}", path.display()))?,
-            None => Kubeconfig::read().context("cannot use the kubeconfig")?,
-        };
-        let context = self.context.clone().or(kubeconfig.current_context.clone());
-        let options = KubeConfigOptions {
-            context: context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let config = config.context("cannot use the kubeconfig")?;
-        Ok((config, context.unwrap_or_default()))
     }
 
     fn proxy_clients(&self) -> Result<Vec<ProxyClient>> {
