@@ -7,12 +7,15 @@
 
 use std::{
     collections::HashMap,
+    io::ErrorKind,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,7 +33,7 @@ use kubetoll::identity::{
     client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
 };
 use tokio::{
-    net::{TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{Interval, MissedTickBehavior, interval_at, sleep},
 };
 use tokio_rustls::TlsAcceptor;
@@ -98,6 +101,25 @@ fn free_port() -> u16 {
     ports.take(1_000).find(is_free).expect("a port is free")
 }
 
+/// The listener of before may not be gone yet: whoever drops it has to be scheduled first.
+fn bind(address: SocketAddr) -> TcpListener {
+    let try_once = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    for _ in 0..500 {
+        match try_once() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    panic!("{address} stays in use");
+}
+
 impl Upstream {
     pub async fn start() -> Self {
         kubetoll::identity::install_provider();
@@ -129,11 +151,8 @@ impl Upstream {
 
     /// Serves on the same port again, after [`stop`](Self::stop).
     pub fn listen(&mut self) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
         let address = self.url.trim_start_matches("https://").parse().unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(1024).unwrap();
+        let listener = bind(address);
         self.serving = CancellationToken::new();
         let (acceptor, records, serving) = (
             self.acceptor.clone(),

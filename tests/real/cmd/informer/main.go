@@ -7,8 +7,8 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"flag"
+	"fmt"
 	"log"
 	"net/http"
 	"os"
@@ -64,8 +64,12 @@ func main() {
 	}
 	stop := make(chan struct{})
 	stores := make([]cache.Store, *count)
+	synced := make([]cache.InformerSynced, *count)
 	for i := range stores {
-		stores[i] = start(client, *resource, *namespace, counted, stop)
+		stores[i], synced[i] = start(client, *resource, *namespace, counted, stop)
+	}
+	if !cache.WaitForCacheSync(stop, synced...) {
+		log.Fatal("the informers did not sync")
 	}
 	fmt.Println("synced")
 	time.Sleep(*duration)
@@ -83,7 +87,7 @@ func main() {
 	}
 }
 
-func start(client dynamic.Interface, resource, namespace string, counted *counts, stop chan struct{}) cache.Store {
+func start(client dynamic.Interface, resource, namespace string, counted *counts, stop chan struct{}) (cache.Store, cache.InformerSynced) {
 	factory := dynamicinformer.NewFilteredDynamicSharedInformerFactory(client, 0, namespace, nil)
 	informer := factory.ForResource(schema.GroupVersionResource{Version: "v1", Resource: resource}).Informer()
 	event := func() { counted.events.Add(1) }
@@ -95,8 +99,5 @@ func start(client dynamic.Interface, resource, namespace string, counted *counts
 		log.Fatal(err)
 	}
 	go informer.Run(stop)
-	if !cache.WaitForCacheSync(stop, informer.HasSynced) {
-		log.Fatal("the informer did not sync")
-	}
-	return informer.GetStore()
+	return informer.GetStore(), informer.HasSynced
 }
