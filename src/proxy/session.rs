@@ -160,8 +160,11 @@ impl Session {
                     Some(unsent) => request = unsent,
                     None => {
                         let error = SendError::after_sending(&error.into_error());
-                        if error.reason != Reason::Unprocessed || !again.body().is_whole() {
+                        if error.reason != Reason::Unprocessed {
                             return Err(error);
+                        }
+                        if !again.body().is_whole() {
+                            return Err(error.into_lost());
                         }
                         request = again;
                     }
@@ -320,6 +323,15 @@ impl SendError {
             self.reason,
             Reason::Connect | Reason::Tls | Reason::Unprocessed
         )
+    }
+
+    /// Of a body that was too long to be kept, parts were on their way when the server closed: it
+    /// has been seen to have answered such a request, so nobody is told that it was not sent.
+    fn into_lost(self) -> Self {
+        Self {
+            reason: Reason::UpstreamLost,
+            ..self
+        }
     }
 
     fn handshake(error: &hyper::Error) -> Self {
