@@ -118,8 +118,9 @@ async fn every_request_of_a_storm_is_in_the_books_and_in_the_audit_log() {
 }
 
 /// kube-apiserver closes connections at random, as it does to spread its clients: what it did not
-/// look at is sent again, once, and nobody notices. Only a body of megabytes, as some creates have
-/// it here, can't be sent again, and may still be on its way when the server closes.
+/// look at is sent again, and the comparison shows that nothing is done twice. Only where a body
+/// of megabytes is still on its way can the close reach the proxy before the GOAWAY does, as it
+/// can without a proxy: those few requests have no answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_goaway_all_the_time_loses_and_doubles_nothing() {
     let Some((record, _)) = prove(&["--goaway-chance=0.02".to_owned()]).await else {
@@ -128,8 +129,8 @@ async fn a_server_that_says_goaway_all_the_time_loses_and_doubles_nothing() {
     let unanswered: Vec<_> = record
         .rows()
         .filter(|row| !["", "client_gone"].contains(&row.reason.as_str()))
-        .filter(|row| (&*row.call.verb, &*row.call.resource) != ("create", "configmaps"))
         .map(|row| (&row.call, &row.reason, row.answered))
         .collect();
-    assert!(unanswered.is_empty(), "{unanswered:#?}");
+    let count: u64 = unanswered.iter().map(|(_, _, count)| count).sum();
+    assert!(count <= u64::from(requests()) / 500, "{unanswered:#?}");
 }
