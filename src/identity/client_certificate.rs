@@ -124,6 +124,10 @@ impl ClientCa {
         self.current.store(Arc::new(Verifier::read(&self.source)?));
         Ok(true)
     }
+
+    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.current.load().verifier)
+    }
 }
 
 impl Verifier {
@@ -156,9 +160,7 @@ impl ClientCertVerifier for ClientCa {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let current = self.current.load();
-        current
-            .verifier
+        self.verifier()
             .verify_client_cert(end_entity, intermediates, now)
     }
 
@@ -168,9 +170,7 @@ impl ClientCertVerifier for ClientCa {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let current = self.current.load();
-        current
-            .verifier
+        self.verifier()
             .verify_tls12_signature(message, certificate, signature)
     }
 
@@ -180,14 +180,12 @@ impl ClientCertVerifier for ClientCa {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let current = self.current.load();
-        current
-            .verifier
+        self.verifier()
             .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.current.load().verifier.supported_verify_schemes()
+        self.verifier().supported_verify_schemes()
     }
 }
 

@@ -67,7 +67,9 @@ pub struct Listener {
 pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToken) {
     let acceptor = TlsAcceptor::from(listener.tls);
     if let Ok(own) = listener.tcp.local_addr() {
-        proxy.dialer.set_own_address(own);
+        for dialer in proxy.front_proxy.iter().chain([&proxy.dialer]) {
+            dialer.set_own_address(own);
+        }
     }
     let connections = Arc::new(Semaphore::new(proxy.options.connections_max));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));

@@ -2,9 +2,8 @@
 //! and client-go on a real kube-apiserver.
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use kubetoll::{
@@ -13,7 +12,7 @@ use kubetoll::{
     record::{RunRecord, RunResult},
 };
 
-use crate::support::{history, real};
+use crate::support::{history, process::ProxyProcess, real};
 
 fn kubetoll(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
@@ -39,52 +38,6 @@ fn count(result: &RunResult, verb: &str, resource: &str, code: &str) -> u64 {
         .iter()
         .filter(|row| row.call.verb == verb && row.call.resource == resource && row.code == code);
     rows.map(|row| row.count).sum()
-}
-
-/// A running `kubetoll-proxy`; killed when dropped.
-struct ProxyProcess {
-    child: Child,
-    url: String,
-    admin: String,
-}
-
-impl Drop for ProxyProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl ProxyProcess {
-    /// On ports of its own, which its log tells.
-    fn start(kubeconfig: &Path, certificates: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .arg("--upstream")
-            .arg(format!("kubeconfig:{}", kubeconfig.display()))
-            .arg("--tls-cert")
-            .arg(certificates.join("tls.crt"))
-            .arg("--tls-key")
-            .arg(certificates.join("tls.key"))
-            .args(["--log-format", "json"])
-            .env_remove("RUST_LOG")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let ready = log
-            .lines()
-            .map(Result::unwrap)
-            .find(|line| line.contains("\"ready\""))
-            .unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        let address = |field: &str| ready["fields"][field].as_str().unwrap().to_owned();
-        Self {
-            child,
-            url: format!("https://{}", address("listen")),
-            admin: format!("http://{}", address("admin")),
-        }
-    }
 }
 
 async fn cluster() -> Option<RealCluster> {
@@ -234,7 +187,8 @@ async fn measure_opens_and_closes_the_books_of_a_running_proxy() {
             &token,
         )
         .unwrap();
-    let proxy = ProxyProcess::start(&direct, &certificates);
+    let upstream = format!("kubeconfig:{}", direct.display());
+    let proxy = ProxyProcess::launch(&certificates, &["--upstream", &upstream]);
     let through = dir.path().join("through.kubeconfig");
     let ca = certificates.join("ca.crt");
     let rewritten = kubetoll(&[
