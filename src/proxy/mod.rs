@@ -16,6 +16,7 @@ mod guard;
 mod headers;
 mod meter;
 mod one_task;
+mod paced;
 mod passthrough;
 mod peer;
 mod session;

@@ -12,6 +12,7 @@ use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
 };
+use hyper_util::rt::TokioIo;
 
 use super::{
     Proxy,
@@ -21,6 +22,7 @@ use super::{
     guard::Guard,
     meter::RequestBody,
     one_task::one_task,
+    paced::Paced,
     peer::Peer,
     target, tuning,
 };
@@ -188,7 +190,7 @@ impl Session {
         }
         let (executor, tasks) = one_task();
         let (sender, connection) = tuning::client_http2(executor)
-            .handshake(dialled.stream)
+            .handshake(TokioIo::new(Paced::new(TokioIo::new(dialled.stream))))
             .await
             .map_err(|error| SendError::handshake(&error))?;
         tokio::spawn(tasks.run(connection));

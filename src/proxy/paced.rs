@@ -1,0 +1,84 @@
+//! Lets others run between the bytes of a connection that has always more of them.
+//!
+//! h2 reads frames for as long as there are any, and only then does who waits for a response get
+//! its turn. What no window limits, as the interim responses of a hostile API server, would pile
+//! up by the tens of megabytes in one go.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much is read in one turn: some records of TLS.
+const TURN_BYTES: usize = 128 << 10;
+
+/// A stream whose reader gives others a turn after [`TURN_BYTES`].
+pub(super) struct Paced<S> {
+    inner: S,
+    left: usize,
+}
+
+impl<S> Paced<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self {
+            inner,
+            left: TURN_BYTES,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            self.left = TURN_BYTES;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if read.is_pending() {
+            self.left = TURN_BYTES;
+        }
+        ready!(read)?;
+        let count = buffer.filled().len() - before;
+        self.left = self.left.saturating_sub(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
