@@ -9,14 +9,14 @@ use std::{
 use kubetoll::{
     driver::proxies::ProxyClient,
     identity::{
-        kubeconfig::{Credential, write_private},
+        kubeconfig::{Credential, kubeconfig, write_private},
         mint::Authority,
     },
     lab::real::RealCluster,
     record::Snapshot,
 };
 
-use crate::support::{process::ProxyProcess, real};
+use crate::support::{kubevirt::free_ports, process::ProxyProcess, real};
 
 struct Cluster {
     cluster: RealCluster,
@@ -311,4 +311,65 @@ async fn a_proxy_that_the_api_server_does_not_know_speaks_for_nobody() {
         let refused = lab.kubectl(&lab.through(&proxy, &lab.admin()), "get namespaces");
         assert!(!refused.status.success(), "{name}: {refused:?}");
     }
+}
+
+/// With a token, and with a certificate, for which there is another way to the API server.
+#[tokio::test]
+async fn a_proxy_that_is_led_to_itself_says_so_and_goes_no_round() {
+    kubetoll::identity::install_provider();
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new("proxy").unwrap();
+    let clients = Authority::new("clients").unwrap();
+    let write = |name: &str, content: &str| {
+        let path = dir.path().join(name);
+        write_private(&path, content.as_bytes()).unwrap();
+        path.display().to_string()
+    };
+    let own = clients.client("front-proxy-client", "proxies").unwrap();
+    let at = format!("127.0.0.1:{}", free_ports());
+    let proxy = ProxyProcess::start(
+        dir.path(),
+        &authority,
+        &[
+            "--listen".to_owned(),
+            at.clone(),
+            format!("--upstream=https://{at}"),
+            format!(
+                "--upstream-ca={}",
+                write("ca.crt", &authority.certificate_pem())
+            ),
+            format!(
+                "--client-ca={}",
+                write("clients.crt", &clients.certificate_pem())
+            ),
+            format!(
+                "--front-proxy-cert={}",
+                write("front.crt", &own.certificate_pem)
+            ),
+            format!("--front-proxy-key={}", write("front.key", &own.key_pem)),
+        ],
+    );
+    let ca = authority.certificate_pem();
+    for credential in [
+        Credential::Token("any".to_owned()),
+        Cluster::certificate(&clients, "somebody", "somewhere"),
+    ] {
+        let text = kubeconfig(&proxy.url, ca.as_bytes(), &credential).to_string();
+        let config = kube::config::Kubeconfig::from_yaml(&text).unwrap();
+        let options = kube::config::KubeConfigOptions::default();
+        let mut config = kube::Config::from_custom_kubeconfig(config, &options)
+            .await
+            .unwrap();
+        config.default_retry = false;
+        let client = kube::Client::try_from(config).unwrap();
+        let error = client.apiserver_version().await.unwrap_err().to_string();
+        assert!(error.contains("leads back to this proxy"), "{error}");
+    }
+    let answered: u64 = books(&proxy)
+        .await
+        .rows
+        .iter()
+        .map(|row| row.answered)
+        .sum();
+    assert_eq!(answered, 2);
 }

@@ -18,6 +18,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 use kubetoll::{
+    driver::proxies::{ProxyClient, ProxyError},
     identity::{
         kubeconfig::{Credential, kubeconfig, write_private},
         mint::Authority,
@@ -210,12 +211,15 @@ impl UnderLoad {
         let ca = dir.path().join("upstream-ca.crt");
         write_private(&ca, lab.authority.certificate_pem().as_bytes()).unwrap();
         turn_link(dir.path(), &authority, 0);
+        let token = dir.path().join("current/admin-token");
         let upstream = format!("https://127.0.0.1:1,{}", lab.url);
         let arguments = [
             "--upstream",
             &upstream,
             "--upstream-ca",
             ca.to_str().unwrap(),
+            "--admin-token-file",
+            token.to_str().unwrap(),
         ];
         let proxy = ProxyProcess::launch(&dir.path().join("current"), &arguments);
         let mut this = Self {
@@ -290,9 +294,31 @@ fn turn_link(dir: &Path, authority: &Authority, generation: u32) {
     let folder = dir.join(format!("generation-{generation}"));
     std::fs::create_dir(&folder).unwrap();
     write_serving(&folder, authority);
+    write_private(
+        &folder.join("admin-token"),
+        admin_token(generation).as_bytes(),
+    )
+    .unwrap();
     let link = dir.join("new-link");
     std::os::unix::fs::symlink(&folder, &link).unwrap();
     std::fs::rename(&link, dir.join("current")).unwrap();
+}
+
+fn admin_token(generation: u32) -> String {
+    format!("admin-token-{generation}")
+}
+
+/// Whether the admin port takes this token.
+async fn takes(proxy: &ProxyProcess, token: &str) -> bool {
+    let admin = ProxyClient::new(&proxy.admin, Some(token)).unwrap();
+    match admin.snapshot().await {
+        Ok(_) => true,
+        Err(ProxyError::Refused { status, .. }) => {
+            assert_eq!(status, http::StatusCode::UNAUTHORIZED);
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// The certificate that the proxy presents now.
@@ -314,9 +340,11 @@ async fn presented(proxy: &ProxyProcess, authority: &Authority) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_change_under_load_and_no_request_fails() {
+async fn certificates_and_tokens_change_under_load_and_no_request_fails() {
     let load = UnderLoad::start(4).await;
     let before = presented(&load.proxy, &load.authority).await;
+    assert!(takes(&load.proxy, &admin_token(0)).await);
+    assert!(!takes(&load.proxy, &admin_token(1)).await);
     turn_link(load.dir.path(), &load.authority, 1);
     // The upstream's CA gets company, and is replaced as one file.
     let other = Authority::new("other").unwrap().certificate_pem();
@@ -324,15 +352,19 @@ async fn certificates_change_under_load_and_no_request_fails() {
     let new = load.dir.path().join("new-ca");
     write_private(&new, both.as_bytes()).unwrap();
     std::fs::rename(&new, load.dir.path().join("upstream-ca.crt")).unwrap();
-    let mut after = before.clone();
-    for _ in 0..100 {
+    for _ in 0..150 {
         sleep(Duration::from_millis(200)).await;
-        after = presented(&load.proxy, &load.authority).await;
-        if after != before {
+        // Asked in this order, one of the two is always good.
+        let old = takes(&load.proxy, &admin_token(0)).await;
+        let new = takes(&load.proxy, &admin_token(1)).await;
+        assert!(old || new, "no token is good");
+        if !old && presented(&load.proxy, &load.authority).await != before {
             break;
         }
     }
-    assert_ne!(before, after);
+    assert_ne!(before, presented(&load.proxy, &load.authority).await);
+    assert!(!takes(&load.proxy, &admin_token(0)).await);
+    assert!(takes(&load.proxy, &admin_token(1)).await);
     sleep(Duration::from_secs(1)).await;
     assert!(load.finish().await > 100);
 }

@@ -33,10 +33,18 @@ impl ProxyProcess {
         Self::launch(dir, arguments)
     }
 
-    /// With the serving certificate that is in `dir`.
+    /// With the serving certificate that is in `dir`; on a port of its own unless the arguments
+    /// say where to listen.
     pub fn launch(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let is_placed = arguments.iter().any(|one| one.as_ref() == "--listen");
+        let place: &[&str] = if is_placed {
+            &[]
+        } else {
+            &["--listen", "127.0.0.1:0"]
+        };
         let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(place)
+            .args(["--admin", "127.0.0.1:0"])
             .arg("--tls-cert")
             .arg(dir.join("tls.crt"))
             .arg("--tls-key")
