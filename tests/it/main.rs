@@ -10,6 +10,7 @@
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
+//! - `metrics`: what Prometheus reads from a proxy, with a real one
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
@@ -40,6 +41,7 @@ mod history;
 mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
+mod metrics;
 mod oracle;
 mod pages;
 mod refusals;
