@@ -4,9 +4,13 @@
 use std::{
     fs,
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
-use kubetoll::record::{Crosscheck, CrosscheckRow, Finding};
+use kubetoll::{
+    identity::kubeconfig::write_private,
+    record::{Crosscheck, CrosscheckRow, Finding},
+};
 
 use crate::support::{
     component::{Cluster, Component},
@@ -114,7 +118,7 @@ async fn a_components_counter_is_compared_row_for_row_with_the_wire() {
         panic!("{:?}", equal.components);
     };
     assert_eq!(component.component, "virt-api");
-    assert_eq!(component.endpoints, [site.component.metrics.clone()]);
+    assert_eq!(component.endpoints.join(" "), site.component.metrics);
     assert!(
         component
             .rows
@@ -207,4 +211,86 @@ async fn what_makes_a_comparison_worthless_is_said() {
         &token,
     ];
     says(&both, 2, "cannot be used with");
+}
+
+/// `kubetoll crosscheck` over a second, of a component whose certificate is for another name.
+fn over_a_second(proxy: &ProxyProcess, component: &Component, trust: &[&str]) -> Output {
+    let endpoint = component.metrics.replace("/metrics", "");
+    let endpoint = format!("virt-controller={endpoint}");
+    Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .args(["crosscheck", "--proxy", &proxy.admin])
+        .args(["--for", "1s", "--output", "json"])
+        .args(["--component-metrics", &endpoint])
+        .args(trust)
+        .env("KUBETOLL_STORE", history::scratch())
+        .output()
+        .unwrap()
+}
+
+/// Waits until a call is counted.
+fn wait_for_calls(proxy: &ProxyProcess) {
+    let version = || {
+        let page = proxy.metrics();
+        let counter = page.lines().find(|line| line.contains("path=\"/version\""));
+        counter.map(str::to_owned)
+    };
+    let (before, began) = (version(), Instant::now());
+    while version() == before {
+        assert!(began.elapsed() < Duration::from_secs(60), "no call comes");
+    }
+}
+
+/// Calls never cease, so that there is no moment in which nothing is answered: what came at the
+/// ends is told apart, and nothing is called missed or invented.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_component_with_a_certificate_of_another_name_is_compared_too() {
+    let Some(cluster) = Cluster::start().await else {
+        return;
+    };
+    let proxy = cluster.proxy(&[]);
+    let kubeconfig = cluster.kubeconfig("component", &proxy);
+    let name = "virt-controller.example";
+    let leaf = cluster.authority.serving("component", &[name.to_owned()]);
+    let leaf = leaf.unwrap();
+    let [certificate, key, ca] = [
+        ("component.crt", leaf.certificate_pem),
+        ("component.key", leaf.key_pem),
+        ("both.crt", cluster.authority.certificate_pem()),
+    ]
+    .map(|(file, pem)| {
+        let path = cluster.dir.path().join(file);
+        write_private(&path, pem.as_bytes()).unwrap();
+        path.display().to_string()
+    });
+    let tls = ["-tls-cert", &certificate, "-tls-key", &key];
+    let component = Component::start(&kubeconfig, "virt-controller", &tls);
+    let verified = ["--component-metrics-ca", &ca];
+    let wrong_name = over_a_second(&proxy, &component, &verified);
+    assert_eq!(wrong_name.status.code(), Some(1));
+    let named = ["--component-metrics-server-name", name];
+    for trust in [
+        &["--component-metrics-insecure"][..],
+        &[verified, named].concat(),
+    ] {
+        let mut load = component.begin("/load?requests=10000000");
+        wait_for_calls(&proxy);
+        let output = over_a_second(&proxy, &component, trust);
+        load.kill().unwrap();
+        load.wait().unwrap();
+        check_busy(&output);
+    }
+}
+
+fn check_busy(output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let check: Crosscheck = serde_json::from_str(&text).unwrap();
+    let mut rows = check.components[0].rows.iter();
+    assert!(rows.any(|row| row.at_the_ends > 0 && row.own > 0), "{text}");
+    let of = |name: &str| check.values[name];
+    assert!(of("virtControllerWorkqueueAddRate") > 1.0, "{text}");
+    assert!(of("virtControllerWorkqueueDepth") <= 2.0, "{text}");
+    // All waited 5 ms, which is in the bucket from 1 to 10 ms.
+    let waited = of("virtControllerWorkqueueP99Latency");
+    assert!((0.001..=0.01).contains(&waited), "{text}");
 }

@@ -214,6 +214,11 @@ async fn prometheus_counts_what_the_books_of_two_proxies_count() {
         assert_equal(&less(&after.0, &before.0), &booked);
         assert_eq!(less(&after.1, &before.1), paths(run));
     }
+    let ends = "kubetoll_certificate_not_after_seconds - time()";
+    let soon = prometheus.query(&format!("{ends} < 14 * 86400"));
+    assert!(soon.is_empty(), "{soon:?}");
+    let later = prometheus.query(&format!("{ends} >= 14 * 86400"));
+    assert_eq!(later.len(), 4, "{later:?}");
     for proxy in &proxies {
         promtool_has_nothing_to_say(&proxy.metrics());
     }
@@ -370,7 +375,9 @@ async fn kubevirts_audit_reads_the_same_from_the_proxy_as_from_the_component() {
     let Some(cluster) = Cluster::start().await else {
         return;
     };
-    let proxy = cluster.proxy(&["--compat-metrics"]);
+    let options = cluster.dir.path().join("proxy.yaml");
+    fs::write(&options, "compat-metrics: true\n").unwrap();
+    let proxy = cluster.proxy(&["--config", options.to_str().unwrap()]);
     let kubeconfig = cluster.kubeconfig("component", &proxy);
     let component = Component::start(&kubeconfig, "virt-controller", &[]);
     let (both, url) = Both::serve([

@@ -90,9 +90,13 @@ impl Component {
 
     /// Makes calls, and waits until they are made.
     pub fn ask(&self, what: &str) {
-        let url = self.url(what);
+        assert!(self.begin(what).wait().unwrap().success());
+    }
+
+    /// Begins to make calls; killed, it ends them.
+    pub fn begin(&self, what: &str) -> Child {
         let program = real::program("component").unwrap();
-        let status = Command::new(program).args(["-ask", &url]).status();
-        assert!(status.unwrap().success());
+        let mut asking = Command::new(program);
+        asking.args(["-ask", &self.url(what)]).spawn().unwrap()
     }
 }
