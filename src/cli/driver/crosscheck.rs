@@ -122,7 +122,10 @@ pub(super) async fn run(args: CrosscheckArgs, stop: CancellationToken) -> Result
         endpoints: args.endpoints()?,
         began: Instant::now(),
     };
-    let opened = site.moment().await?;
+    let opened = stop.run_until_cancelled(site.moment()).await;
+    let Some(opened) = opened.transpose()? else {
+        return Ok(Exit::Interrupted);
+    };
     let named = site.endpoints.iter().zip(&opened.readings);
     let mut watched: Vec<Watched> = named
         .map(|((component, scraper), (at, reading))| {
