@@ -17,6 +17,7 @@
 //! - [`store`]: the history of runs
 //! - [`exchange`]: what others publish, and the history in their form
 //! - [`audit`]: kube-apiserver's audit log, as proof
+//! - [`crosscheck`]: the wire beside the counters that components have of themselves
 //! - [`lab`]: a control plane to run against without a cluster
 //! - [`cli`]: what was typed, and what is meant by it
 //!
@@ -27,6 +28,7 @@ pub mod admin;
 pub mod audit;
 pub mod classify;
 pub mod cli;
+pub mod crosscheck;
 pub mod driver;
 pub mod exchange;
 pub mod identity;

@@ -10,6 +10,7 @@ mod observe;
 mod preflight;
 pub mod proxies;
 mod run;
+pub mod scrape;
 pub mod settle;
 mod verdict;
 

@@ -4,6 +4,7 @@
 //! have stays absent; an estimate never becomes an exact number.
 
 mod audit;
+mod exposition;
 mod kube_burner;
 mod kubevirt;
 mod openmetrics;
@@ -12,6 +13,7 @@ mod write;
 
 pub use self::{
     audit::audit_run,
+    exposition::{ExpositionError, Sample, samples as exposition_samples},
     kube_burner::burner_runs,
     kubevirt::{ci_runs, graph_runs, perf_audit_run, scenario_of_file},
     write::{Export, ExportError, Written, export},

@@ -7,6 +7,7 @@ mod audit;
 mod budget;
 mod change;
 mod comparison;
+mod crosscheck;
 mod drawn;
 mod exchange;
 mod history;
@@ -25,6 +26,7 @@ pub use comparison::{
     Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Side,
     Verdict,
 };
+pub use crosscheck::{CROSSCHECK_SCHEMA, ComponentCheck, Crosscheck, CrosscheckRow, Finding};
 pub use drawn::{Drawn, DrawnGraph};
 pub use exchange::{
     BurnerDocument, BurnerJob, HistoryLine, KubevirtCiRun, KubevirtGraph, KubevirtGraphs,

@@ -8,6 +8,7 @@ pub mod changes_text;
 mod compare;
 mod compare_junit;
 pub mod compare_text;
+pub mod crosscheck;
 pub mod document;
 mod evaluate;
 pub mod graph;

@@ -5,11 +5,13 @@
 //! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `comparison`: `compare`, `changes` and `budget` as a user has them
+//! - `crosscheck`: a component's own counter beside the wire
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
+//! - `metrics`: what Prometheus reads from a proxy, with a real one
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
@@ -33,6 +35,7 @@ mod certificates;
 mod cli;
 mod commands;
 mod comparison;
+mod crosscheck;
 mod differential;
 mod exchange;
 mod faults;
@@ -40,6 +43,7 @@ mod history;
 mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
+mod metrics;
 mod oracle;
 mod pages;
 mod refusals;

@@ -8,6 +8,7 @@ mod classify;
 mod cluster;
 mod compare;
 mod copy;
+mod crosscheck;
 mod exec;
 mod export;
 mod graph;
@@ -51,6 +52,7 @@ enum Command {
     Attach(install::AttachArgs),
     Detach(install::DetachArgs),
     Status(install::StatusArgs),
+    Crosscheck(Box<crosscheck::CrosscheckArgs>),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Report(report::ReportArgs),
@@ -93,6 +95,7 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Attach(args) => until_done(|stop| install::attach(args, stop)),
         Command::Detach(args) => until_done(|stop| install::detach(args, stop)),
         Command::Status(args) => until_done(|stop| install::status(args, stop)),
+        Command::Crosscheck(args) => until_done(|stop| crosscheck::run(*args, stop)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Report(args) => report::run(&args),

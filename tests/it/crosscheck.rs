@@ -1,0 +1,296 @@
+//! `kubetoll crosscheck`: a component's own counter beside the wire, with client-go on a real
+//! kube-apiserver.
+
+use std::{
+    fs,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use kubetoll::{
+    identity::kubeconfig::write_private,
+    record::{Crosscheck, CrosscheckRow, Finding},
+};
+
+use crate::support::{
+    component::{Cluster, Component},
+    history,
+    process::ProxyProcess,
+    real,
+};
+
+const TOKEN: &str = "c0ffee-that-nobody-may-see";
+
+/// A proxy, a component behind it whose metrics need TLS and a token, and where its CA is.
+struct Site {
+    cluster: Cluster,
+    proxy: ProxyProcess,
+    component: Component,
+}
+
+impl Site {
+    async fn start() -> Option<Self> {
+        let cluster = Cluster::start().await?;
+        let proxy = cluster.proxy(&[]);
+        let kubeconfig = cluster.kubeconfig("component", &proxy);
+        let path = |name: &str| cluster.dir.path().join(name).display().to_string();
+        fs::write(path("token"), format!("{TOKEN}\n")).unwrap();
+        let ca = cluster.authority.certificate_pem();
+        fs::write(path("component-ca.crt"), ca).unwrap();
+        // The proxy's own serving certificate does for both.
+        let (certificate, key, token) = (path("tls.crt"), path("tls.key"), path("token"));
+        let tls = ["-tls-cert", &certificate, "-tls-key", &key];
+        let arguments = [&tls[..], &["-token-file", &token]].concat();
+        let component = Component::start(&kubeconfig, "virt-api", &arguments);
+        Some(Self {
+            cluster,
+            proxy,
+            component,
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.cluster.dir.path().join(name).display().to_string()
+    }
+
+    /// `kubetoll crosscheck` with these arguments.
+    fn run(&self, arguments: &[&str]) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+            .arg("crosscheck")
+            .args(["--proxy", &self.proxy.admin])
+            .args(arguments)
+            .env("KUBETOLL_STORE", history::scratch())
+            .env("RUST_LOG", "trace")
+            .output()
+            .unwrap();
+        let said = [&output.stdout[..], &output.stderr].concat();
+        assert!(!String::from_utf8_lossy(&said).contains(TOKEN));
+        output
+    }
+
+    /// Compares while the component is asked for `what`.
+    fn around(&self, more: &[&str], what: &str) -> Output {
+        let named = format!("virt-api={}?n={TOKEN}", self.component.metrics);
+        let (ca, token) = (self.path("component-ca.crt"), self.path("token"));
+        let trust = [
+            "--component-metrics-ca",
+            &ca,
+            "--component-metrics-token-file",
+            &token,
+        ];
+        let url = self.component.url(what);
+        let program = real::program("component").unwrap();
+        let command = ["--", program.to_str().unwrap(), "-ask", &url];
+        let named = ["--component-metrics", &named];
+        self.run(&[&named[..], &trust, more, &command].concat())
+    }
+
+    fn check(&self, more: &[&str], what: &str, code: i32) -> Crosscheck {
+        let output = self.around(&[more, &["--output", "json"]].concat(), what);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let check: Crosscheck = serde_json::from_str(&text).unwrap();
+        assert_eq!(i32::from(check.exit_code), code);
+        check
+    }
+}
+
+fn row<'c>(check: &'c Crosscheck, resource: &str, verb: &str, code: &str) -> &'c CrosscheckRow {
+    check.components[0]
+        .rows
+        .iter()
+        .find(|row| (&*row.resource, &*row.verb, &*row.code) == (resource, verb, code))
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_components_counter_is_compared_row_for_row_with_the_wire() {
+    let Some(site) = Site::start().await else {
+        return;
+    };
+    let equal = site.check(&["--sample", "50ms"], "/load?requests=160", 0);
+    let [component] = &equal.components[..] else {
+        panic!("{:?}", equal.components);
+    };
+    assert_eq!(component.component, "virt-api");
+    assert_eq!(component.endpoints.join(" "), site.component.metrics);
+    assert!(
+        component
+            .rows
+            .iter()
+            .all(|row| row.finding == Finding::Equal && row.at_the_ends == 0)
+    );
+    assert_eq!(component.rows.iter().map(|row| row.own).sum::<u64>(), 160);
+    assert_eq!(row(&equal, "configmaps", "CREATE", "409").wire, 19);
+    assert_eq!(row(&equal, "pods", "WATCH", "200").own, 10);
+    assert_eq!(row(&equal, "none", "none", "200").own, 10);
+    let of = |name: &str| equal.values[name];
+    assert!(of("avgVirtAPICPUUsage") > 0.0);
+    assert!(of("minVirtAPIMemoryUsageInMB") > 1.0);
+    assert!(of("minVirtAPIMemoryUsageInMB") <= of("avgVirtAPIMemoryUsageInMB"));
+    assert!(of("avgVirtAPIMemoryUsageInMB") <= of("maxVirtAPIMemoryUsageInMB"));
+
+    let what = "/load?requests=16&unhooked=5&failing=3";
+    let differs = site.check(&[], what, 3);
+    let missed = row(&differs, "subjectaccessreviews", "CREATE", "201");
+    assert_eq!((missed.wire, missed.own, missed.difference), (5, 0, -5));
+    assert_eq!(missed.finding, Finding::Missed);
+    let invented = row(&differs, "configmaps", "LIST", "<error>");
+    assert_eq!(
+        (invented.wire, invented.own, invented.difference),
+        (0, 3, 3)
+    );
+    assert_eq!(invented.finding, Finding::Invented);
+    let rest = differs.components[0].rows.iter();
+    assert_eq!(
+        rest.filter(|row| row.finding == Finding::Equal).count(),
+        differs.components[0].rows.len() - 2
+    );
+
+    let allow = ["--allow-missed", "subjectaccessreviews"];
+    let allowed = site.check(&allow, "/load?unhooked=2", 0);
+    assert_eq!(allowed.components[0].rows[0].finding, Finding::Allowed);
+
+    let text = site.around(&[], "/load?unhooked=2");
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("authorizer of virt-api"), "{text}");
+    assert!(text.contains("avgVirtAPICPUUsage"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_a_comparison_worthless_is_said() {
+    let Some(site) = Site::start().await else {
+        return;
+    };
+    site.component.ask("/load?requests=16");
+    let restarted = site.check(&[], "/forget", 4);
+    assert!(
+        restarted.problems[0].contains("started anew"),
+        "{:?}",
+        restarted.problems
+    );
+    assert_eq!(restarted.components[0].rows, []);
+    let silent = site.check(&[], "/load", 4);
+    assert!(
+        silent.problems[0].contains("no call of virt-api"),
+        "{:?}",
+        silent.problems
+    );
+    let failed = site.around(&[], "/nothing");
+    assert_eq!(
+        failed.status.code(),
+        Some(1),
+        "the command's own code comes first"
+    );
+
+    let named = format!("virt-api={}", site.component.metrics);
+    let named = ["--component-metrics", &named, "--for", "1ms"];
+    let says = |arguments: &[&str], code: i32, words: &str| {
+        let output = site.run(&[&named[..], arguments].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(words), "{text}");
+    };
+    says(
+        &[],
+        2,
+        "--component-metrics-ca, or --component-metrics-insecure",
+    );
+    says(&["--component-metrics-insecure"], 1, "answers 401");
+    let foreign = site.path("ca.crt");
+    says(&["--component-metrics-ca", &foreign], 1, "UnknownIssuer");
+    let token = site.path("token");
+    let both = [
+        "--component-metrics-insecure",
+        "--component-metrics-token-file",
+        &token,
+    ];
+    says(&both, 2, "cannot be used with");
+}
+
+/// `kubetoll crosscheck` over a second, of a component whose certificate is for another name.
+fn over_a_second(proxy: &ProxyProcess, component: &Component, trust: &[&str]) -> Output {
+    let endpoint = component.metrics.replace("/metrics", "");
+    let endpoint = format!("virt-controller={endpoint}");
+    Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .args(["crosscheck", "--proxy", &proxy.admin])
+        .args(["--for", "1s", "--output", "json"])
+        .args(["--component-metrics", &endpoint])
+        .args(trust)
+        .env("KUBETOLL_STORE", history::scratch())
+        .output()
+        .unwrap()
+}
+
+/// Waits until a call is counted.
+fn wait_for_calls(proxy: &ProxyProcess) {
+    let version = || {
+        let page = proxy.metrics();
+        let counter = page.lines().find(|line| line.contains("path=\"/version\""));
+        counter.map(str::to_owned)
+    };
+    let (before, began) = (version(), Instant::now());
+    while version() == before {
+        assert!(began.elapsed() < Duration::from_secs(60), "no call comes");
+    }
+}
+
+/// Calls never cease, so that there is no moment in which nothing is answered: what came at the
+/// ends is told apart, and nothing is called missed or invented.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_component_with_a_certificate_of_another_name_is_compared_too() {
+    let Some(cluster) = Cluster::start().await else {
+        return;
+    };
+    let proxy = cluster.proxy(&[]);
+    let kubeconfig = cluster.kubeconfig("component", &proxy);
+    let name = "virt-controller.example";
+    let leaf = cluster.authority.serving("component", &[name.to_owned()]);
+    let leaf = leaf.unwrap();
+    let [certificate, key, ca] = [
+        ("component.crt", leaf.certificate_pem),
+        ("component.key", leaf.key_pem),
+        ("both.crt", cluster.authority.certificate_pem()),
+    ]
+    .map(|(file, pem)| {
+        let path = cluster.dir.path().join(file);
+        write_private(&path, pem.as_bytes()).unwrap();
+        path.display().to_string()
+    });
+    let tls = ["-tls-cert", &certificate, "-tls-key", &key];
+    let component = Component::start(&kubeconfig, "virt-controller", &tls);
+    let verified = ["--component-metrics-ca", &ca];
+    let wrong_name = over_a_second(&proxy, &component, &verified);
+    assert_eq!(wrong_name.status.code(), Some(1));
+    let named = ["--component-metrics-server-name", name];
+    for trust in [
+        &["--component-metrics-insecure"][..],
+        &[verified, named].concat(),
+    ] {
+        let mut load = component.begin("/load?requests=10000000");
+        wait_for_calls(&proxy);
+        let output = over_a_second(&proxy, &component, trust);
+        load.kill().unwrap();
+        load.wait().unwrap();
+        check_busy(&output);
+    }
+}
+
+fn check_busy(output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let check: Crosscheck = serde_json::from_str(&text).unwrap();
+    let mut rows = check.components[0].rows.iter();
+    assert!(rows.any(|row| row.at_the_ends > 0 && row.own > 0), "{text}");
+    let of = |name: &str| check.values[name];
+    assert!(of("virtControllerWorkqueueAddRate") > 1.0, "{text}");
+    assert!(of("virtControllerWorkqueueDepth") <= 2.0, "{text}");
+    // All waited 5 ms, which is in the bucket from 1 to 10 ms.
+    let waited = of("virtControllerWorkqueueP99Latency");
+    assert!((0.001..=0.01).contains(&waited), "{text}");
+}
