@@ -7,6 +7,7 @@
 //! - `comparison`: `compare`, `changes` and `budget` as a user has them
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `exchange`: importing what others published, and exporting
+//! - `fleet`: `run` and `measure` with the proxies that are attached to a KubeVirt
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
@@ -36,6 +37,7 @@ mod comparison;
 mod differential;
 mod exchange;
 mod faults;
+mod fleet;
 mod history;
 mod installing;
 #[path = "../bench/kit/mod.rs"]

@@ -1,5 +1,6 @@
 //! `kubetoll` and its commands.
 
+mod attached;
 mod audit;
 mod budget;
 mod certs;
@@ -18,6 +19,7 @@ mod install;
 mod kubeconfig;
 mod lab;
 mod measure;
+mod rbac;
 mod report;
 mod results;
 mod run;
@@ -51,6 +53,7 @@ enum Command {
     Attach(install::AttachArgs),
     Detach(install::DetachArgs),
     Status(install::StatusArgs),
+    Rbac(rbac::RbacArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Report(report::ReportArgs),
@@ -93,6 +96,7 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Attach(args) => until_done(|stop| install::attach(args, stop)),
         Command::Detach(args) => until_done(|stop| install::detach(args, stop)),
         Command::Status(args) => until_done(|stop| install::status(args, stop)),
+        Command::Rbac(args) => Ok(rbac::run(&args)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Report(args) => report::run(&args),

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod history;
 pub mod http2;
 pub mod kubevirt;
+pub mod podserver;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
