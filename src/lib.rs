@@ -10,6 +10,7 @@
 //! - [`record`]: the formats that leave the process
 //! - [`admin`]: the proxy's own port
 //! - [`workload`]: the objects of KubeVirt's density tests
+//! - [`rights`]: what a user must be allowed on a cluster
 //! - [`driver`]: a run
 //! - [`install`]: proxies into KubeVirt, and out again
 //! - [`stats`]: statistics over raw samples
@@ -38,6 +39,7 @@ pub mod ledger;
 pub mod proxy;
 pub mod record;
 pub mod report;
+pub mod rights;
 pub mod stats;
 pub mod store;
 pub mod workload;

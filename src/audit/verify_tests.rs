@@ -97,6 +97,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
         cluster: ClusterRecord::default(),
         configuration: std::collections::BTreeMap::new(),
         proxies: vec![ProxyRun {
+            pod: None,
             admin: String::new(),
             baseline: None,
             opened: snapshot(100, Vec::new(), 0),

@@ -99,7 +99,11 @@ fn name(request: &Request<Body>) -> (String, String) {
     match Target::parse(method, target.as_bytes()) {
         Ok(target) => {
             let call = classify(method, &target);
-            let resource = String::from_utf8_lossy(call.resource).into_owned();
+            let mut resource = String::from_utf8_lossy(call.resource).into_owned();
+            if !call.subresource.is_empty() {
+                resource.push('/');
+                resource.push_str(&String::from_utf8_lossy(call.subresource));
+            }
             (call.verb.into_owned(), resource)
         }
         Err(_) => (method.to_lowercase(), String::new()),

@@ -3,7 +3,7 @@
 use kube::core::Status;
 
 use super::proxies::ProxyError;
-use crate::workload::Kind;
+use crate::{rights::Missing, workload::Kind};
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -29,15 +29,8 @@ pub enum RunError {
     )]
     MissingKind(Kind),
     /// The user may not do what a run does.
-    #[error("you may not {verb} {resource}{}: ask for a role that allows it", group_suffix(.group))]
-    NoRight {
-        /// The verb.
-        verb: String,
-        /// The resource.
-        resource: String,
-        /// Its group.
-        group: String,
-    },
+    #[error("{0}")]
+    NoRights(Missing),
     /// The namespace has objects of others, whose calls could not be told from the run's.
     #[error("namespace {namespace} has {count} {plural} already: choose an empty one")]
     ForeignObjects {
@@ -82,14 +75,6 @@ pub enum RunError {
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-}
-
-fn group_suffix(group: &str) -> String {
-    if group.is_empty() {
-        String::new()
-    } else {
-        format!(".{group}")
-    }
 }
 
 impl RunError {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     proxies::{ProxyClient, ProxyError},
+    roster::{self, Roster},
     settle::{Settled, settle},
 };
 use crate::record::{Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RunRecord, Snapshot};
@@ -77,8 +78,26 @@ pub async fn abandon(id: &str, proxies: &[ProxyClient]) {
     }
 }
 
-/// Waits until nothing goes on, then closes the books.
+/// Waits until nothing goes on, then closes the books. With a `roster` of the pods it is also
+/// checked that they are what they were.
 pub async fn close(
+    plan: &Plan,
+    opened: Opened,
+    proxies: &[ProxyClient],
+    roster: Option<&dyn Roster>,
+) -> Result<RunRecord, ProxyError> {
+    match close_all(plan, opened, proxies).await {
+        Ok(mut record) => {
+            if let Some(roster) = roster {
+                record.checks.push(roster::check_roster(roster).await);
+            }
+            Ok(record)
+        }
+        Err(error) => Err(roster::explain(error, roster).await),
+    }
+}
+
+async fn close_all(
     plan: &Plan,
     opened: Opened,
     proxies: &[ProxyClient],
@@ -146,6 +165,7 @@ async fn close_one(
     ];
     let run = ProxyRun {
         admin: url,
+        pod: proxy.pod().cloned(),
         baseline: None,
         opened,
         difference: difference.unwrap_or_default(),

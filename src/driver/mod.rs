@@ -9,10 +9,14 @@ pub mod measure;
 mod observe;
 mod preflight;
 pub mod proxies;
+pub mod roads;
+mod roster;
 mod run;
 pub mod scrape;
 pub mod settle;
 mod verdict;
 
 pub use error::RunError;
+pub use preflight::rights_of;
+pub use roster::{Changes as RosterChanges, Roster};
 pub use run::{Driver, Plan, Progress};

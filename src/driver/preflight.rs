@@ -1,9 +1,6 @@
 //! Looks before a run whether it can succeed, and says whose turn it is if not.
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
-use kube::{Api, Client, api::PostParams};
+use kube::{Api, Client};
 
 use super::{
     RunError,
@@ -13,6 +10,7 @@ use super::{
 };
 use crate::{
     record::{ClusterRecord, Snapshot},
+    rights::{Rule, missing},
     workload::{Kind, Spec},
 };
 
@@ -22,6 +20,7 @@ pub(super) async fn preflight(
     spec: &Spec,
     namespace: Option<&str>,
     proxies: &[ProxyClient],
+    known_version: &str,
 ) -> Result<(ClusterRecord, Vec<Snapshot>), RunError> {
     let version = client.apiserver_version().await;
     let version = version.map_err(|error| RunError::no_api(&error))?;
@@ -35,7 +34,10 @@ pub(super) async fn preflight(
     }
     let cluster = ClusterRecord {
         kubernetes_version: version.git_version,
-        kubevirt_version: kubevirt_version(client).await,
+        kubevirt_version: match known_version {
+            "" => kubevirt_version(client).await,
+            known => known.to_owned(),
+        },
         ..ClusterRecord::default()
     };
     Ok((cluster, snapshots))
@@ -63,16 +65,15 @@ async fn look_at_rights(
     spec: &Spec,
     namespace: Option<&str>,
 ) -> Result<(), RunError> {
-    for (kind, verbs) in rights(spec, namespace.is_some()) {
-        for verb in verbs {
-            ask(client, verb, kind, namespace).await?;
-        }
+    let missing = missing(client, namespace, &rights_of(spec, namespace.is_some())).await;
+    match missing.map_err(|error| RunError::api("cannot ask for my rights", error))? {
+        None => Ok(()),
+        Some(missing) => Err(RunError::NoRights(missing)),
     }
-    Ok(())
 }
 
-/// What the driver does in the run's namespace, which was there before or is its own.
-fn rights(spec: &Spec, is_given: bool) -> Vec<(Kind, Vec<&'static str>)> {
+/// What the driver does in the run's namespace, which is given or its own.
+pub fn rights_of(spec: &Spec, is_given: bool) -> Vec<Rule> {
     let mut rights = vec![(spec.kind(), vec!["create", "delete"])];
     for kind in spec.needs() {
         let verbs = match (is_workload(&kind), is_given) {
@@ -87,39 +88,11 @@ fn rights(spec: &Spec, is_given: bool) -> Vec<(Kind, Vec<&'static str>)> {
     if !is_given {
         rights.push((NAMESPACE, vec!["create", "delete"]));
     }
-    rights
-}
-
-async fn ask(
-    client: &Client,
-    verb: &str,
-    kind: Kind,
-    namespace: Option<&str>,
-) -> Result<(), RunError> {
-    let review = SelfSubjectAccessReview {
-        spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                verb: Some(verb.to_owned()),
-                group: Some(kind.group.to_owned()),
-                resource: Some(kind.plural.to_owned()),
-                namespace: namespace.filter(|_| kind != NAMESPACE).map(str::to_owned),
-                ..ResourceAttributes::default()
-            }),
-            ..SelfSubjectAccessReviewSpec::default()
-        },
-        ..SelfSubjectAccessReview::default()
-    };
-    let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let answer = api.create(&PostParams::default(), &review).await;
-    let answer = answer.map_err(|error| RunError::api("cannot ask for my rights", error))?;
-    if answer.status.is_some_and(|status| status.allowed) {
-        return Ok(());
-    }
-    Err(RunError::NoRight {
-        verb: verb.to_owned(),
-        resource: kind.plural.to_owned(),
-        group: kind.group.to_owned(),
-    })
+    let rule = |kind: Kind, verb| Rule::new(verb, kind.group, kind.plural);
+    let rules = rights
+        .into_iter()
+        .flat_map(|(kind, verbs)| verbs.into_iter().map(move |verb| rule(kind, verb)));
+    rules.collect()
 }
 
 /// KubeVirt's version by its own object; empty where there is none.
@@ -145,31 +118,39 @@ async fn kubevirt_version(client: &Client) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Scenario, VM, VM_PREFERENCE, VMI};
+    use crate::workload::Scenario;
 
-    fn asked(scenario: Scenario, is_given: bool) -> Vec<(Kind, &'static str)> {
+    fn asked(scenario: Scenario, is_given: bool) -> Vec<String> {
         let spec = Spec {
             scenario,
             kwok: false,
         };
-        let rights = rights(&spec, is_given).into_iter();
-        rights
-            .flat_map(|(kind, verbs)| verbs.into_iter().map(move |verb| (kind, verb)))
-            .collect()
+        let rights = rights_of(&spec, is_given);
+        rights.iter().map(Rule::to_string).collect()
     }
 
     #[test]
     fn a_run_asks_for_what_it_does_and_for_nothing_else() {
+        let has = |rights: &[String], right: &str| rights.iter().any(|one| one == right);
         let vmis = asked(Scenario::Vmi, false);
-        assert_eq!(vmis[0], (VMI, "create"));
-        assert!(vmis.contains(&(POD, "watch")) && vmis.contains(&(NAMESPACE, "delete")));
-        assert!(!vmis.iter().any(|(kind, _)| *kind == VM));
+        assert_eq!(vmis[0], "create virtualmachineinstances.kubevirt.io");
+        assert!(has(&vmis, "watch pods") && has(&vmis, "delete namespaces"));
+        assert!(!vmis.iter().any(|right| right.contains("virtualmachines")));
         let vms = asked(Scenario::Vm, false);
-        assert!(vms.contains(&(VMI, "watch")) && vms.contains(&(VMI, "deletecollection")));
-        assert!(!vms.contains(&(VMI, "create")));
+        assert!(has(&vms, "watch virtualmachineinstances.kubevirt.io"));
+        assert!(has(
+            &vms,
+            "deletecollection virtualmachineinstances.kubevirt.io"
+        ));
+        assert!(!has(&vms, "create virtualmachineinstances.kubevirt.io"));
         let given = asked(Scenario::Instancetype, true);
-        assert!(given.contains(&(VM_PREFERENCE, "delete")));
-        assert!(!given.iter().any(|(kind, _)| *kind == NAMESPACE));
-        assert!(!given.iter().any(|(_, verb)| *verb == "deletecollection"));
+        let preference = "delete virtualmachinepreferences.instancetype.kubevirt.io";
+        assert!(has(&given, preference));
+        assert!(!given.iter().any(|right| right.contains("namespaces")));
+        assert!(
+            !given
+                .iter()
+                .any(|right| right.starts_with("deletecollection"))
+        );
     }
 }

@@ -4,27 +4,27 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::record::{OpenRun, RunDetailRecord, RunProgress, Snapshot};
+use super::roads::Road;
+use crate::record::{OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot};
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest answer: a journal of a million requests.
-const ANSWER_MAX: usize = 512 << 20;
+/// Longest wait for the first answer of a proxy that may not be there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The header of the admin token where the API server takes `Authorization` for itself.
+const TOKEN_HEADER: &str = "kubetoll-admin-token";
 
 /// One proxy's admin port.
 #[derive(Clone)]
 pub struct ProxyClient {
     url: String,
     token: Option<Arc<HeaderValue>>,
-    http: Client<HttpConnector, Full<Bytes>>,
+    road: Road,
+    pod: Option<Arc<PodRecord>>,
 }
 
 /// Why a proxy doesn't do what was asked.
@@ -57,6 +57,24 @@ pub enum ProxyError {
         /// What it says.
         detail: String,
     },
+    /// The token is not the proxy's.
+    #[error(
+        "the proxy at {url} does not take the admin token: name the file that has it with \
+         --proxy-token-file"
+    )]
+    WrongToken {
+        /// Its admin port.
+        url: String,
+    },
+    /// The token has bytes that no token has.
+    #[error("the proxies' admin token is not one")]
+    BadToken,
+    /// Not the same proxies all the time.
+    #[error(
+        "not the same proxies took part all the time, so that the counts are not valid: {}",
+        .0.join("; ")
+    )]
+    Changed(Vec<String>),
     /// Any other refusal.
     #[error("the proxy at {url} answers {status}: {detail}")]
     Refused {
@@ -69,6 +87,13 @@ pub enum ProxyError {
     },
 }
 
+impl ProxyError {
+    /// Whether what was counted so far is worth nothing: a proxy lost it, or another took its place.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Changed(_))
+    }
+}
+
 impl ProxyClient {
     /// The admin port at `url`, with the bearer token that it asks for.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, ProxyError> {
@@ -78,23 +103,47 @@ impl ProxyClient {
         if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") {
             return Err(bad_url());
         }
-        let token = token
-            .map(|token| HeaderValue::try_from(format!("Bearer {token}")))
-            .transpose()
-            .map_err(|_| bad_url())?;
+        let token = token.map(secret).transpose().map_err(|_| bad_url())?;
         Ok(Self {
+            road: Road::network(url.clone()),
             url,
-            token: token.map(|mut token| {
-                token.set_sensitive(true);
-                Arc::new(token)
-            }),
-            http: Client::builder(TokioExecutor::new()).build_http(),
+            token,
+            pod: None,
         })
     }
 
-    /// The admin port's URL.
+    /// The admin port of a pod's proxy, on a road to it; `place` names it for people.
+    pub fn of_pod(
+        pod: PodRecord,
+        place: String,
+        road: Road,
+        token: &str,
+    ) -> Result<Self, ProxyError> {
+        let token = secret(token).map_err(|_| ProxyError::BadToken)?;
+        Ok(Self {
+            url: place,
+            token: Some(token),
+            road,
+            pod: Some(Arc::new(pod)),
+        })
+    }
+
+    /// The admin port's URL, or what names it for people.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The pod that it is in, if that is known.
+    pub fn pod(&self) -> Option<&PodRecord> {
+        self.pod.as_deref()
+    }
+
+    /// Whether it answers, and takes the token.
+    pub async fn probe(&self) -> Result<(), ProxyError> {
+        match timeout(PROBE_TIMEOUT, self.snapshot()).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(self.unreachable("it took too long".to_owned())),
+        }
     }
 
     /// One instant of the books.
@@ -127,41 +176,34 @@ impl ProxyClient {
         path: &str,
         body: Bytes,
     ) -> Result<T, ProxyError> {
-        let unreachable = |detail: String| ProxyError::Unreachable {
-            url: self.url.clone(),
-            detail,
-        };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url));
+        let mut request = Request::builder().method(method).uri(self.road.uri(path));
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, HeaderValue::clone(token));
+            let header = if self.road.keeps_authorization() {
+                header::AUTHORIZATION.as_str()
+            } else {
+                TOKEN_HEADER
+            };
+            request = request.header(header, HeaderValue::clone(token));
         }
         let request = request
             .body(Full::new(body))
-            .map_err(|error| unreachable(error.to_string()))?;
-        let exchange = async {
-            let response = self
-                .http
-                .request(request)
-                .await
-                .map_err(|error| error.to_string())?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_MAX)
-                .collect()
-                .await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
-            Ok((status, body))
-        };
-        let (status, body) = match timeout(TIMEOUT, exchange).await {
-            Ok(answer) => answer.map_err(unreachable)?,
-            Err(_) => return Err(unreachable("it took too long".to_owned())),
+            .map_err(|error| self.unreachable(error.to_string()))?;
+        let (status, body) = match timeout(TIMEOUT, self.road.send(request)).await {
+            Ok(answer) => answer.map_err(|detail| self.unreachable(detail))?,
+            Err(_) => return Err(self.unreachable("it took too long".to_owned())),
         };
         if status == StatusCode::OK {
             return serde_json::from_slice(&body)
-                .map_err(|error| unreachable(format!("not what a proxy answers: {error}")));
+                .map_err(|error| self.unreachable(format!("not what a proxy answers: {error}")));
         }
         Err(self.refused(status, &body))
+    }
+
+    fn unreachable(&self, detail: String) -> ProxyError {
+        ProxyError::Unreachable {
+            url: self.url.clone(),
+            detail,
+        }
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> ProxyError {
@@ -174,6 +216,9 @@ impl ProxyClient {
         match status {
             StatusCode::CONFLICT => ProxyError::Busy { url, detail },
             StatusCode::NOT_FOUND => ProxyError::Lost { url, detail },
+            StatusCode::UNAUTHORIZED if detail.contains("admin token") => {
+                ProxyError::WrongToken { url }
+            }
             _ => ProxyError::Refused {
                 url,
                 status,
@@ -181,4 +226,10 @@ impl ProxyClient {
             },
         }
     }
+}
+
+fn secret(token: &str) -> Result<Arc<HeaderValue>, http::Error> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
+    value.set_sensitive(true);
+    Ok(Arc::new(value))
 }

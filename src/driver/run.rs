@@ -23,6 +23,7 @@ use super::{
     observe::{Objects, Observer},
     preflight::preflight,
     proxies::ProxyClient,
+    roster::Roster,
     verdict,
 };
 use crate::{
@@ -84,6 +85,8 @@ pub struct Driver<'a> {
     pub tally: Tally,
     /// The proxies that take part.
     pub proxies: Vec<ProxyClient>,
+    /// The pods that they are in, where they were found on a cluster.
+    pub roster: Option<&'a dyn Roster>,
     /// Server and context for the record.
     pub cluster: ClusterRecord,
     /// Where progress goes.
@@ -122,6 +125,7 @@ impl Driver<'_> {
             &plan.spec,
             plan.namespace.as_deref(),
             &self.proxies,
+            &self.cluster.kubevirt_version,
         );
         let (found, _) = self.until_stopped(looked).await?;
         let namespace = plan
@@ -360,7 +364,8 @@ impl Run<'_> {
 
     async fn close(&self, opened: Opened, before: Vec<Snapshot>) -> Result<RunRecord, RunError> {
         let proxies = &self.driver.proxies;
-        let mut record = measure::close(&self.measure_plan(), opened, proxies).await?;
+        let roster = self.driver.roster;
+        let mut record = measure::close(&self.measure_plan(), opened, proxies, roster).await?;
         for (proxy, before) in record.proxies.iter_mut().zip(before) {
             proxy.baseline = Some(before);
         }

@@ -43,7 +43,7 @@ pub(super) async fn read(site: &Site, pods: &[Value]) -> Vec<PodBooks> {
     books
 }
 
-fn admin_port(pod: &Value) -> Option<u16> {
+pub(super) fn admin_port(pod: &Value) -> Option<u16> {
     let ports = sidecar(pod)?["ports"].as_array()?;
     let admin = ports.iter().find(|port| port["name"] == ADMIN_PORT_NAME)?;
     u16::try_from(admin["containerPort"].as_u64()?).ok()

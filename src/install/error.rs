@@ -2,8 +2,8 @@
 
 use kube::core::Status;
 
-use super::{Component, Rule};
-use crate::identity::IdentityError;
+use super::Component;
+use crate::{identity::IdentityError, rights::Missing};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +23,23 @@ pub enum InstallError {
     #[error("there are several KubeVirt objects, in {}: choose with --namespace", .0.join(", "))]
     SeveralKubeVirts(Vec<String>),
     /// The user may not do what the command does.
-    #[error("you may not {}; docs/OPERATING.md lists the rules", list(.0))]
-    NoRights(Vec<Rule>),
+    #[error("{0}")]
+    NoRights(Missing),
+    /// No pod has a proxy.
+    #[error(
+        "nothing is attached to KubeVirt in namespace {0}: `kubetoll attach` puts proxies in; name \
+         others by their admin address with --proxy"
+    )]
+    NothingAttached(String),
+    /// A component whose calls would be counted in part.
+    #[error("not all attached pods can take part: {}", .0.join("; "))]
+    NotReady(Vec<String>),
+    /// The admin ports ask for a token that is not there.
+    #[error(
+        "Secret kubetoll-proxy-tls holds no token for the admin ports: name a file that has it \
+         with --proxy-token-file"
+    )]
+    NoToken,
     /// Another operator would revert the change.
     #[error("{0}")]
     Owned(String),
@@ -118,11 +133,6 @@ fn in_namespace(namespace: &Option<String>) -> String {
         .as_ref()
         .map(|namespace| format!(" in namespace {namespace}"))
         .unwrap_or_default()
-}
-
-fn list(rules: &[Rule]) -> String {
-    let rules: Vec<String> = rules.iter().map(Rule::to_string).collect();
-    rules.join(", ")
 }
 
 /// An error with its causes; of a refusal, what the API server says.

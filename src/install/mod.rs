@@ -8,6 +8,7 @@
 //! is interrupted puts back what it found.
 
 mod attach;
+mod attached;
 mod books;
 mod component;
 pub mod customize;
@@ -15,7 +16,7 @@ mod detach;
 mod error;
 pub mod objects;
 pub mod patch;
-mod rights;
+pub mod rights;
 pub mod rollout;
 mod site;
 mod status;
@@ -29,10 +30,10 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use attach::Plan;
+pub use attached::{Attached, Container, Member};
 pub use component::{Component, WorkloadKind};
 pub use detach::Detached;
 pub use error::InstallError;
-pub use rights::Rule;
 
 /// What every command needs: a cluster, how long to wait, and whom to tell.
 pub struct Installer<'a> {

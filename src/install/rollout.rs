@@ -32,6 +32,11 @@ pub fn rollout(kind: WorkloadKind, workload: &Value, wanted: &Wanted) -> Rollout
     if !is_as_wanted(template, wanted) {
         return Rollout::Pending("virt-operator has not changed its pod template yet".to_owned());
     }
+    progress(kind, workload)
+}
+
+/// How far the rollout of a workload is, whatever its pod template has.
+pub fn progress(kind: WorkloadKind, workload: &Value) -> Rollout {
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let status = &workload["status"];
     let generation = number(&workload["metadata"]["generation"]);

@@ -184,6 +184,13 @@ impl Site {
 
     /// The pods of a workload that are not on their way out.
     pub(super) async fn pods(&self, workload: &Value) -> Result<Vec<Value>, InstallError> {
+        let mut pods = self.all_pods(workload).await?;
+        pods.retain(|pod| pod["metadata"].get("deletionTimestamp").is_none());
+        Ok(pods)
+    }
+
+    /// The pods of a workload.
+    pub(super) async fn all_pods(&self, workload: &Value) -> Result<Vec<Value>, InstallError> {
         let labels = workload["spec"]["selector"]["matchLabels"].as_object();
         let selector: Vec<String> = labels
             .into_iter()
@@ -194,11 +201,7 @@ impl Site {
         let api = self.api(&resource("", "v1", "Pod", "pods"));
         let pods = api.list(&all).await;
         let pods = pods.map_err(|error| InstallError::api("cannot list pods", &error))?;
-        Ok(pods
-            .iter()
-            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-            .map(value)
-            .collect())
+        Ok(pods.iter().map(value).collect())
     }
 
     /// An object that pods mount. One that isn't ours is an error.

@@ -33,7 +33,7 @@ impl Installer<'_> {
     /// Looks at everything, and twice at the counts, `window` apart.
     pub async fn status(&self, window: Duration) -> Result<Installation, InstallError> {
         let (site, kubevirt) = self.find().await?;
-        rights::check(&site.client, Some(&site.namespace), &rights::LOOK).await?;
+        rights::check(&site.client, Some(&site.namespace), &rights::to_look()).await?;
         let customization = customization(&kubevirt);
         let config_map = site.mounted(Mounted::ConfigMap).await?;
         let mut components = Vec::new();
@@ -186,7 +186,7 @@ fn image(container: &Value) -> &str {
     container["image"].as_str().unwrap_or_default()
 }
 
-fn is_ready(pod: &Value) -> bool {
+pub(super) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     conditions
         .into_iter()

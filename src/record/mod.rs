@@ -45,8 +45,8 @@ pub use result::{
     Window,
 };
 pub use run::{
-    AUDIT_CHECK, Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, ProxyRun, RUN_SCHEMA,
-    RunRecord,
+    AUDIT_CHECK, Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, PodRecord, ProxyRun,
+    RUN_SCHEMA, RunRecord,
 };
 pub use snapshot::{
     CallRecord, Durations, InFlight, JournalRecord, NotComparable, ObjectRecord, OpenRun,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallRecord, Check, ClusterRecord, DriverCall};
+use super::{CallRecord, Check, ClusterRecord, DriverCall, PodRecord};
 
 /// The result of a run, derived from its record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +67,12 @@ pub struct BudgetVerdict {
 pub struct ProxyTook {
     /// Its admin address.
     pub admin: String,
+    /// The pod that it is in, if it was found there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodRecord>,
+    /// Random for each process of a proxy; empty in results of older versions.
+    #[serde(default)]
+    pub instance: String,
     /// When its process started.
     pub since: jiff::Timestamp,
     /// The component that it counts for, if it was given.

@@ -64,6 +64,9 @@ pub struct ClusterRecord {
 pub struct ProxyRun {
     /// Its admin address.
     pub admin: String,
+    /// The pod that it is in, if it was found there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodRecord>,
     /// The books at the beginning of the baseline window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Snapshot>,
@@ -76,6 +79,28 @@ pub struct ProxyRun {
     /// What was counted while the run's objects were deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
+}
+
+/// The pod of a proxy that was found on a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodRecord {
+    /// KubeVirt's component, such as `virt-handler`.
+    pub component: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// The node that it runs on.
+    pub node: String,
+    /// When the kubelet started the proxy's container, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// How often the kubelet restarted that container.
+    pub restarts: u64,
+    /// How its admin port was reached: `pod-network`, `port-forward` or `api-server`.
+    pub via: String,
 }
 
 /// The books of the deletion.
@@ -113,7 +138,7 @@ pub struct ObjectTimes {
 pub struct DriverCall {
     /// kube-apiserver's verb.
     pub verb: String,
-    /// Plural resource.
+    /// Plural resource, with its subresource after a slash.
     pub resource: String,
     /// The status code or `error`.
     pub code: String,

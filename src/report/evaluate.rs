@@ -37,6 +37,8 @@ pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
             .iter()
             .map(|proxy| ProxyTook {
                 admin: proxy.admin.clone(),
+                pod: proxy.pod.clone(),
+                instance: proxy.opened.proxy.instance.clone(),
                 since: proxy.opened.proxy.started,
                 component: proxy.opened.proxy.component.clone(),
             })

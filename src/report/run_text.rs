@@ -73,10 +73,12 @@ fn head(text: &mut String, result: &RunResult) {
     for proxy in &result.proxies {
         let component = proxy.component.as_deref().unwrap_or("all components");
         let since = proxy.since.round(jiff::Unit::Second).unwrap_or(proxy.since);
+        let node = proxy.pod.as_ref().map(|pod| format!(" on {}", pod.node));
         let _ = writeln!(
             text,
-            "proxy {} ({component}) counting since {since}",
-            proxy.admin
+            "proxy {}{} ({component}) counting since {since}",
+            proxy.admin,
+            node.unwrap_or_default()
         );
     }
 }

@@ -8,6 +8,7 @@
 //! - `crosscheck`: a component's own counter beside the wire
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `exchange`: importing what others published, and exporting
+//! - `fleet`: `run` and `measure` with the proxies that are attached to a KubeVirt
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
@@ -39,6 +40,7 @@ mod crosscheck;
 mod differential;
 mod exchange;
 mod faults;
+mod fleet;
 mod history;
 mod installing;
 #[path = "../bench/kit/mod.rs"]

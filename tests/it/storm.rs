@@ -84,7 +84,9 @@ async fn storm(cluster: &RealCluster, proxy: &TestProxy, requests: u32) -> RunRe
     };
     let (storm, ()) = tokio::join!(storm, by_hand);
     assert!(storm.unwrap().success());
-    measure::close(&plan(), opened, &proxies).await.unwrap()
+    measure::close(&plan(), opened, &proxies, None)
+        .await
+        .unwrap()
 }
 
 /// How many requests: few in the suite, more when it is asked for.

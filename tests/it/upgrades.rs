@@ -1,7 +1,7 @@
 //! Tunnels of client-go's own executors and port forwarder, SPDY and WebSocket, and KubeVirt's
 //! console, to a server that is composed of kube-apiserver's and the kubelet's handlers.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::{
@@ -9,78 +9,14 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use kubetoll::{
-    identity::{
-        kubeconfig::{Credential, kubeconfig, write_private},
-        mint::Authority,
-    },
+    identity::kubeconfig::{Credential, kubeconfig, write_private},
     lab::real::RealCluster,
     record::Snapshot,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::{Child, ChildStdout, Command},
-};
+use tokio::process::Command;
 
-use crate::support::{proxy::TestProxy, real};
-
-/// A program that serves exec, attach and port-forward; it ends when it is dropped.
-struct PodServer {
-    server: Child,
-    said: BufReader<ChildStdout>,
-    url: String,
-    authority: Authority,
-    dir: TempDir,
-}
-
-impl PodServer {
-    async fn start(arguments: &[&str]) -> Option<Self> {
-        let program = real::program("podserver")?;
-        kubetoll::identity::install_provider();
-        let dir = tempfile::tempdir().unwrap();
-        let authority = Authority::new("pods").unwrap();
-        let leaf = authority
-            .serving("pods", &["127.0.0.1".to_owned()])
-            .unwrap();
-        let file = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            write_private(&path, text.as_bytes()).unwrap();
-            path
-        };
-        let mut server = Command::new(program)
-            .args(arguments)
-            .arg("-certificate")
-            .arg(file("tls.crt", &leaf.certificate_pem))
-            .arg("-key")
-            .arg(file("tls.key", &leaf.key_pem))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(server.stdout.take().unwrap());
-        let mut url = String::new();
-        said.read_line(&mut url).await.unwrap();
-        let url = url.trim().to_owned();
-        Some(Self {
-            server,
-            said,
-            url,
-            authority,
-            dir,
-        })
-    }
-
-    /// Ends the server and gives its records of upgraded connections.
-    async fn records(mut self) -> Value {
-        drop(self.server.stdin.take());
-        let mut records = String::new();
-        self.said.read_to_string(&mut records).await.unwrap();
-        serde_json::from_str(&records).unwrap()
-    }
-}
+use crate::support::{podserver::PodServer, proxy::TestProxy, real};
 
 /// Opens tunnels to `url` with client-go and gives what they come to.
 async fn tunnels(dir: &Path, url: &str, ca_pem: &str, token: &str, arguments: &[&str]) -> String {

@@ -15,9 +15,9 @@ use kube::{
 /// Longest silence of the API server in one call.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// The cluster, and KubeVirt in it.
+/// The cluster.
 #[derive(Debug, Args)]
-pub(super) struct ClusterArgs {
+pub(super) struct WhereArgs {
     /// Kubeconfig of the cluster; otherwise KUBECONFIG or ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -26,7 +26,14 @@ pub(super) struct ClusterArgs {
     context: Option<String>,
     /// The cluster that this process is a pod of.
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
-    in_cluster: bool,
+    pub(super) in_cluster: bool,
+}
+
+/// The cluster, and KubeVirt in it.
+#[derive(Debug, Args)]
+pub(super) struct ClusterArgs {
+    #[command(flatten)]
+    place: WhereArgs,
     /// KubeVirt's namespace; otherwise it is looked for in all of them.
     #[arg(long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
@@ -35,18 +42,26 @@ pub(super) struct ClusterArgs {
 impl ClusterArgs {
     /// A client; says on stderr of which server.
     pub(super) async fn client(&self) -> Result<Client> {
-        let mut config = self.config().await?;
+        let (mut config, _) = self.place.config().await?;
         config.read_timeout = Some(SILENCE_MAX);
         eprintln!("cluster: server {}", config.cluster_url);
         Client::try_from(config).context("cannot make a client")
     }
+}
 
-    async fn config(&self) -> Result<Config> {
+impl WhereArgs {
+    /// Whether a cluster was named.
+    pub(super) fn is_given(&self) -> bool {
+        self.in_cluster || self.kubeconfig.is_some() || self.context.is_some()
+    }
+
+    /// The client's configuration, and the name of the context.
+    pub(super) async fn config(&self) -> Result<(Config, String)> {
         if self.in_cluster {
-            return Config::incluster().context("not in a cluster");
+            let config = Config::incluster().context("not in a cluster")?;
+            return Ok((config, "(in cluster)".to_owned()));
         }
-        let configured = configured(self.kubeconfig.as_deref(), self.context.as_deref());
-        Ok(configured.await?.0)
+        configured(self.kubeconfig.as_deref(), self.context.as_deref()).await
     }
 }
 

@@ -113,7 +113,7 @@ impl ExecArgs {
         let Some(status) = run_command(&self.command, &environment, stop).await? else {
             return Ok(Exit::Interrupted);
         };
-        let record = measure::close(&plan(), opened, &proxies).await?;
+        let record = measure::close(&plan(), opened, &proxies, None).await?;
         let mut result = report::evaluate(&record, &ThresholdFile::default());
         let budgets = self.budget.iter();
         result.budgets = budgets.map(|budget| budget.judge(&result.rows)).collect();

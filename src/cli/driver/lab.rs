@@ -210,6 +210,7 @@ mod tests {
             client,
             tally,
             proxies: vec![lab.proxy()],
+            roster: None,
             cluster: ClusterRecord::default(),
             progress: &Quiet,
             stop: CancellationToken::new(),

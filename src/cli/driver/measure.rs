@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use kube::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::Child,
@@ -21,13 +22,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Exit, Misuse, Output,
+    attached::{DiscoverArgs, Fleet},
+    cluster::WhereArgs,
     history::KeepArgs,
     results,
-    run::{no_proxy, print_result, proxy_clients, read_thresholds, verdict},
+    run::{print_result, proxy_clients, read_thresholds, verdict},
 };
 use crate::{
     cli::duration,
     driver::{
+        Roster,
         measure::{self, Opened, Plan},
         proxies::{ProxyClient, ProxyError},
     },
@@ -38,25 +42,35 @@ use crate::{
 
 /// Longest wait for calls to cease.
 const SETTLE_LONGEST: Duration = Duration::from_secs(300);
+const NO_PROXY: &str = "name the admin address of each proxy that takes part with --proxy, or, to \
+    measure around a command with the attached ones, a cluster with --kubeconfig, --context or \
+    --in-cluster";
 /// How long a proxy keeps a run between `start` and `stop`.
 const LEASE: Duration = Duration::from_secs(24 * 3600);
 
 /// Open the books of running proxies, run a command, and say what it cost.
 ///
-/// Runs anything: KubeVirt's own `make perftest`, kube-burner, an e2e suite. Or mark a beginning
+/// Runs anything: KubeVirt's own `make perftest`, kube-burner, an e2e suite. Measures with the
+/// proxies that --proxy names, or with those that are attached to the KubeVirt of a cluster. Or mark a beginning
 /// and an end by hand with `measure start NAME` and `measure stop NAME`. Gives the command's exit
 /// code if it isn't 0.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Example: kubetoll measure --proxy http://127.0.0.1:16444 -- make perftest"
+    after_help = "Examples:
+  kubetoll measure --context kind-kubevirt -- make perftest
+  kubetoll measure --proxy http://127.0.0.1:16444 -- make perftest"
 )]
 pub(super) struct MeasureArgs {
     #[command(subcommand)]
     mark: Option<Mark>,
     #[command(flatten)]
     open: OpenOptions,
+    #[command(flatten)]
+    cluster: WhereArgs,
+    #[command(flatten)]
+    discover: DiscoverArgs,
     #[command(flatten)]
     close: CloseOptions,
     /// The command and its arguments.
@@ -135,7 +149,11 @@ pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Ex
 
 async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let thresholds = args.close.prepare().await?;
-    let proxies = args.open.proxies()?;
+    let fleet = args.fleet().await?;
+    let proxies = match &fleet {
+        Some(fleet) => fleet.proxies.clone(),
+        None => args.open.proxies()?,
+    };
     let id = format!("measure-{:08x}", rand::random::<u32>());
     let plan = args.close.plan(&args.open.plan(&id));
     let opened = measure::open(&plan, &proxies).await?;
@@ -148,13 +166,18 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
             return Ok(Exit::Interrupted);
         }
     };
-    match measure::close(&plan, opened, &proxies).await {
+    let roster = fleet.as_ref().map(|fleet| fleet as &dyn Roster);
+    match measure::close(&plan, opened, &proxies, roster).await {
         Ok(record) => {
             let exit = args.close.report(&record, &thresholds, Some(status));
             let kept = args.close.keep_in.keep(record).await;
             Ok(exit?.or(kept))
         }
-        Err(error) => Ok(exit_of(Some(status), not_closed(error)?)),
+        Err(error) => {
+            // The other proxies still have it, and would have no other until its lease ends.
+            measure::abandon(&plan.id, &proxies).await;
+            Ok(exit_of(Some(status), not_closed(error)?))
+        }
     }
 }
 
@@ -182,7 +205,7 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
         namespace: opened.namespace.clone(),
         ..empty_plan(name)
     });
-    match measure::close(&plan, opened, &proxies).await {
+    match measure::close(&plan, opened, &proxies, None).await {
         Ok(record) => {
             fs::remove_file(&path)?;
             let exit = options.report(&record, &thresholds, None);
@@ -192,6 +215,7 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
         // A proxy that is away for a moment keeps the run: it can be closed later.
         Err(error) => {
             let exit = not_closed(error)?;
+            measure::abandon(name, &proxies).await;
             fs::remove_file(&path)?;
             Ok(exit)
         }
@@ -200,7 +224,7 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
 
 /// A run that a proxy lost is over, and what was counted is not valid; anything else failed.
 fn not_closed(error: ProxyError) -> Result<Exit> {
-    if !matches!(error, ProxyError::Lost { .. }) {
+    if !error.is_loss() {
         return Err(error.into());
     }
     eprintln!("kubetoll: {error}");
@@ -219,10 +243,31 @@ fn empty_plan(id: &str) -> Plan {
     }
 }
 
+impl MeasureArgs {
+    /// The attached proxies of a cluster, where no other is named.
+    async fn fleet(&self) -> Result<Option<Fleet>> {
+        match (self.open.proxy.is_empty(), self.cluster.is_given()) {
+            (true, true) => {}
+            (false, true) => {
+                let both = "--proxy names proxies, a cluster those that are attached: give one";
+                bail!(Misuse(both.to_owned()));
+            }
+            (_, false) => return Ok(None),
+        }
+        let (mut config, _) = self.cluster.config().await?;
+        config.default_retry = false;
+        let client = Client::try_from(config).context("cannot make a client")?;
+        let token = self.open.proxy_token_file.as_ref();
+        let in_cluster = self.cluster.in_cluster;
+        let fleet = Fleet::find(client, &self.discover, token, in_cluster).await?;
+        Ok(Some(fleet))
+    }
+}
+
 impl OpenOptions {
     fn proxies(&self) -> Result<Vec<ProxyClient>> {
         if self.proxy.is_empty() {
-            bail!(no_proxy());
+            bail!(Misuse(NO_PROXY.to_owned()));
         }
         proxy_clients(&self.proxy, self.proxy_token_file.as_deref())
     }

@@ -1,5 +1,6 @@
 //! `kubetoll` and its commands.
 
+mod attached;
 mod audit;
 mod budget;
 mod certs;
@@ -19,6 +20,7 @@ mod install;
 mod kubeconfig;
 mod lab;
 mod measure;
+mod rbac;
 mod report;
 mod results;
 mod run;
@@ -53,6 +55,7 @@ enum Command {
     Detach(install::DetachArgs),
     Status(install::StatusArgs),
     Crosscheck(Box<crosscheck::CrosscheckArgs>),
+    Rbac(rbac::RbacArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Report(report::ReportArgs),
@@ -96,6 +99,7 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Detach(args) => until_done(|stop| install::detach(args, stop)),
         Command::Status(args) => until_done(|stop| install::status(args, stop)),
         Command::Crosscheck(args) => until_done(|stop| crosscheck::run(*args, stop)),
+        Command::Rbac(args) => Ok(rbac::run(&args)),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Report(args) => report::run(&args),

@@ -8,13 +8,24 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use kube::{Client, Config};
+use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Misuse, Output, cluster::configured, history::KeepArgs, lab::Lab, results};
+use super::{
+    Exit, Misuse, Output,
+    attached::{DiscoverArgs, Fleet},
+    cluster::WhereArgs,
+    history::KeepArgs,
+    lab::Lab,
+    results,
+};
 use crate::{
     cli::{duration, progress::Terminal},
-    driver::{self, Driver, Plan, RunError, client::counted, proxies::ProxyClient},
+    driver::{
+        Driver, Plan, Roster, RunError,
+        client::{Tally, counted},
+        proxies::ProxyClient,
+    },
     identity,
     record::{ClusterRecord, RunRecord, RunResult, ThresholdFile},
     report,
@@ -25,13 +36,19 @@ use crate::{
 ///
 /// Without --kubeconfig, --context, --in-cluster or --lab real this runs against an API server in
 /// this process, with simulated KubeVirt components behind the proxy: nothing is needed and
-/// nothing outside of the process is touched. On a cluster, name the admin address of each proxy
-/// that takes part with --proxy.
+/// nothing outside of the process is touched.
+///
+/// On a cluster all proxies take part that `kubetoll attach` put into KubeVirt's pods; those of your
+/// own are named by their admin address with --proxy. The run is refused while a pod of an attached
+/// component is not ready, and not valid (exit code 4) if one was restarted, appeared or vanished
+/// meanwhile. `kubetoll rbac run` prints the rights that it needs.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll run vmi
   kubetoll run vm --lab real --results-dir results
-  kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444 --count 20")]
+  kubetoll run vmi --context kind-kubevirt --count 20
+  kubetoll run vmi --in-cluster --kubevirt-namespace kubevirt --proxy-token-file /token/token
+  kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444")]
 pub(super) struct RunArgs {
     /// vmi: minimal VMIs; vm: VMs with run strategy Always; instancetype: VMs with one
     /// instancetype and one preference for all.
@@ -53,20 +70,13 @@ pub(super) struct RunArgs {
     /// Window before the run in which nothing is created [default: 2s in a lab, 60s on a cluster].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     baseline: Option<Duration>,
-    /// Kubeconfig of the cluster to run on.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
-    /// Run on the cluster that this process is a pod of.
-    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
-    in_cluster: bool,
+    #[command(flatten)]
+    cluster: WhereArgs,
     /// Create in this namespace, which must be empty; otherwise one is made and removed again.
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
     /// The API server of the lab: in this process, or a real etcd and kube-apiserver.
-    #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy"])]
+    #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
     lab: Option<LabKind>,
     /// Add the node selector and tolerations of KubeVirt's KWOK lane.
     #[arg(long)]
@@ -81,11 +91,14 @@ pub(super) struct RunArgs {
     #[arg(long)]
     audit_ids: bool,
     /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
+    /// Without it the attached proxies take part.
     #[arg(long, value_name = "URL")]
     proxy: Vec<String>,
-    /// File with the proxies' admin token.
+    /// File with the proxies' admin token; for attached proxies the Secret is read otherwise.
     #[arg(long, value_name = "FILE")]
     proxy_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    discover: DiscoverArgs,
     /// Folder for record.json and KubeVirt's results file.
     #[arg(long, value_name = "DIR")]
     results_dir: Option<PathBuf>,
@@ -121,8 +134,10 @@ enum LabKind {
 struct Place {
     lab: Option<Lab>,
     client: Client,
+    tally: Tally,
     cluster: ClusterRecord,
     proxies: Vec<ProxyClient>,
+    fleet: Option<Fleet>,
 }
 
 pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
@@ -137,11 +152,11 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
         return Ok(Exit::Interrupted);
     };
     let progress = Terminal::new();
-    let (client, tally) = counted(place.client.clone(), "default");
     let driver = Driver {
-        client,
-        tally,
+        client: place.client.clone(),
+        tally: place.tally.clone(),
         proxies: place.proxies.clone(),
+        roster: place.fleet.as_ref().map(|fleet| fleet as &dyn Roster),
         cluster: place.cluster.clone(),
         progress: &progress,
         stop,
@@ -163,7 +178,7 @@ fn explain(error: &RunError) -> Exit {
     eprintln!("kubetoll: {error}");
     match error.cause() {
         RunError::Interrupted => Exit::Interrupted,
-        RunError::Proxy(driver::proxies::ProxyError::Lost { .. }) => Exit::NotValid,
+        RunError::Proxy(error) if error.is_loss() => Exit::NotValid,
         _ => Exit::Failed,
     }
 }
@@ -191,14 +206,13 @@ impl RunArgs {
 
     /// Starts the lab, or connects to the cluster; says which first.
     async fn place(&self) -> Result<Place> {
-        let on_cluster = self.in_cluster || self.kubeconfig.is_some() || self.context.is_some();
-        if on_cluster {
+        if self.cluster.is_given() {
             return self.cluster().await;
         }
-        if !self.proxy.is_empty() {
-            let advice = "add --kubeconfig, --context or --in-cluster";
+        if !self.proxy.is_empty() || self.discover.is_given() {
+            let options = "--proxy, --proxy-via and --kubevirt-namespace";
             bail!(Misuse(format!(
-                "--proxy is for a run on a cluster: {advice}"
+                "{options} are for a run on a cluster: add --kubeconfig, --context or --in-cluster"
             )));
         }
         let lab = if self.lab == Some(LabKind::Real) {
@@ -214,30 +228,25 @@ impl RunArgs {
             );
             Lab::embedded().await?
         };
+        let (client, tally) = counted(lab.client.clone(), "default");
         Ok(Place {
-            client: lab.client.clone(),
+            client,
+            tally,
             cluster: ClusterRecord {
                 server: lab.url(),
                 ..ClusterRecord::default()
             },
             proxies: vec![lab.proxy()],
+            fleet: None,
             lab: Some(lab),
         })
     }
 
     async fn cluster(&self) -> Result<Place> {
-        if self.proxy.is_empty() {
-            bail!(no_proxy());
-        }
-        let (mut config, context) = if self.in_cluster {
-            let config = Config::incluster().context("not in a cluster")?;
-            (config, "(in cluster)".to_owned())
-        } else {
-            configured(self.kubeconfig.as_deref(), self.context.as_deref()).await?
-        };
+        let (mut config, context) = self.cluster.config().await?;
         // What a client does again by itself would be a call that nobody asked for.
         config.default_retry = false;
-        let cluster = ClusterRecord {
+        let mut cluster = ClusterRecord {
             server: config.cluster_url.to_string(),
             context,
             ..ClusterRecord::default()
@@ -248,16 +257,26 @@ impl RunArgs {
             cluster.context,
             self.namespace.as_deref().unwrap_or("(a new one)")
         );
+        let client = Client::try_from(config).context("cannot make a client")?;
+        let (client, tally) = counted(client, "default");
+        let (proxies, fleet) = if self.proxy.is_empty() {
+            let token = self.proxy_token_file.as_ref();
+            let in_cluster = self.cluster.in_cluster;
+            let fleet = Fleet::find(client.clone(), &self.discover, token, in_cluster).await?;
+            cluster.kubevirt_version = fleet.kubevirt_version().to_owned();
+            (fleet.proxies.clone(), Some(fleet))
+        } else {
+            let token = self.proxy_token_file.as_deref();
+            (proxy_clients(&self.proxy, token)?, None)
+        };
         Ok(Place {
             lab: None,
-            client: Client::try_from(config).context("cannot make a client")?,
+            client,
+            tally,
             cluster,
-            proxies: self.proxy_clients()?,
+            proxies,
+            fleet,
         })
-    }
-
-    fn proxy_clients(&self) -> Result<Vec<ProxyClient>> {
-        proxy_clients(&self.proxy, self.proxy_token_file.as_deref())
     }
 
     fn plan(&self, spec: Spec, in_lab: bool) -> Plan {
@@ -335,11 +354,6 @@ pub(super) fn proxy_clients(
         client.map_err(|error| Misuse(error.to_string()).into())
     });
     clients.collect()
-}
-
-/// Nothing would be counted.
-pub(super) fn no_proxy() -> Misuse {
-    Misuse("name the admin address of each proxy that takes part with --proxy".to_owned())
 }
 
 /// Prints a result to standard output.

@@ -153,7 +153,9 @@ async fn installer(kubevirt: &KubeVirt, name: &str, without: Option<(&str, &str)
         if without
             .is_some_and(|(verb, resource)| holds("verbs", verb) && holds("resources", resource))
         {
-            rule["verbs"] = json!(["watch"]);
+            let verbs = rule["verbs"].as_array_mut().unwrap();
+            verbs.retain(|verb| without.is_some_and(|(taken, _)| verb != taken));
+            verbs.push(json!("watch"));
         }
     }
     create(&kubevirt.client, NAMESPACE, "Role", role).await;

@@ -5,6 +5,7 @@ pub mod component;
 pub mod history;
 pub mod http2;
 pub mod kubevirt;
+pub mod podserver;
 pub mod postgres;
 pub mod process;
 pub mod prometheus;

@@ -19,14 +19,17 @@ use std::{
 
 use kube::{
     Api, Client,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use kubetoll::lab::real::RealCluster;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::sleep};
 
-use self::{nodes::Nodes, operator::Operator};
-use super::real;
+use self::{
+    nodes::{Nodes, Pods},
+    operator::Operator,
+};
+use super::{podserver::PodServer, real};
 
 /// KubeVirt's namespace.
 pub const NAMESPACE: &str = "kubevirt";
@@ -62,6 +65,9 @@ pub struct KubeVirt {
     pub cluster: RealCluster,
     pub client: Client,
     pub faults: Arc<Faults>,
+    /// Tokens by namespace and name of the service account.
+    pub tokens: BTreeMap<(String, String), String>,
+    pods: Pods,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -74,9 +80,14 @@ impl Drop for KubeVirt {
 impl KubeVirt {
     /// Installs it with this `spec` of the KubeVirt object; `None` where Go is missing and may be.
     pub async fn install(spec: Value) -> Option<Self> {
+        Self::install_on(spec, 1).await
+    }
+
+    /// The same on `nodes` nodes.
+    pub async fn install_on(spec: Value, nodes: usize) -> Option<Self> {
         kubetoll::identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
-        cluster.prepare_kubevirt().await.unwrap();
+        let tokens = cluster.prepare_kubevirt().await.unwrap();
         let client = cluster.admin_client().unwrap();
         let namespace = json!({"metadata": {"name": STRATEGY}});
         create(&client, "", "Namespace", namespace).await;
@@ -98,14 +109,78 @@ impl KubeVirt {
             client: client.clone(),
             originals,
         };
-        let nodes = Nodes::new(&cluster, client.clone(), Arc::clone(&faults));
+        let pods = Pods::default();
+        let doubled = (client.clone(), Arc::clone(&faults), Arc::clone(&pods));
+        let nodes = Nodes::new(&cluster, doubled.0, doubled.1, nodes, doubled.2);
         let tasks = vec![tokio::spawn(operator.run()), tokio::spawn(nodes.run())];
         Some(Self {
             cluster,
             client,
             faults,
+            tokens,
+            pods,
             tasks,
         })
+    }
+
+    /// Another process for the proxy of a pod, as after a crash. The kubelet says so when it is
+    /// told to.
+    pub fn restart_proxy(&self, pod: &str) {
+        let mut pods = self.pods.lock().unwrap();
+        let mut all = pods.values_mut().flatten();
+        all.find(|one| one.has_name(pod)).unwrap().restart_proxy();
+    }
+
+    /// Ends the proxy of a pod, and leaves the pod.
+    pub fn stop_proxy(&self, pod: &str) {
+        let mut pods = self.pods.lock().unwrap();
+        let mut all = pods.values_mut().flatten();
+        all.find(|one| one.has_name(pod)).unwrap().stop_proxy();
+    }
+
+    /// Deletes an object whose kubelet says at once that it ended.
+    pub async fn delete_at_once(&self, kind: &str, name: &str) {
+        let api = api(&self.client, NAMESPACE, kind);
+        let at_once = DeleteParams::default().grace_period(0);
+        api.delete(name, &at_once).await.unwrap();
+    }
+
+    /// Changes the status of an object by a merge patch.
+    pub async fn merge_status(&self, kind: &str, name: &str, status: Value) {
+        let patch = Patch::Merge(json!({"status": status}));
+        let api = api(&self.client, NAMESPACE, kind);
+        api.patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
+    /// Makes `nodes` nodes, or changes those that are there, so that this kubelet is theirs.
+    pub async fn use_kubelet(&self, nodes: usize, kubelet: &PodServer) {
+        let port: i32 = kubelet.url.rsplit(':').next().unwrap().parse().unwrap();
+        let status = json!({"status": {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        }});
+        let all = api(&self.client, "", "Node");
+        for name in (1..=nodes).map(|number| format!("lab-node-{number}")) {
+            if all.get_opt(&name).await.unwrap().is_none() {
+                let node = json!({"metadata": {"name": name}});
+                create(&self.client, "", "Node", node).await;
+            }
+            all.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+                .await
+                .unwrap();
+        }
+    }
+
+    /// The pods of a component, by name.
+    pub async fn pods_of(&self, component: &str) -> Vec<Value> {
+        let selector = ListParams::default().labels(&format!("kubevirt.io={component}"));
+        let pods = api(&self.client, NAMESPACE, "Pod").list(&selector).await;
+        let pods = pods.unwrap().items.into_iter();
+        let mut pods: Vec<Value> = pods.map(|pod| serde_json::to_value(pod).unwrap()).collect();
+        pods.sort_by_key(|pod| pod["metadata"]["name"].to_string());
+        pods
     }
 
     /// Nobody plays from here on.
@@ -189,12 +264,13 @@ fn workload(name: &str, kind: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"kubevirt.io": name}}, "spec": spec})
 }
 
-/// A pair of ports that were free a moment ago, below those that the system gives to clients.
+/// The first of six ports that were free a moment ago, a pair for each of three pods, below those
+/// that the system gives to clients.
 pub fn free_ports() -> u16 {
     let is_free = |port: u16| std::net::TcpListener::bind(("0.0.0.0", port)).is_ok();
     loop {
         let port = rand::random_range(20_000..30_000);
-        if is_free(port) && is_free(port + 1) {
+        if (port..port + 6).all(is_free) {
             return port;
         }
     }
@@ -205,7 +281,9 @@ pub fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
     let (group, version) = match kind {
         "KubeVirt" => ("kubevirt.io", "v1"),
         "Deployment" | "DaemonSet" => ("apps", "v1"),
-        "Role" | "RoleBinding" => ("rbac.authorization.k8s.io", "v1"),
+        "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {
+            ("rbac.authorization.k8s.io", "v1")
+        }
         _ => ("", "v1"),
     };
     let resource = ApiResource {
@@ -238,7 +316,9 @@ fn api_version(kind: &str) -> &'static str {
     match kind {
         "KubeVirt" => "kubevirt.io/v1",
         "Deployment" | "DaemonSet" => "apps/v1",
-        "Role" | "RoleBinding" => "rbac.authorization.k8s.io/v1",
+        "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {
+            "rbac.authorization.k8s.io/v1"
+        }
         _ => "v1",
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, UdpSocket},
     process::{Child, Command, Stdio},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -27,6 +27,9 @@ use tokio::{
 
 use super::{CALLS, Faults, NAMESPACE, WORKLOADS, api, create};
 
+/// Running pods by their workload.
+pub(super) type Pods = Arc<Mutex<BTreeMap<String, Vec<Pod>>>>;
+
 /// The doubles of the workload controllers and of a kubelet.
 pub(super) struct Nodes {
     client: Client,
@@ -35,27 +38,57 @@ pub(super) struct Nodes {
     token: String,
     address: IpAddr,
     faults: Arc<Faults>,
-    pods: BTreeMap<String, Pod>,
+    count: usize,
+    pods: Pods,
 }
 
 /// A running pod: its proxy, if it has one.
-struct Pod {
+pub(super) struct Pod {
     name: String,
-    proxy: Option<Child>,
-    _files: Option<TempDir>,
+    proxy: Option<Proxy>,
 }
 
-impl Drop for Pod {
+/// A running proxy, and what started it.
+struct Proxy {
+    command: Command,
+    child: Child,
+    _files: TempDir,
+}
+
+impl Pod {
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    pub(super) fn stop_proxy(&mut self) {
+        self.proxy = None;
+    }
+
+    /// Another process with the same arguments.
+    pub(super) fn restart_proxy(&mut self) {
+        let proxy = self.proxy.as_mut().unwrap();
+        proxy.child.kill().unwrap();
+        proxy.child.wait().unwrap();
+        proxy.child = proxy.command.spawn().unwrap();
+    }
+}
+
+impl Drop for Proxy {
     fn drop(&mut self) {
-        if let Some(proxy) = &mut self.proxy {
-            let _ = proxy.kill();
-            let _ = proxy.wait();
-        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 impl Nodes {
-    pub(super) fn new(cluster: &RealCluster, client: Client, faults: Arc<Faults>) -> Self {
+    /// `count` nodes, each with a pod of every DaemonSet.
+    pub(super) fn new(
+        cluster: &RealCluster,
+        client: Client,
+        faults: Arc<Faults>,
+        count: usize,
+        pods: Pods,
+    ) -> Self {
         Self {
             client,
             url: cluster.url(),
@@ -63,7 +96,8 @@ impl Nodes {
             token: cluster.admin_token().to_owned(),
             address: own_address(),
             faults,
-            pods: BTreeMap::new(),
+            count,
+            pods,
         }
     }
 
@@ -85,9 +119,10 @@ impl Nodes {
         }
     }
 
-    /// The old pod goes, the new one comes, and the status says so.
+    /// The old pods go, the new ones come, and the status says so.
     async fn roll(&mut self, name: &str, kind: &str, workload: &Value) {
-        if let Some(old) = self.pods.remove(name) {
+        let old = self.pods.lock().unwrap().remove(name);
+        for old in old.into_iter().flatten() {
             let pods = api(&self.client, NAMESPACE, "Pod");
             let at_once = DeleteParams::default().grace_period(0);
             pods.delete(&old.name, &at_once).await.unwrap();
@@ -96,34 +131,48 @@ impl Nodes {
         let generation = &workload["metadata"]["generation"];
         let is_stuck =
             sidecar(template).is_some_and(|sidecar| !self.faults.has_image(name, sidecar));
-        let pod = self
-            .start_pod(&format!("{name}-{generation}"), name, template, is_stuck)
-            .await;
-        self.pods.insert(name.to_owned(), pod);
-        let new = i32::from(!is_stuck);
+        let count = if kind == "DaemonSet" { self.count } else { 1 };
+        let mut pods = Vec::new();
+        for number in 1..=count {
+            let pod = match number {
+                1 => format!("{name}-{generation}"),
+                _ => format!("{name}-{generation}-{number}"),
+            };
+            let place = (pod, number);
+            pods.push(self.start_pod(place, name, template, is_stuck).await);
+        }
+        self.pods.lock().unwrap().insert(name.to_owned(), pods);
+        let new = if is_stuck { 0 } else { count };
         let status = match kind {
             "Deployment" => json!({
                 "observedGeneration": generation, "replicas": 1, "updatedReplicas": new,
                 "readyReplicas": new, "availableReplicas": new,
             }),
             _ => json!({
-                "observedGeneration": generation, "desiredNumberScheduled": 1,
-                "currentNumberScheduled": 1, "updatedNumberScheduled": new, "numberMisscheduled": 0,
+                "observedGeneration": generation, "desiredNumberScheduled": count,
+                "currentNumberScheduled": count, "updatedNumberScheduled": new, "numberMisscheduled": 0,
                 "numberReady": new, "numberAvailable": new,
             }),
         };
         self.set_status(kind, name, status).await;
     }
 
-    async fn start_pod(&self, pod: &str, name: &str, template: &Value, is_stuck: bool) -> Pod {
+    async fn start_pod(
+        &self,
+        (pod, node): (String, usize),
+        name: &str,
+        template: &Value,
+        is_stuck: bool,
+    ) -> Pod {
         let mut object = json!({"metadata": template["metadata"], "spec": template["spec"]});
         object["metadata"]["name"] = json!(pod);
-        object["spec"]["nodeName"] = json!("node-1");
+        object["spec"]["nodeName"] = json!(format!("lab-node-{node}"));
+        give_ports_of_its_own(&mut object, node);
         let object = create(&self.client, NAMESPACE, "Pod", object).await;
+        let pod = pod.as_str();
         let mut running = Pod {
             name: pod.to_owned(),
             proxy: None,
-            _files: None,
         };
         if is_stuck {
             let waiting = json!({"waiting": {"reason": "ImagePullBackOff"}});
@@ -134,14 +183,14 @@ impl Nodes {
             self.set_status("Pod", pod, status).await;
             return running;
         }
-        let status = json!({
+        let mut status = json!({
             "phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}],
             "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [container_status(name)],
         });
         if let Some(sidecar) = sidecar(&object) {
-            let (proxy, files) = self.start_proxy(sidecar).await;
-            running.proxy = Some(proxy);
-            running._files = Some(files);
+            running.proxy = Some(self.start_proxy(sidecar).await);
+            status["initContainerStatuses"] = json!([container_status("kubetoll-proxy")]);
             if !self.faults.silent.load(Ordering::Relaxed) {
                 self.call(name, &object).await;
             }
@@ -152,7 +201,7 @@ impl Nodes {
 
     /// A real proxy with the sidecar's own arguments: only the mounted folder is elsewhere, and
     /// the lab's API server is where `in-cluster` would be.
-    async fn start_proxy(&self, sidecar: &Value) -> (Child, TempDir) {
+    async fn start_proxy(&self, sidecar: &Value) -> Proxy {
         let files = tempfile::tempdir().unwrap();
         let secrets = api(&self.client, NAMESPACE, "Secret");
         let secret = secrets.get("kubetoll-proxy-tls").await.unwrap();
@@ -175,7 +224,11 @@ impl Nodes {
         }
         let child = command.stderr(Stdio::null()).spawn().unwrap();
         self.wait_for_probe(sidecar).await;
-        (child, files)
+        Proxy {
+            command,
+            child,
+            _files: files,
+        }
     }
 
     /// What the kubelet does with the startup probe.
@@ -233,6 +286,28 @@ impl Nodes {
             .patch_status(name, &PatchParams::default(), &patch)
             .await;
     }
+}
+
+/// All pods are on one machine here, where each port is there once.
+fn give_ports_of_its_own(pod: &mut Value, node: usize) {
+    let Some(proxy) = sidecar(pod) else {
+        return;
+    };
+    let first = proxy["ports"][0]["containerPort"].as_u64().unwrap();
+    let more = 2 * (node as u64 - 1);
+    let mut text = pod.to_string();
+    for port in [first + 1, first] {
+        text = text.replace(&port.to_string(), &(port + more).to_string());
+    }
+    *pod = serde_json::from_str(&text).unwrap();
+}
+
+/// What the kubelet says of a container that runs.
+fn container_status(name: &str) -> Value {
+    json!({
+        "name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0,
+        "state": {"running": {"startedAt": "2025-01-02T03:04:05Z"}},
+    })
 }
 
 /// The API server's address as a pod says it to its component, and the ConfigMap with the CA.

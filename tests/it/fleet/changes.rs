@@ -1,0 +1,251 @@
+//! What is counted over several pods, by each way to them, and what makes it worth nothing.
+
+use std::collections::BTreeMap;
+
+use kubetoll::record::RunResult;
+use serde_json::{Value, json};
+
+use super::{NODES, Stage, name};
+use crate::support::kubevirt::{KubeVirt, NAMESPACE, create};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_of_all_pods_are_summed_and_their_changes_are_noticed() {
+    let Some(stage) = Stage::set(&["virt-controller", "virt-handler"]).await else {
+        return;
+    };
+    stage.kubevirt.use_kubelet(NODES, &stage.kubelet).await;
+    for way in ["port-forward", "api-server", "pod-network"] {
+        sums_are_exact(&stage, way).await;
+        a_wrong_token_is_told(&stage, way);
+    }
+    let said = stage.measure(&stage.admin, &["--proxy-via", "auto"], 0);
+    assert!(said.contains("read by port-forward"), "{said}");
+    assert!(
+        said.contains("their calls are not counted: virt-api, virt-operator"),
+        "{said}"
+    );
+    refused_where_not_all_can_take_part(&stage).await;
+    invalid_where_pods_come_and_go(&stage).await;
+    invalid_where_a_proxy_is_restarted(&stage).await;
+    a_port_that_is_closed_is_told(&stage).await;
+    nothing_is_attached(&stage);
+}
+
+/// Calls of each component that are no part of anything else here.
+fn lists(result: &RunResult) -> BTreeMap<&str, u64> {
+    let mut lists = BTreeMap::new();
+    for row in &result.rows {
+        if row.call.verb == "list" && row.call.resource == "configmaps" && row.code == "200" {
+            *lists.entry(row.component.as_str()).or_default() += row.count;
+        }
+    }
+    lists
+}
+
+async fn sums_are_exact(stage: &Stage, way: &str) {
+    let handlers = stage.kubevirt.pods_of("virt-handler").await;
+    let controllers = stage.kubevirt.pods_of("virt-controller").await;
+    let measuring = stage.begin(&["--proxy-via", way]).await;
+    for (pod, count) in handlers.iter().zip([3, 5, 7]) {
+        stage.call(pod, count).await;
+    }
+    stage.call(&controllers[0], 11).await;
+    let (said, result) = measuring.end(0);
+    assert!(said.contains(&format!("read by {way}")), "{said}");
+    let result = result.unwrap();
+    let expected = BTreeMap::from([("virt-controller", 11), ("virt-handler", 15)]);
+    assert_eq!(lists(&result), expected);
+    let names: Vec<&str> = result
+        .proxies
+        .iter()
+        .filter_map(|proxy| Some(proxy.pod.as_ref()?.name.as_str()))
+        .collect();
+    let expected: Vec<&str> = handlers.iter().chain(&controllers).map(name).collect();
+    assert_eq!(names, expected);
+    for proxy in &result.proxies {
+        let pod = proxy.pod.as_ref().unwrap();
+        assert_eq!((pod.via.as_str(), pod.restarts), (way, 0));
+        assert!(pod.node.starts_with("lab-node-") && pod.started.is_some());
+        assert!(!proxy.instance.is_empty());
+    }
+}
+
+fn a_wrong_token_is_told(stage: &Stage, way: &str) {
+    let file = stage.dir.path().join("token");
+    std::fs::write(&file, "another").unwrap();
+    let file = file.to_str().unwrap();
+    let said = stage.measure(
+        &stage.admin,
+        &["--proxy-via", way, "--proxy-token-file", file],
+        1,
+    );
+    assert!(said.contains("does not take the admin token"), "{said}");
+    assert!(!said.contains("another"), "{said}");
+}
+
+/// A pod as it is, under another name.
+fn copy(pod: &Value, name: &str, with_proxy: bool) -> Value {
+    let metadata = &pod["metadata"];
+    let mut spec = pod["spec"].clone();
+    if !with_proxy {
+        spec["initContainers"] = json!([]);
+    }
+    json!({
+        "metadata": {
+            "name": name, "labels": metadata["labels"], "annotations": metadata["annotations"],
+        },
+        "spec": spec,
+    })
+}
+
+async fn refused_where_not_all_can_take_part(stage: &Stage) {
+    let kubevirt = &stage.kubevirt;
+    let handlers = kubevirt.pods_of("virt-handler").await;
+    let second = name(&handlers[1]);
+    for ready in ["False", "True"] {
+        let conditions = json!({"conditions": [{"type": "Ready", "status": ready}]});
+        kubevirt.merge_status("Pod", second, conditions).await;
+        if ready == "False" {
+            let said = stage.measure(&stage.admin, &[], 1);
+            assert!(
+                said.contains(&format!("pod {second} is not ready")),
+                "{said}"
+            );
+        }
+    }
+    for updated in [NODES - 1, NODES] {
+        let status = json!({"updatedNumberScheduled": updated});
+        kubevirt
+            .merge_status("DaemonSet", "virt-handler", status)
+            .await;
+        if updated < NODES {
+            let said = stage.measure(&stage.admin, &[], 1);
+            let expected = "virt-handler: 2 of 3 pods are new, 3 are available";
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+    let bare = copy(&handlers[1], "virt-handler-bare", false);
+    create(&kubevirt.client, NAMESPACE, "Pod", bare).await;
+    let said = stage.measure(&stage.admin, &[], 1);
+    assert!(
+        said.contains("pod virt-handler-bare has no proxy: the rollout is not complete"),
+        "{said}"
+    );
+    kubevirt.delete_at_once("Pod", "virt-handler-bare").await;
+    stage.measure(&stage.admin, &[], 0);
+}
+
+/// What the result says that is not as it was.
+fn objection(result: Option<RunResult>) -> String {
+    let result = result.unwrap();
+    assert!(!result.valid && result.exit_code == 4);
+    let failed: Vec<_> = result
+        .checks
+        .into_iter()
+        .filter(|check| !check.ok)
+        .collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].name, "the same pods took part all the time");
+    failed[0].detail.clone()
+}
+
+async fn invalid_where_pods_come_and_go(stage: &Stage) {
+    let kubevirt: &KubeVirt = &stage.kubevirt;
+    let handlers = kubevirt.pods_of("virt-handler").await;
+    for (added, with_proxy, more) in [
+        ("virt-handler-new", true, ""),
+        ("virt-handler-bare", false, ", without a proxy"),
+    ] {
+        let measuring = stage.begin(&[]).await;
+        let pod = copy(&handlers[2], added, with_proxy);
+        create(&kubevirt.client, NAMESPACE, "Pod", pod).await;
+        let found = objection(measuring.end(4).1);
+        let expected = format!("pod {added} on node lab-node-3 appeared{more}");
+        assert_eq!(found, expected);
+        kubevirt.delete_at_once("Pod", added).await;
+    }
+    // The kubelet says that a container is another one now.
+    let measuring = stage.begin(&[]).await;
+    let controllers = kubevirt.pods_of("virt-controller").await;
+    let mut status = controllers[0]["status"]["containerStatuses"].clone();
+    status[0]["restartCount"] = json!(1);
+    let status = json!({"containerStatuses": status});
+    kubevirt
+        .merge_status("Pod", name(&controllers[0]), status)
+        .await;
+    let found = objection(measuring.end(4).1);
+    let pod = name(&controllers[0]);
+    let expected =
+        format!("container virt-controller of pod {pod} on node lab-node-1 was restarted");
+    assert_eq!(found, expected);
+    // A pod goes while its proxy's connection is still there.
+    let measuring = stage.begin(&["--proxy-via", "pod-network"]).await;
+    kubevirt.delete_at_once("Pod", name(&handlers[2])).await;
+    let found = objection(measuring.end(4).1);
+    let expected = format!("pod {} on node lab-node-3 vanished", name(&handlers[2]));
+    assert_eq!(found, expected);
+}
+
+/// Two virt-handlers are left here.
+async fn invalid_where_a_proxy_is_restarted(stage: &Stage) {
+    let kubevirt = &stage.kubevirt;
+    let handlers = kubevirt.pods_of("virt-handler").await;
+    let first = name(&handlers[0]);
+    let measuring = stage.begin(&["--proxy-via", "pod-network"]).await;
+    kubevirt.restart_proxy(first);
+    wait_for_admin(&handlers[0]).await;
+    let (said, _) = measuring.end(4);
+    let lost = format!("the proxy at pod {NAMESPACE}/{first}:");
+    assert!(
+        said.contains(&lost) && said.contains("lost the run"),
+        "{said}"
+    );
+    // The same where the kubelet has noticed it.
+    let measuring = stage.begin(&["--proxy-via", "pod-network"]).await;
+    kubevirt.restart_proxy(first);
+    wait_for_admin(&handlers[0]).await;
+    let mut status = handlers[0]["status"]["initContainerStatuses"].clone();
+    status[0]["restartCount"] = json!(1);
+    let status = json!({"initContainerStatuses": status});
+    kubevirt.merge_status("Pod", first, status).await;
+    let (said, _) = measuring.end(4);
+    let expected = format!(
+        "so that the counts are not valid: container kubetoll-proxy of pod {first} on node \
+         lab-node-1 was restarted"
+    );
+    assert!(said.contains(&expected), "{said}");
+}
+
+/// Waits until a pod's new proxy listens.
+async fn wait_for_admin(pod: &Value) {
+    let port = &pod["spec"]["initContainers"][0]["ports"][1]["containerPort"];
+    let address = format!("127.0.0.1:{port}");
+    while tokio::net::TcpStream::connect(&address).await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Each way says what failed and what to look at; auto says all of it.
+async fn a_port_that_is_closed_is_told(stage: &Stage) {
+    let kubevirt = &stage.kubevirt;
+    let handlers = kubevirt.pods_of("virt-handler").await;
+    kubevirt.stop_proxy(name(&handlers[0]));
+    for (way, expected) in [
+        ("pod-network", "is this machine in the pod network"),
+        ("port-forward", "does the API server reach the kubelet"),
+        ("api-server", "does the API server reach pods"),
+        ("auto", "does the API server reach pods"),
+    ] {
+        let said = stage.measure(&stage.admin, &["--proxy-via", way], 1);
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains("refused"), "{said}");
+    }
+}
+
+fn nothing_is_attached(stage: &Stage) {
+    let said = stage.measure(&stage.admin, &["--kubevirt-namespace", "default"], 1);
+    assert!(
+        said.contains("there is no KubeVirt object in namespace default"),
+        "{said}"
+    );
+}
