@@ -9,6 +9,7 @@
 //! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
+//! - `image`: the image of static binaries, and what runs in it
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
@@ -37,6 +38,7 @@ mod differential;
 mod exchange;
 mod faults;
 mod history;
+mod image;
 mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod history;
 pub mod http2;
+pub mod image;
 pub mod kubevirt;
 pub mod postgres;
 pub mod process;

@@ -35,13 +35,20 @@ impl ProxyProcess {
 
     /// With the serving certificate that is in `dir`.
     pub fn launch(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"));
+        command
             .arg("--tls-cert")
             .arg(dir.join("tls.crt"))
             .arg("--tls-key")
             .arg(dir.join("tls.key"))
-            .args(arguments)
+            .args(arguments);
+        Self::spawn(command)
+    }
+
+    /// As the command says, but on ports of its own.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--log-format", "json"])
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
