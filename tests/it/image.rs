@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::{
+    deploying,
     kit::client::Target,
     support::{
         image,
@@ -27,6 +28,9 @@ use crate::{
 
 /// What a container's user is: `USER` of the image.
 const USER: &str = "65532:65532";
+const SERVING: &str = "/etc/kubetoll-proxy";
+const ADMIN: &str = "/etc/kubetoll-admin";
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// A loopback address whose port 53 nobody else uses.
 const NAME_SERVER: &str = "127.0.0.153";
 
@@ -177,12 +181,17 @@ impl Container {
         self.0.path().join(path)
     }
 
-    /// As a Secret is mounted: for all to read.
+    /// A serving certificate, the API server's CA and a token, where the chart mounts them.
     fn mount(&self, authority: &Authority, ca_pem: &str) {
-        fs::create_dir(self.path("tls")).unwrap();
-        write_serving(&self.path("tls"), authority);
-        fs::write(self.path("tls/upstream.crt"), ca_pem).unwrap();
-        for file in fs::read_dir(self.path("tls")).unwrap() {
+        for folder in [SERVING, ADMIN, SERVICE_ACCOUNT] {
+            fs::create_dir_all(self.path(&folder[1..])).unwrap();
+        }
+        write_serving(&self.path(&SERVING[1..]), authority);
+        let ca = self.path(&SERVICE_ACCOUNT[1..]).join("ca.crt");
+        fs::write(ca, ca_pem).unwrap();
+        fs::write(self.path(&ADMIN[1..]).join("token"), "a token").unwrap();
+        for file in fs::read_dir(self.path(&SERVING[1..])).unwrap() {
+            // A Secret is mounted for all to read.
             let all = fs::Permissions::from_mode(0o644);
             fs::set_permissions(file.unwrap().path(), all).unwrap();
         }
@@ -201,9 +210,10 @@ impl Container {
 
     fn proxy(&self, upstream: &str) -> ProxyProcess {
         let mut command = self.command("/kubetoll-proxy");
-        command.args(["--tls-cert=/tls/tls.crt", "--tls-key=/tls/tls.key"]);
-        command.args(["--upstream-ca=/tls/upstream.crt", "--upstream", upstream]);
-        command.arg("--upstream-server-name=127.0.0.1");
+        command.arg(format!("--tls-cert={SERVING}/tls.crt"));
+        command.arg(format!("--tls-key={SERVING}/tls.key"));
+        command.arg(format!("--upstream-ca={SERVICE_ACCOUNT}/ca.crt"));
+        command.args(["--upstream-server-name=127.0.0.1", "--upstream", upstream]);
         ProxyProcess::spawn(command)
     }
 }
@@ -285,6 +295,40 @@ async fn the_programs_run_in_an_empty_folder_and_resolve_names() {
     assert!(!asked.contains("api.in-hosts.example"), "{asked:?}");
     assert!(asked.contains("api.in-dns.example"), "{asked:?}");
     a_run_is_kept_in_a_history(&container);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_charts_proxy_starts_in_the_image_and_drains_within_its_grace_period() {
+    kubetoll::identity::install_provider();
+    let (Some(container), Some((arguments, grace))) =
+        (Container::make(), deploying::proxy_container())
+    else {
+        return;
+    };
+    let lab = EmbeddedLab::start().await.unwrap();
+    let authority = Authority::new("image").unwrap();
+    container.mount(&authority, &lab.authority.certificate_pem());
+    let port = lab.url.rsplit_once(':').unwrap().1;
+    let mut command = container.command("/kubetoll-proxy");
+    command.env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+    command.env("KUBERNETES_SERVICE_PORT", port);
+    // Where others may listen already.
+    let fixed = ["--listen=0.0.0.0:16443", "--admin=0.0.0.0:16444"];
+    assert!(
+        fixed
+            .iter()
+            .all(|flag| arguments.iter().any(|argument| argument == flag))
+    );
+    command.args(
+        arguments
+            .iter()
+            .filter(|flag| !fixed.contains(&flag.as_str())),
+    );
+    let mut proxy = ProxyProcess::spawn(command);
+    let token = lab.token_for("someone", &["system:masters"]);
+    assert_eq!(get_version(&proxy.url, &authority, &token).await, 200);
+    proxy.terminate();
+    assert!(proxy.wait(grace).success());
 }
 
 async fn get_version(url: &str, authority: &Authority, token: &str) -> u16 {

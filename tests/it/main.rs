@@ -5,6 +5,7 @@
 //! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `comparison`: `compare`, `changes` and `budget` as a user has them
+//! - `deploying`: the chart, the kustomizations and the plugin of kubectl
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `exchange`: importing what others published, and exporting
 //! - `faults`: runs while something goes wrong
@@ -34,6 +35,7 @@ mod certificates;
 mod cli;
 mod commands;
 mod comparison;
+mod deploying;
 mod differential;
 mod exchange;
 mod faults;
