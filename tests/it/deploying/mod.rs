@@ -123,11 +123,16 @@ fn the_chart_and_the_kustomizations_are_the_same_objects() {
     let (Some(kubectl), Some(helm)) = (real::program("kubectl"), real::program("helm")) else {
         return;
     };
-    output(
-        Command::new(helm)
-            .args(["lint", "--strict"])
-            .arg(deploy().join("chart")),
-    );
+    let helm = |command: &str, settings: &str| {
+        let mut helm = Command::new(&helm);
+        helm.arg(command).arg(deploy().join("chart"));
+        helm.args(["--kube-version", "1.34.4", "--set", settings]);
+        helm.output().unwrap().status.success()
+    };
+    assert!(helm("lint", "proxy.enabled=true"));
+    for misspelt in ["proxy.kind=Pod", "proxy.replica=3", "runs.history.sice=1Gi"] {
+        assert!(!helm("template", misspelt), "{misspelt}");
+    }
     for (name, settings) in KUSTOMIZATIONS {
         let mut kustomize = Command::new(&kubectl);
         kustomize.arg("kustomize");
