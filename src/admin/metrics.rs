@@ -4,7 +4,7 @@
 //! the label values without separators, so that different label sets can become one series.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,11 +14,15 @@ use std::{
 use prometheus::{
     Encoder, Registry, TextEncoder,
     core::{Collector, Desc},
-    proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType},
+    proto::{Bucket, Histogram, MetricFamily, MetricType},
 };
 
+use super::{
+    Certificates, compat,
+    family::{counter, counter_family, family, gauge, gauge_family, labelled},
+    naming::{Named, Naming},
+};
 use crate::{
-    classify::is_known_resource,
     ledger::{BUCKETS_SECONDS, Outcome, Reason, RowCount, Snapshot},
     proxy::Proxy,
     record::ProxyInfo,
@@ -33,11 +37,20 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(proxy: &Arc<Proxy>, info: &ProxyInfo) -> Self {
+    /// With `compat`, KubeVirt's own family too.
+    pub(super) fn new(
+        proxy: &Arc<Proxy>,
+        info: &ProxyInfo,
+        certificates: &Arc<Certificates>,
+        compat: bool,
+    ) -> Self {
         let registry = Registry::new();
         let books = BooksCollector {
             proxy: Arc::clone(proxy),
             info: info.clone(),
+            certificates: Arc::clone(certificates),
+            naming: Naming::default(),
+            compat,
         };
         registry
             .register(Box::new(books))
@@ -59,6 +72,9 @@ impl Exporter {
 struct BooksCollector {
     proxy: Arc<Proxy>,
     info: ProxyInfo,
+    certificates: Arc<Certificates>,
+    naming: Naming,
+    compat: bool,
 }
 
 impl Collector for BooksCollector {
@@ -69,8 +85,9 @@ impl Collector for BooksCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let books = self.proxy.books.snapshot();
-        vec![
-            requests(&books, self.info.component.as_deref()),
+        let rows = self.naming.of(&books);
+        let mut families = vec![
+            requests(&rows, self.info.component.as_deref()),
             non_resource_requests(&books),
             errors(&books),
             in_flight(&books),
@@ -104,7 +121,12 @@ impl Collector for BooksCollector {
                 &self.proxy.connections.repeated,
             ),
             self.build_info(),
-        ]
+            self.certificate_ends(),
+        ];
+        if self.compat {
+            families.push(compat::requests(&rows, &self.info, SERIES_MAX));
+        }
+        families
     }
 }
 
@@ -149,30 +171,36 @@ impl BooksCollector {
             vec![gauge(&labels, 1.0)],
         )
     }
+
+    fn certificate_ends(&self) -> MetricFamily {
+        let ends = self.certificates.ends();
+        let metrics = ends
+            .iter()
+            .map(|(name, end)| gauge(&[("certificate", name)], *end as f64));
+        gauge_family(
+            "kubetoll_certificate_not_after_seconds",
+            "Unix time at which a certificate ends: of a chain the first to end, of a CA file the last.",
+            metrics.collect(),
+        )
+    }
 }
 
 /// The labels of a row; several rows can share them.
 type Labels = [(&'static str, String); 8];
 
-fn requests(books: &Snapshot, component: Option<&str>) -> MetricFamily {
-    let proven = proven_resources(books);
-    let rows = books
-        .rows
-        .iter()
-        .filter(|row| !row.name().resource.is_empty() || row.name().is_overflow());
+fn requests(rows: &[Named<'_>], component: Option<&str>) -> MetricFamily {
     let mut series = known_series(component);
-    for row in rows {
-        let mut labels = labels(row, &proven);
-        if series.len() >= SERIES_MAX && !series.contains_key(&labels) {
-            for (name, value) in &mut labels {
-                *value = if *name == "resource" {
-                    "overflow".into()
-                } else {
-                    String::new()
-                };
+    for one in rows {
+        let name = one.row.name();
+        if name.resource.is_empty() && !name.is_overflow() {
+            continue;
+        }
+        for (exists, count) in [(true, one.named), (false, one.unnamed)] {
+            if count > 0 {
+                let labels = within_limit(&series, labels(one.row, exists));
+                *series.entry(labels).or_default() += count;
             }
         }
-        *series.entry(labels).or_default() += row.answered;
     }
     let metrics = series.iter().map(|(labels, count)| {
         let labels = labels
@@ -185,6 +213,19 @@ fn requests(books: &Snapshot, component: Option<&str>) -> MetricFamily {
         "Requests for resources, when answered; no code and a reason where no response came.",
         metrics.collect(),
     )
+}
+
+fn within_limit(series: &BTreeMap<Labels, u64>, mut labels: Labels) -> Labels {
+    if series.len() >= SERIES_MAX && !series.contains_key(&labels) {
+        for (name, value) in &mut labels {
+            *value = if *name == "resource" {
+                "overflow".into()
+            } else {
+                String::new()
+            };
+        }
+    }
+    labels
 }
 
 /// What KubeVirt's benchmarks look at, at 0 from the start: a counter that appears with its first
@@ -239,23 +280,8 @@ fn known_series(component: Option<&str>) -> BTreeMap<Labels, u64> {
     series
 }
 
-/// Resources that an API server has shown to exist: by any answer but a refusal.
-fn proven_resources(books: &Snapshot) -> BTreeSet<(&str, &str)> {
-    books
-        .rows
-        .iter()
-        .filter(|row| match row.outcome {
-            Outcome::Code(code) => !matches!(code, 400 | 401 | 403 | 404 | 405),
-            Outcome::NoAnswer(_) => false,
-        })
-        .map(|row| (row.name().group, row.name().resource))
-        .collect()
-}
-
-fn labels(row: &RowCount, proven: &BTreeSet<(&str, &str)>) -> Labels {
+fn labels(row: &RowCount, exists: bool) -> Labels {
     let name = row.name();
-    let exists = is_known_resource(name.group, name.resource)
-        || proven.contains(&(name.group, name.resource));
     let (code, reason) = code_and_reason(row.outcome);
     let known = |part: &str| {
         if exists {
@@ -404,47 +430,4 @@ fn histogram(buckets: &[u64], sum: f64) -> Histogram {
     histogram.set_sample_count(buckets.iter().sum());
     histogram.set_sample_sum(sum);
     histogram
-}
-
-fn counter_family(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
-    family(name, help, MetricType::COUNTER, metrics)
-}
-
-fn gauge_family(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
-    family(name, help, MetricType::GAUGE, metrics)
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn labelled(labels: &[(&str, &str)]) -> Metric {
-    let pairs = labels.iter().map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    });
-    Metric::from_label(pairs.collect())
-}
-
-fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
-    let mut metric = labelled(labels);
-    let mut counter = Counter::default();
-    counter.set_value(value as f64);
-    metric.set_counter(counter);
-    metric
-}
-
-fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
-    let mut metric = labelled(labels);
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    metric.set_gauge(gauge);
-    metric
 }

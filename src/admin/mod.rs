@@ -12,11 +12,17 @@
 //!
 //! All but `/livez`, `/readyz` and `/metrics` need the bearer token where there is one.
 
+mod compat;
+mod family;
 mod metrics;
+mod naming;
 mod runs;
 mod server;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
@@ -34,26 +40,75 @@ pub struct Admin {
     info: ProxyInfo,
     token: ArcSwapOption<Box<[u8]>>,
     lease: Mutex<Option<runs::Lease>>,
+    certificates: Arc<Certificates>,
     exporter: metrics::Exporter,
 }
 
+/// How an admin port is set up.
+#[derive(Default)]
+pub struct Options {
+    /// Tells this process from others.
+    pub instance: String,
+    /// What `/snapshot` and `/runs` ask for as a bearer token.
+    pub token: Option<String>,
+    /// Whether `/metrics` has KubeVirt's `kubevirt_rest_client_requests_total` too.
+    pub compat_metrics: bool,
+}
+
+/// A certificate whose end the metrics tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Certificate {
+    /// What components see.
+    Serving,
+    /// The CA that the API server is verified with.
+    UpstreamCa,
+    /// The CA that clients' certificates are verified with.
+    ClientCa,
+    /// What an authenticating proxy shows to the API server.
+    FrontProxy,
+}
+
+impl Certificate {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::UpstreamCa => "upstream_ca",
+            Self::ClientCa => "client_ca",
+            Self::FrontProxy => "front_proxy",
+        }
+    }
+}
+
+/// When the certificates end that are in use.
+#[derive(Default)]
+struct Certificates(Mutex<BTreeMap<Certificate, i64>>);
+
+impl Certificates {
+    fn ends(&self) -> Vec<(&'static str, i64)> {
+        let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.iter().map(|(one, end)| (one.as_str(), *end)).collect()
+    }
+}
+
 impl Admin {
-    /// The admin side of `proxy`. `instance` tells this process from others; requests need `token`
-    /// where one is given.
-    pub fn new(proxy: Arc<Proxy>, instance: String, token: Option<&str>) -> Arc<Self> {
+    /// The admin side of `proxy`.
+    pub fn new(proxy: Arc<Proxy>, options: Options) -> Arc<Self> {
         let info = ProxyInfo {
-            instance,
+            instance: options.instance,
             started: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             component: proxy.options.component.as_deref().map(str::to_owned),
             upstream: proxy.dialer.urls(),
         };
-        let exporter = metrics::Exporter::new(&proxy, &info);
+        let certificates = Arc::<Certificates>::default();
+        let exporter = metrics::Exporter::new(&proxy, &info, &certificates, options.compat_metrics);
+        let token = options.token.map(|token| token.into_bytes().into());
         Arc::new(Self {
             proxy,
             info,
-            token: ArcSwapOption::from_pointee(token.map(|token| token.as_bytes().into())),
+            token: ArcSwapOption::from_pointee(token),
             lease: Mutex::new(None),
+            certificates,
             exporter,
         })
     }
@@ -66,6 +121,13 @@ impl Admin {
             self.token.store(Some(Arc::new(token.as_bytes().into())));
         }
         changed
+    }
+
+    /// Notes when a certificate ends, in seconds of Unix time.
+    pub fn note_end(&self, certificate: Certificate, ends: i64) {
+        let ends_of = &self.certificates.0;
+        let mut known = ends_of.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(certificate, ends);
     }
 
     fn record(&self, books: crate::ledger::Snapshot) -> Snapshot {

@@ -105,6 +105,7 @@ pub struct ClientCa {
 #[derive(Debug)]
 struct Verifier {
     content: Vec<u8>,
+    ends: Option<i64>,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
@@ -125,6 +126,11 @@ impl ClientCa {
         Ok(true)
     }
 
+    /// When the CA that is in use ends, in seconds of Unix time.
+    pub fn ends(&self) -> Option<i64> {
+        self.current.load().ends
+    }
+
     fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(&self.current.load().verifier)
     }
@@ -139,6 +145,7 @@ impl Verifier {
             .map_err(|error| IdentityError::Credential(format!("the client CA: {error}")))?;
         Ok(Self {
             content: source.content()?,
+            ends: source.ends(),
             verifier,
         })
     }

@@ -7,7 +7,7 @@ use rcgen::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 
-use super::IdentityError;
+use super::{IdentityError, expiry};
 
 /// How long a CA and the certificates below it last, in years. A component never reads its CA
 /// file again, so a new CA means restarts: it has to last.
@@ -123,9 +123,7 @@ pub fn signing_key() -> Result<(String, String), IdentityError> {
 /// When the first certificate in a PEM text ends.
 pub fn not_after(pem: &[u8]) -> Result<Timestamp, IdentityError> {
     let der = CertificateDer::from_pem_slice(pem).map_err(|_| IdentityError::NotACertificate)?;
-    let parsed = x509_parser::parse_x509_certificate(&der);
-    let (_, certificate) = parsed.map_err(|_| IdentityError::NotACertificate)?;
-    let seconds = certificate.validity().not_after.timestamp();
+    let seconds = expiry::not_after(&der).ok_or(IdentityError::NotACertificate)?;
     Timestamp::from_second(seconds).map_err(|_| IdentityError::NotACertificate)
 }
 

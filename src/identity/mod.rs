@@ -5,6 +5,7 @@
 pub mod client;
 pub mod client_certificate;
 pub mod credential;
+pub mod expiry;
 pub mod kubeconfig;
 pub mod mint;
 pub mod server;

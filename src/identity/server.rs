@@ -13,7 +13,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use super::{IdentityError, client_certificate::ClientCertificates, provider, read};
+use super::{IdentityError, client_certificate::ClientCertificates, expiry, provider, read};
 
 /// The protocols that a listener offers by ALPN; a client that offers none speaks HTTP/1.1.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -60,6 +60,12 @@ impl ServingCertificate {
             self.current.store(Arc::new(new));
         }
         Ok(changed)
+    }
+
+    /// When the chain that is in use stops being valid, in seconds of Unix time.
+    pub fn ends(&self) -> Option<i64> {
+        let current = self.current.load();
+        current.cert.iter().filter_map(expiry::not_after).min()
     }
 
     /// The server side of TLS with this certificate.

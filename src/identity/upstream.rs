@@ -13,7 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::{IdentityError, provider, read};
+use super::{IdentityError, expiry, provider, read};
 
 /// Where the kubelet mounts what a pod needs to reach the API server.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -139,7 +139,24 @@ impl CaSource {
             Self::Pem(_) | Self::Der(_) => PathBuf::from("the given CA"),
         };
         let mut roots = RootCertStore::empty();
-        let certificates: Vec<CertificateDer<'static>> = match self {
+        let (added, _) = roots.add_parsable_certificates(self.certificates()?);
+        if added == 0 {
+            return Err(IdentityError::NoPem {
+                path,
+                wanted: "CA certificate",
+            });
+        }
+        Ok(roots)
+    }
+
+    /// When the last of the certificates ends, in seconds of Unix time; `None` where they can't be
+    /// read.
+    pub fn ends(&self) -> Option<i64> {
+        expiry::of_authorities(&self.certificates().ok()?)
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+        Ok(match self {
             Self::Der(certificates) => certificates
                 .iter()
                 .cloned()
@@ -148,14 +165,6 @@ impl CaSource {
             Self::File(_) | Self::Pem(_) => CertificateDer::pem_slice_iter(&self.content()?)
                 .filter_map(Result::ok)
                 .collect(),
-        };
-        let (added, _) = roots.add_parsable_certificates(certificates);
-        if added == 0 {
-            return Err(IdentityError::NoPem {
-                path,
-                wanted: "CA certificate",
-            });
-        }
-        Ok(roots)
+        })
     }
 }

@@ -12,6 +12,7 @@
 //! - `history`: keeping runs as a user does
 //! - `image`: the image of static binaries, and what runs in it
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
+//! - `metrics`: what Prometheus reads from a proxy, with a real one
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
@@ -44,6 +45,7 @@ mod image;
 mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
+mod metrics;
 mod oracle;
 mod pages;
 mod refusals;

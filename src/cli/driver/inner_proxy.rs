@@ -50,7 +50,12 @@ impl InnerProxy {
         let token = format!("{:032x}", rand::random::<u128>());
         let admin_url = format!("http://{}", admin_tcp.local_addr()?);
         let instance = format!("{:032x}", rand::random::<u128>());
-        let admin = Admin::new(Arc::clone(&proxy), instance, Some(&token));
+        let admin_options = admin::Options {
+            instance,
+            token: Some(token.clone()),
+            compat_metrics: false,
+        };
+        let admin = Admin::new(Arc::clone(&proxy), admin_options);
         let stop = CancellationToken::new();
         tokio::spawn(admin::serve(admin_tcp, admin, stop.clone()));
         let tls = certificate.server_config(&ClientCertificates::NotAsked)?;

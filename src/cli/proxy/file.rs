@@ -14,6 +14,7 @@ impl ProxyFile {
         match self.0.remove(name)? {
             Value::String(text) => Some(text),
             Value::Number(number) => Some(number.to_string()),
+            Value::Bool(truth) => Some(truth.to_string()),
             _ => {
                 errors.add(format!("--config: {name} must be one value"));
                 None
@@ -82,6 +83,7 @@ impl ProxyArgs {
             },
             component: or(self.component, "component"),
             threads: or(self.threads, "threads"),
+            compat_metrics: or(self.compat_metrics, "compat-metrics"),
             connections_max: or(self.connections_max, "connections-max"),
             drain: or(self.drain, "drain"),
             watch_drain: or(self.watch_drain, "watch-drain"),

@@ -100,6 +100,19 @@ pub struct ProxyArgs {
     /// address is not loopback.
     #[arg(long, env = "KUBETOLL_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// Also give out `kubevirt_rest_client_requests_total` in /metrics, counted by KubeVirt's rule
+    /// over KubeVirt's components, for dashboards and perfscale-audit [default: false]. Only where
+    /// the proxy is scraped apart from the components: beside their own counter it would double
+    /// what KubeVirt's alerts and audits see.
+    #[arg(
+        long,
+        env = "KUBETOLL_COMPAT_METRICS",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    compat_metrics: Option<String>,
     /// Most downstream connections at once [default: 10000].
     #[arg(long, env = "KUBETOLL_CONNECTIONS_MAX", value_name = "N")]
     connections_max: Option<String>,
@@ -176,8 +189,12 @@ async fn serve(config: Config) -> io::Result<()> {
     options.connections_max = connections_within_descriptors(options.connections_max);
     let proxy = Proxy::with_front_proxy(config.dialer, config.front_proxy, options);
     let instance = format!("{:032x}", rand::random::<u128>());
-    let token = config.admin_token.as_ref().map(|(token, _)| token.as_str());
-    let admin = Admin::new(Arc::clone(&proxy), instance, token);
+    let admin_options = admin::Options {
+        instance,
+        token: config.admin_token.as_ref().map(|(token, _)| token.clone()),
+        compat_metrics: config.compat_metrics,
+    };
+    let admin = Admin::new(Arc::clone(&proxy), admin_options);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(admin::serve(
         admin_tcp,
@@ -193,6 +210,7 @@ async fn serve(config: Config) -> io::Result<()> {
         upstream: config.upstream,
         front_proxy: config.front_proxy_files,
     };
+    reloader.note_ends();
     tokio::spawn(reloader.run());
     tokio::spawn(stop_on_signal(
         Arc::clone(&proxy),

@@ -6,10 +6,10 @@ use tokio::time::sleep;
 
 use super::resolve::KeyPairFiles;
 use crate::{
-    admin::Admin,
+    admin::{Admin, Certificate},
     identity::{
         self, IdentityError, client_certificate::ClientCertificates,
-        credential::client_certificate, server::ServingCertificate, upstream::Upstream,
+        credential::client_certificate, expiry, server::ServingCertificate, upstream::Upstream,
     },
     proxy::Proxy,
 };
@@ -40,6 +40,35 @@ impl Reloader {
             }
             told("admin token", self.reload_admin_token());
             told("upstream credentials", self.reload_upstream(&mut known));
+            self.note_own_ends();
+        }
+    }
+
+    /// Tells the metrics when everything that is in use ends.
+    pub(super) fn note_ends(&self) {
+        self.note_own_ends();
+        self.note_upstream_ends();
+    }
+
+    fn note_own_ends(&self) {
+        self.note_end(Certificate::Serving, self.certificate.ends());
+        if let ClientCertificates::Verified(ca) = &self.clients {
+            self.note_end(Certificate::ClientCa, ca.ends());
+        }
+    }
+
+    fn note_upstream_ends(&self) {
+        self.note_end(Certificate::UpstreamCa, self.upstream.ca.ends());
+        if let Some(files) = &self.front_proxy {
+            let chain = identity::read(&files.certificate).ok();
+            let ends = chain.and_then(|chain| expiry::of_chain(&chain));
+            self.note_end(Certificate::FrontProxy, ends);
+        }
+    }
+
+    fn note_end(&self, certificate: Certificate, ends: Option<i64>) {
+        if let Some(ends) = ends {
+            self.admin.note_end(certificate, ends);
         }
     }
 
@@ -61,6 +90,7 @@ impl Reloader {
             dialer.reconfigure(self.upstream.client_config(Some(own))?);
         }
         self.proxy.dialer.reconfigure(tls);
+        self.note_upstream_ends();
         *known = Some(content);
         Ok(true)
     }

@@ -37,6 +37,7 @@ pub(super) struct Config {
     pub(super) options: Options,
     pub(super) shutdown_delay: Duration,
     pub(super) admin_token: Option<(String, PathBuf)>,
+    pub(super) compat_metrics: bool,
     pub(super) threads: Option<usize>,
     pub(super) log_format: LogFormat,
 }
@@ -71,6 +72,8 @@ impl ProxyArgs {
         let options = self.resolve_options(&mut errors);
         let threads = self.threads.as_ref();
         let threads = threads.and_then(|text| errors.parse("--threads", text));
+        let compat_metrics = self.compat_metrics.as_ref();
+        let compat_metrics = compat_metrics.and_then(|text| errors.parse("--compat-metrics", text));
         let log_format = self.log_format.as_ref().and_then(|text| {
             let format = LogFormat::from_str(text, false);
             errors.take("--log-format", format.map_err(|_| "text or json"))
@@ -97,6 +100,7 @@ impl ProxyArgs {
                 options,
                 shutdown_delay: shutdown_delay.unwrap_or_default(),
                 admin_token,
+                compat_metrics: compat_metrics.unwrap_or(false),
                 threads,
                 log_format: log_format.unwrap_or(LogFormat::Text),
             }),

@@ -1,12 +1,14 @@
 //! What the tests share.
 
 pub mod browser;
+pub mod component;
 pub mod history;
 pub mod http2;
 pub mod image;
 pub mod kubevirt;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod real;
 pub mod recorder;

@@ -2,7 +2,8 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -77,6 +78,17 @@ impl ProxyProcess {
     /// The process's id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its page of metrics.
+    pub fn metrics(&self) -> String {
+        let address = self.admin.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        page.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     /// Sends SIGTERM.

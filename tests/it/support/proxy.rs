@@ -56,7 +56,13 @@ impl TestProxy {
         let url = format!("https://{}", tcp.local_addr().unwrap());
         let admin_url = format!("http://{}", admin_tcp.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let admin = Admin::new(Arc::clone(&proxy), "test".to_owned(), None);
+        let admin = Admin::new(
+            Arc::clone(&proxy),
+            admin::Options {
+                instance: "test".to_owned(),
+                ..admin::Options::default()
+            },
+        );
         tokio::spawn(admin::serve(admin_tcp, admin, stop.clone()));
         let listener = Listener {
             tcp,
