@@ -62,6 +62,9 @@ spec:
     - --tls-key=/etc/kubetoll-proxy/tls.key
     - --shutdown-delay={{ .Values.proxy.shutdownDelaySeconds }}s
     - --drain={{ .Values.proxy.drainSeconds }}s
+    {{- if .Values.proxy.compatMetrics }}
+    - --compat-metrics
+    {{- end }}
     ports:
     - name: toll-proxy
       containerPort: 16443
