@@ -174,27 +174,3 @@ fn a_proxy_has_time_to_drain_and_no_token() {
     }
     assert!(proxies >= 3, "{proxies}");
 }
-
-#[test]
-fn kubetoll_knows_the_arguments_of_the_runs() {
-    let Some(manifests) = everything() else {
-        return;
-    };
-    let mut scenarios = Vec::new();
-    let objects = manifests.iter().flat_map(|text| documents(text));
-    for object in objects.filter(|object| object["kind"] == "CronJob") {
-        assert_eq!(object["spec"]["schedule"], "0 0,8,16 * * *");
-        let spec = &pod_template(&object).unwrap()["spec"];
-        for list in ["initContainers", "containers"] {
-            for container in spec[list].as_array().unwrap() {
-                let arguments = container["args"].as_array().unwrap();
-                let arguments = arguments.iter().filter_map(Value::as_str);
-                let mut kubetoll = Command::new(env!("CARGO_BIN_EXE_kubetoll"));
-                // What comes before --help is looked at first.
-                output(kubetoll.args(arguments.clone()).arg("--help"));
-                scenarios.extend(arguments.skip(1).take(1).map(str::to_owned));
-            }
-        }
-    }
-    assert_eq!(scenarios, ["vmi", "vm", "instancetype"].repeat(3));
-}
