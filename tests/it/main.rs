@@ -6,11 +6,13 @@
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `comparison`: `compare`, `changes` and `budget` as a user has them
 //! - `crosscheck`: a component's own counter beside the wire
+//! - `deploying`: the chart, the kustomizations and the plugin of kubectl
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `exchange`: importing what others published, and exporting
 //! - `fleet`: `run` and `measure` with the proxies that are attached to a KubeVirt
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
+//! - `image`: the image of static binaries, and what runs in it
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
 //! - `metrics`: what Prometheus reads from a proxy, with a real one
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
@@ -37,11 +39,13 @@ mod cli;
 mod commands;
 mod comparison;
 mod crosscheck;
+mod deploying;
 mod differential;
 mod exchange;
 mod faults;
 mod fleet;
 mod history;
+mod image;
 mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;

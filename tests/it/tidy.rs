@@ -185,6 +185,7 @@ fn no_private_key_and_no_second_tls_provider() {
             "tests/real/cmd",
             "docs",
             "certs",
+            "deploy",
         ] {
             for file in files(&root().join(dir), extension) {
                 let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();

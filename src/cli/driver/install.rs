@@ -17,17 +17,12 @@ use crate::{
 
 /// What `attach` says where it is not told an image.
 const NO_IMAGE: &str = "\
---image is missing: there is no published image of kubetoll-proxy. In Kubetoll's source folder,
-build a static binary, an image of it alone, and load that into the cluster (kind here):
+--image is missing: there is no published image. In Kubetoll's source folder, make one of static
+binaries, which needs no container engine, and load it into the cluster (kind here):
 
-  host=$(rustc -vV | sed -n 's/^host: //p')
-  RUSTFLAGS='-C target-feature=+crt-static' \\
-    cargo build --release --locked --target \"$host\" --bin kubetoll-proxy
-  mkdir -p target/image && cp \"target/$host/release/kubetoll-proxy\" target/image/
-  printf 'FROM scratch\\nCOPY kubetoll-proxy /\\nUSER 65532:65532\\nENTRYPOINT [\"/kubetoll-proxy\"]\\n' |
-    docker build --tag kubetoll-proxy:local --file - target/image
-  kind load docker-image kubetoll-proxy:local
-  kubetoll attach --image kubetoll-proxy:local";
+  deploy/image/build
+  kind load image-archive target/image/kubetoll.tar
+  kubetoll attach --image kubetoll:local";
 
 /// A component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,16 +78,16 @@ enum Form {
 /// Operator Lifecycle Manager are recognized; for them it says what to do instead.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  kubetoll attach --image kubetoll-proxy:local --dry-run
-  kubetoll attach --image registry.example/kubetoll-proxy@sha256:... --component virt-controller
-  kubetoll attach --image kubetoll-proxy:local --context kind-kubevirt --timeout 15m
+  kubetoll attach --image kubetoll:local --dry-run
+  kubetoll attach --image registry.example/kubetoll@sha256:... --component virt-controller
+  kubetoll attach --image kubetoll:local --context kind-kubevirt --timeout 15m
 
 `kubetoll detach` takes them out again. The rights that are needed: docs/OPERATING.md.")]
 pub(super) struct AttachArgs {
     /// Components to attach [default: all].
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     component: Vec<Component>,
-    /// Image of kubetoll-proxy, best by digest.
+    /// Image that starts kubetoll-proxy, best by digest.
     #[arg(long, value_name = "REF")]
     image: Option<String>,
     /// How a component is told to use its proxy.

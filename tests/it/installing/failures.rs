@@ -19,7 +19,7 @@ async fn an_attach_that_fails_says_why_and_puts_everything_back() {
     };
     let before = stage.kubevirt.specs().await;
     let said = said(&stage.run(&["attach"], 2));
-    assert!(said.contains("docker build"), "{said}");
+    assert!(said.contains("deploy/image/build"), "{said}");
     no_rights(&stage).await;
     foreign_objects(&stage).await;
     other_operators(&stage).await;

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod component;
 pub mod history;
 pub mod http2;
+pub mod image;
 pub mod kubevirt;
 pub mod podserver;
 pub mod postgres;

@@ -34,23 +34,25 @@ impl ProxyProcess {
         Self::launch(dir, arguments)
     }
 
-    /// With the serving certificate that is in `dir`; on a port of its own unless the arguments
-    /// say where to listen.
+    /// With the serving certificate that is in `dir`.
     pub fn launch(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
-        let is_placed = arguments.iter().any(|one| one.as_ref() == "--listen");
-        let place: &[&str] = if is_placed {
-            &[]
-        } else {
-            &["--listen", "127.0.0.1:0"]
-        };
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
-            .args(place)
-            .args(["--admin", "127.0.0.1:0"])
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"));
+        command
             .arg("--tls-cert")
             .arg(dir.join("tls.crt"))
             .arg("--tls-key")
             .arg(dir.join("tls.key"))
-            .args(arguments)
+            .args(arguments);
+        Self::spawn(command)
+    }
+
+    /// As the command says, but on ports of its own; where to listen, the command may say.
+    pub fn spawn(mut command: Command) -> Self {
+        if !command.get_args().any(|one| one == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child = command
+            .args(["--admin", "127.0.0.1:0"])
             .args(["--log-format", "json"])
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
