@@ -5,6 +5,7 @@ mod certificates;
 mod cluster;
 mod krew;
 mod monitoring;
+mod runs;
 mod schemas;
 
 use std::{
