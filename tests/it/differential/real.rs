@@ -1,6 +1,9 @@
 //! Reads, and requests that change nothing when they are repeated, to a real kube-apiserver.
 
+use std::time::Duration;
+
 use kubetoll::lab::real::RealCluster;
+use tokio::time::sleep;
 
 use super::{
     Exchange, Message,
@@ -14,8 +17,10 @@ use crate::{
     support::{proxy::TestProxy, real},
 };
 
-/// What time and other clients change in between goes away when both are asked again.
-const TRIES: usize = 5;
+/// What time and other clients change in between goes away when both are asked again, and what a
+/// server changes that has just started, as its OpenAPI, a little later.
+const TRIES: usize = 8;
+const PAUSE: Duration = Duration::from_millis(500);
 
 const OBJECT: &str = "/api/v1/namespaces/default/configmaps/c";
 
@@ -205,6 +210,7 @@ impl Both {
             if differ.is_empty() {
                 return;
             }
+            sleep(PAUSE).await;
         }
         let Request {
             method,
