@@ -10,7 +10,7 @@ pub(super) fn exit_after_writing(written: io::Result<()>) -> Exit {
         Ok(()) => Exit::Ok,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
         Err(error) => {
-            eprintln!("kubetoll: cannot read or write: {error}");
+            tell!("kubetoll: cannot read or write: {error}");
             Exit::Failed
         }
     }

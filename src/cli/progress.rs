@@ -48,7 +48,7 @@ impl Progress for Terminal {
                 bar.set_position(0);
                 bar.set_message(what.to_owned());
             }
-            None => eprintln!("{what} ..."),
+            None => tell!("{what} ..."),
         }
     }
 
@@ -58,7 +58,7 @@ impl Progress for Terminal {
                 bar.set_length(of as u64);
                 bar.set_position(done as u64);
             }
-            None if of > 1 && done == of => eprintln!("  {done} of {of}"),
+            None if of > 1 && done == of => tell!("  {done} of {of}"),
             None => {}
         }
     }

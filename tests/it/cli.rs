@@ -122,6 +122,26 @@ fn a_reader_that_leaves_does_not_cost_the_files() {
     assert!(dir.path().join("record.json").exists(), "{}", said(&ended));
 }
 
+/// Nobody reads what is said, or there is no room for it.
+#[test]
+fn a_standard_error_that_takes_nothing_ends_no_run() {
+    for script in [
+        "\"$0\" run vmi --count 1 --pause 0s --baseline 0s --results-dir \"$1\" 2>/dev/full",
+        "\"$0\" run vmi --count 1 --pause 0s --baseline 0s --results-dir \"$1\" 2> >(true)",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let ended = Command::new("bash")
+            .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
+            .arg(dir.path())
+            .env("KUBETOLL_STORE", crate::support::history::scratch())
+            .env("RUST_LOG", "debug")
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{script}: {ended:?}");
+        assert!(dir.path().join("record.json").exists(), "{script}");
+    }
+}
+
 fn counted(output: &Output) -> u64 {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let counts = report["counts"].as_array().unwrap().iter();

@@ -182,7 +182,7 @@ impl Fleet {
             match tried {
                 Ok(proxies) => {
                     for reason in reasons {
-                        eprintln!("{reason}");
+                        tell!("{reason}");
                     }
                     self.proxies = proxies;
                     return Ok(*via);
@@ -236,14 +236,14 @@ impl Fleet {
     }
 
     fn tell(&self, via: Via) {
-        eprintln!("attached proxies, read by {via}:");
+        tell!("attached proxies, read by {via}:");
         for member in &self.found.members {
-            eprintln!("  {}: {}", member.component.name(), member.title());
+            tell!("  {}: {}", member.component.name(), member.title());
         }
         let without: Vec<_> = self.found.without.iter().map(|one| one.name()).collect();
         if !without.is_empty() {
             let names = without.join(", ");
-            eprintln!("without a proxy, so that their calls are not counted: {names}");
+            tell!("without a proxy, so that their calls are not counted: {names}");
         }
     }
 }

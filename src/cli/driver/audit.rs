@@ -139,7 +139,7 @@ pub(super) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> R
                 Ok(false) => break,
                 Err(error) => {
                     damaged += 1;
-                    eprintln!("kubetoll: {name}:{number}: the rest cannot be read: {error}");
+                    tell!("kubetoll: {name}:{number}: the rest cannot be read: {error}");
                     break;
                 }
             }
@@ -148,7 +148,7 @@ pub(super) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> R
                 Ok(None) => {}
                 Err(bad) => {
                     damaged += 1;
-                    eprintln!("kubetoll: {name}:{number}: {}", bad.reason);
+                    tell!("kubetoll: {name}:{number}: {}", bad.reason);
                 }
             }
         }

@@ -67,8 +67,8 @@ pub(super) fn run(args: &CertsArgs) -> Result<Exit> {
         let path = args.out.join(name);
         write_private(&path, content.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}", path.display());
+        print_line!("{}", path.display());
     }
-    eprintln!("keep ca.key apart: whoever has it can pose as the API server to the components");
+    tell!("keep ca.key apart: whoever has it can pose as the API server to the components");
     Ok(Exit::Ok)
 }

@@ -187,13 +187,13 @@ impl AckArgs {
                 bail!("{id} is not acknowledged");
             }
             store.unack(&ack)?;
-            eprintln!("{id} is reported again");
+            tell!("{id} is reported again");
         } else if acks.contains(&ack) {
             bail!("{id} is acknowledged already");
         } else {
             self.check_change(&mut store, &ack)?;
             store.ack(&ack)?;
-            eprintln!("{id} is not reported again");
+            tell!("{id} is not reported again");
         }
         Ok(Exit::Ok)
     }

@@ -44,7 +44,7 @@ impl ClusterArgs {
     pub(super) async fn client(&self) -> Result<Client> {
         let (mut config, _) = self.place.config().await?;
         config.read_timeout = Some(SILENCE_MAX);
-        eprintln!("cluster: server {}", config.cluster_url);
+        tell!("cluster: server {}", config.cluster_url);
         Client::try_from(config).context("cannot make a client")
     }
 }

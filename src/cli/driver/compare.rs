@@ -124,7 +124,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
     let mut found = match report::compare(&a, &b, |name| args.wants(name), &args.how()) {
         Ok(found) => found,
         Err(error) => {
-            eprintln!("kubetoll: {error}");
+            tell!("kubetoll: {error}");
             return Ok(Exit::Usage);
         }
     };

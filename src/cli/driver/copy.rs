@@ -43,7 +43,7 @@ pub(super) fn export(select: &SelectArgs, store: &StoreArgs, out: Option<&Path>)
     write(&mut store, &runs, io::BufWriter::new(&file))?.with_context(failed)?;
     file.as_file().sync_all().with_context(failed)?;
     file.persist(path).with_context(failed)?;
-    eprintln!("{} runs in {}", runs.len(), path.display());
+    tell!("{} runs in {}", runs.len(), path.display());
     Ok(Exit::Ok)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn import(files: &[PathBuf], store: &StoreArgs) -> Result<ImportRepor
             let run = run.and_then(|document| parse(document.get()));
             run.inspect_err(|error| {
                 let reason = format!("{name}, document {number}: {error:#}");
-                eprintln!("kubetoll: skipped: {reason}");
+                tell!("kubetoll: skipped: {reason}");
                 report.skipped.push(reason);
             })
             .ok()

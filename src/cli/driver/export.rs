@@ -61,7 +61,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit> {
     };
     let runs = args.store.open()?.runs(&args.select.filter())?;
     if runs.is_empty() {
-        eprintln!("kubetoll: the history has no such run");
+        tell!("kubetoll: the history has no such run");
         return Ok(Exit::Failed);
     }
     let written = exchange::export(form, &runs)?;
@@ -74,9 +74,9 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit> {
         fs::write(&path, text).with_context(failed)?;
     }
     for left_out in &written.left_out {
-        eprintln!("left out: {left_out}");
+        tell!("left out: {left_out}");
     }
     let (runs, files) = (runs.len(), written.files.len());
-    eprintln!("{runs} runs, {files} files in {}", args.out.display());
+    tell!("{runs} runs, {files} files in {}", args.out.display());
     Ok(Exit::Ok)
 }

@@ -144,7 +144,7 @@ impl KeepArgs {
 
     async fn keep_run(&self, run: HistoryRun) -> Exit {
         let judged = self.judge(&run).await.unwrap_or_else(|error| {
-            eprintln!("kubetoll: the run is not compared with the history: {error:#}");
+            tell!("kubetoll: the run is not compared with the history: {error:#}");
             Exit::NotValid
         });
         if self.no_store {
@@ -157,14 +157,14 @@ impl KeepArgs {
                 let id = run.id.clone();
                 blocking(move || Store::open(&location)?.append(&run))
                     .await
-                    .map(|_| eprintln!("kept as {id} in the history {shown}"))
+                    .map(|_| tell!("kept as {id} in the history {shown}"))
             }
             Err(error) => Err(error),
         };
         match kept {
             Ok(()) => judged,
             Err(error) => {
-                eprintln!("kubetoll: the run is not in the history: {error:#}");
+                tell!("kubetoll: the run is not in the history: {error:#}");
                 judged.or(if asked_for { Exit::Failed } else { Exit::Ok })
             }
         }

@@ -193,10 +193,10 @@ impl Common {
 /// Prints what came of an import; what was skipped or refused makes it a failure.
 pub(super) fn finish(report: &ImportReport, output: Output) -> Result<Exit> {
     for id in &report.runs.conflicts {
-        eprintln!("kubetoll: {id} is in the history with other content, and a run never changes");
+        tell!("kubetoll: {id} is in the history with other content, and a run never changes");
     }
     for refused in &report.runs.refused {
-        eprintln!("kubetoll: {refused}");
+        tell!("kubetoll: {refused}");
     }
     let text = match output {
         Output::Text => history_text::imported(report),
@@ -242,7 +242,7 @@ fn kubevirt_ci(dir: &Path, common: &Common) -> Result<Exit> {
             runs.with_context(|| path.display().to_string())
         });
         runs.unwrap_or_else(|error| {
-            bar.suspend(|| eprintln!("kubetoll: skipped: {error:#}"));
+            bar.suspend(|| tell!("kubetoll: skipped: {error:#}"));
             skipped.borrow_mut().push(format!("{error:#}"));
             Vec::new()
         })

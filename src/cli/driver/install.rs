@@ -149,7 +149,7 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn attach(args: AttachArgs, stop: CancellationToken) -> Result<Exit> {
     let Some(image) = args.image.clone().filter(|image| !image.is_empty()) else {
-        eprintln!("kubetoll: {NO_IMAGE}");
+        tell!("kubetoll: {NO_IMAGE}");
         return Ok(Exit::Usage);
     };
     let plan = Plan {
@@ -171,7 +171,7 @@ pub(super) async fn attach(args: AttachArgs, stop: CancellationToken) -> Result<
     Ok(match installer.attach(&plan).await {
         Ok(attached) => {
             for component in attached {
-                println!("{}: attached, its calls are counted", component.name());
+                print_line!("{}: attached, its calls are counted", component.name());
             }
             Exit::Ok
         }
@@ -184,16 +184,16 @@ pub(super) async fn detach(args: DetachArgs, stop: CancellationToken) -> Result<
     Ok(match installer.detach(&components(&args.component)).await {
         Ok(detached) => {
             if detached.components.is_empty() {
-                println!("nothing is attached");
+                print_line!("nothing is attached");
             }
             for component in detached.components {
-                println!("{}: detached", component.name());
+                print_line!("{}: detached", component.name());
             }
             if detached.objects {
-                println!("Secret and ConfigMap: removed");
+                print_line!("Secret and ConfigMap: removed");
             }
             for note in detached.notes {
-                eprintln!("kubetoll: {note}");
+                tell!("kubetoll: {note}");
             }
             Exit::Ok
         }
@@ -232,7 +232,7 @@ async fn installer(
         namespace: cluster.namespace.clone(),
         timeout: timeout.unsigned_abs(),
         stop,
-        say: &|line| eprintln!("{line} ..."),
+        say: &|line| tell!("{line} ..."),
     })
 }
 
@@ -244,7 +244,7 @@ fn components(asked: &[Component]) -> Vec<install::Component> {
 }
 
 fn explain(error: &InstallError) -> Exit {
-    eprintln!("kubetoll: {error}");
+    tell!("kubetoll: {error}");
     if error.is_interruption() {
         Exit::Interrupted
     } else {
@@ -261,7 +261,7 @@ fn print_preview(objects: &[Value], warnings: &[String], form: Form) -> Result<E
         }
     }
     for warning in warnings {
-        eprintln!("kubetoll: {warning}");
+        tell!("kubetoll: {warning}");
     }
     let written = io::stdout().write_all(text.as_bytes());
     Ok(lines::exit_after_writing(written))

@@ -189,7 +189,7 @@ async fn start(name: &str, options: &OpenOptions) -> Result<Exit> {
     let opened = measure::open(&options.plan(name), &options.proxies()?).await?;
     let text = serde_json::to_vec(&opened)?;
     write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("opened {name}; close it with `kubetoll measure stop {name}`");
+    tell!("opened {name}; close it with `kubetoll measure stop {name}`");
     Ok(Exit::Ok)
 }
 
@@ -227,7 +227,7 @@ fn not_closed(error: ProxyError) -> Result<Exit> {
     if !error.is_loss() {
         return Err(error.into());
     }
-    eprintln!("kubetoll: {error}");
+    tell!("kubetoll: {error}");
     Ok(Exit::NotValid)
 }
 

@@ -121,7 +121,7 @@ pub fn run(args: DriverArgs) -> Exit {
         }
     };
     result.unwrap_or_else(|error| {
-        eprintln!("kubetoll: {error:#}");
+        tell!("kubetoll: {error:#}");
         if error.is::<Misuse>() {
             Exit::Usage
         } else {
@@ -141,7 +141,7 @@ fn until_done<F: Future<Output = Result<Exit>>>(
     let interrupted = stop.clone();
     runtime.spawn(async move {
         super::proxy::wait_for_signal().await;
-        eprintln!("kubetoll: stopping; once more to leave everything as it is");
+        tell!("kubetoll: stopping; once more to leave everything as it is");
         interrupted.cancel();
         super::proxy::wait_for_signal().await;
         std::process::exit(Exit::Interrupted.code().into());
@@ -156,6 +156,7 @@ fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .log_internal_errors(false) // on a standard error that nobody reads it would panic
         .finish()
         .with(filter_fn(super::log::is_safe))
         .init();

@@ -175,7 +175,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
 }
 
 fn explain(error: &RunError) -> Exit {
-    eprintln!("kubetoll: {error}");
+    tell!("kubetoll: {error}");
     match error.cause() {
         RunError::Interrupted => Exit::Interrupted,
         RunError::Proxy(error) if error.is_loss() => Exit::NotValid,
@@ -216,13 +216,13 @@ impl RunArgs {
             )));
         }
         let lab = if self.lab == Some(LabKind::Real) {
-            eprintln!(
+            tell!(
                 "lab: a real etcd and kube-apiserver on this machine; KubeVirt is SIMULATED (use \
                  --kubeconfig or --context for a cluster)"
             );
             Lab::real().await?
         } else {
-            eprintln!(
+            tell!(
                 "lab: an API server in this process; KubeVirt is SIMULATED (use --kubeconfig or \
                  --context for a cluster, --lab real for a real kube-apiserver)"
             );
@@ -251,7 +251,7 @@ impl RunArgs {
             context,
             ..ClusterRecord::default()
         };
-        eprintln!(
+        tell!(
             "cluster: server {}, context {}, namespace {}",
             cluster.server,
             cluster.context,
@@ -326,7 +326,7 @@ impl RunArgs {
     fn write_files(&self, record: &RunRecord, result: &RunResult) -> Result<()> {
         if let Some(dir) = &self.results_dir {
             results::write(dir, record, result)?;
-            eprintln!("results are in {}", dir.display());
+            tell!("results are in {}", dir.display());
         }
         Ok(())
     }

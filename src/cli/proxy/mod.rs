@@ -163,7 +163,7 @@ pub fn run(args: ProxyArgs) -> Exit {
     match served {
         Ok(()) => Exit::Ok,
         Err(error) => {
-            eprintln!("kubetoll-proxy: {error}");
+            tell!("kubetoll-proxy: {error}");
             Exit::Failed
         }
     }
@@ -171,9 +171,9 @@ pub fn run(args: ProxyArgs) -> Exit {
 
 fn usage(errors: &[String]) -> Exit {
     for error in errors {
-        eprintln!("kubetoll-proxy: {error}");
+        tell!("kubetoll-proxy: {error}");
     }
-    eprintln!("kubetoll-proxy: --help explains the options");
+    tell!("kubetoll-proxy: --help explains the options");
     Exit::Usage
 }
 
@@ -270,7 +270,8 @@ fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        .log_internal_errors(false); // on a standard error that nobody reads it would panic
     match format {
         LogFormat::Json => lines.json().finish().with(filter_fn(log::is_safe)).init(),
         LogFormat::Text => lines.finish().with(filter_fn(log::is_safe)).init(),
