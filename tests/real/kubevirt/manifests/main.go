@@ -90,11 +90,15 @@ func webhooks(namespace, url string, bundle []byte) []runtime.Object {
 	for index := range mutating.Webhooks {
 		at(&mutating.Webhooks[index].ClientConfig)
 	}
+	launcher := components.NewVirtLauncherPodMutatingWebhookConfiguration(namespace)
+	for index := range launcher.Webhooks {
+		at(&launcher.Webhooks[index].ClientConfig)
+	}
 	validating := components.NewVirtAPIValidatingWebhookConfiguration(namespace)
 	for index := range validating.Webhooks {
 		at(&validating.Webhooks[index].ClientConfig)
 	}
-	return []runtime.Object{mutating, validating}
+	return []runtime.Object{mutating, launcher, validating}
 }
 
 func check(err error) {
