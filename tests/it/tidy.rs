@@ -213,6 +213,20 @@ fn no_private_key_and_no_second_tls_provider() {
 }
 
 #[test]
+fn every_dependency_comes_from_the_registry_with_its_hash() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let packages = lock.split("[[package]]").skip(1);
+    let foreign: Vec<&str> = packages
+        .filter(|package| !package.contains("name = \"kubetoll\""))
+        .filter(|package| {
+            let registry = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+            !package.contains(registry) || !package.contains("checksum = ")
+        })
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+}
+
+#[test]
 fn each_test_that_the_security_document_names_exists() {
     let text = fs::read_to_string(root().join("docs/SECURITY.md")).unwrap();
     let tests: String = files(&root().join("tests/it"), "rs")
