@@ -108,6 +108,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
         objects: Vec::new(),
         driver: Vec::new(),
         checks: Vec::new(),
+        crosscheck: None,
     }
 }
 

@@ -127,6 +127,7 @@ async fn close_all(
         objects: Vec::new(),
         driver: Vec::new(),
         checks: vec![check_settled(&settled)],
+        crosscheck: None,
     };
     for (proxy, (url, before)) in proxies.iter().zip(opened.proxies) {
         let (run, checks) = close_one(proxy, &plan.id, url, before).await?;

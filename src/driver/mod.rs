@@ -2,6 +2,7 @@
 //!
 //! The driver sees proxies only over HTTP and talks to the API server directly, never through one.
 
+mod bystander;
 mod cleanup;
 pub mod client;
 mod error;
@@ -16,6 +17,7 @@ pub mod scrape;
 pub mod settle;
 mod verdict;
 
+pub use bystander::{Bystander, Look};
 pub use error::RunError;
 pub use preflight::rights_of;
 pub use roster::{Changes as RosterChanges, Roster};

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     RunError,
+    bystander::Bystander,
     cleanup::{Made, NAMESPACE},
     client::{Tally, api},
     measure::{self, Opened},
@@ -87,6 +88,8 @@ pub struct Driver<'a> {
     pub proxies: Vec<ProxyClient>,
     /// The pods that they are in, where they were found on a cluster.
     pub roster: Option<&'a dyn Roster>,
+    /// Who looks at something else while the books are open.
+    pub bystander: Option<&'a dyn Bystander>,
     /// Server and context for the record.
     pub cluster: ClusterRecord,
     /// Where progress goes.
@@ -195,11 +198,17 @@ impl Run<'_> {
         let before = self.snapshots().await?;
         sleep(self.plan.baseline).await;
         let opened = measure::open(&self.measure_plan(), &self.driver.proxies).await?;
+        if let Some(bystander) = self.driver.bystander {
+            bystander.opened().await;
+        }
         let known = observer.objects();
         let created = self.create_all().await?;
         self.wait_for_running(&mut observer, &created).await?;
         self.phase("settle");
         let mut record = self.close(opened, before).await?;
+        if let Some(bystander) = self.driver.bystander {
+            bystander.closed().await;
+        }
         let objects = observer.objects();
         record.objects = times(&created, &objects);
         let new = new_objects(&known, &objects);

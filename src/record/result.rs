@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallRecord, Check, ClusterRecord, DriverCall, PodRecord};
+use super::{CallRecord, Check, ClusterRecord, Crosscheck, DriverCall, PodRecord};
 
 /// The result of a run, derived from its record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct RunResult {
     pub values: BTreeMap<String, u64>,
     /// From creation to Running.
     pub latency: Latency,
+    /// The components' own metrics while the books were open, as in the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crosscheck: Option<Crosscheck>,
     /// The driver's own calls.
     pub driver: Vec<DriverCall>,
     /// Thresholds that were asked for.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ObjectRecord, RowRecord, RunDetailRecord, Snapshot};
+use super::{Crosscheck, ObjectRecord, RowRecord, RunDetailRecord, Snapshot};
 
 /// The schema's name and version.
 pub const RUN_SCHEMA: &str = "kubetoll.run/1";
@@ -42,6 +42,9 @@ pub struct RunRecord {
     pub driver: Vec<DriverCall>,
     /// The run's checks of itself.
     pub checks: Vec<Check>,
+    /// The components' own metrics while the books were open, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crosscheck: Option<Crosscheck>,
 }
 
 /// Where a run took place.

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::{
     classify::kubevirt::is_kubevirt_component,
     record::{
-        Latency, ObjectRecord, ObjectTimes, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,
-        ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
+        Crosscheck, Latency, ObjectRecord, ObjectTimes, PerfAuditResults, PerfAuditThreshold,
+        PerfAuditValue, ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
         ThresholdExpectation, ThresholdFile, ThresholdVerdict, Window,
     },
     stats::nearest_rank,
@@ -23,7 +23,7 @@ const WASTED: [&str; 4] = ["404", "409", "422", "429"];
 pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
     let values = kubevirt_values(record);
     let latency = latency(&record.objects);
-    let metrics = metrics(&values, &latency);
+    let metrics = metrics(&values, &latency, record.crosscheck.as_ref());
     RunResult {
         id: record.id.clone(),
         scenario: record.scenario.clone(),
@@ -61,6 +61,7 @@ pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
         thresholds: judge(&metrics, thresholds),
         values,
         latency,
+        crosscheck: record.crosscheck.clone(),
         driver: record.driver.clone(),
         budgets: Vec::new(),
         exit_code: 0,
@@ -70,7 +71,8 @@ pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
 
 /// KubeVirt's results file: what the run knows, under KubeVirt's names, and nothing else.
 pub fn perf_audit_results(result: &RunResult) -> PerfAuditResults {
-    let mut values: BTreeMap<String, PerfAuditValue> = metrics(&result.values, &result.latency)
+    let known = metrics(&result.values, &result.latency, result.crosscheck.as_ref());
+    let mut values: BTreeMap<String, PerfAuditValue> = known
         .into_iter()
         .map(|(name, value)| {
             (
@@ -110,9 +112,10 @@ pub fn perf_audit_file_name(scenario: &str) -> Option<&'static str> {
     }
 }
 
-/// The metrics of a run by KubeVirt's names: counts, and quantiles in seconds.
+/// The metrics of a run by KubeVirt's names: counts, and quantiles in seconds. Not what components
+/// use: machines differ in that from run to run, and the history's runs are compared.
 pub(super) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
-    metrics(&kubevirt_values(record), &latency(&record.objects))
+    metrics(&kubevirt_values(record), &latency(&record.objects), None)
 }
 
 /// Everything answered by KubeVirt's components, by KubeVirt's rule.
@@ -127,7 +130,11 @@ fn kubevirt_values(record: &RunRecord) -> BTreeMap<String, u64> {
     values
 }
 
-fn metrics(values: &BTreeMap<String, u64>, latency: &Latency) -> BTreeMap<String, f64> {
+fn metrics(
+    values: &BTreeMap<String, u64>,
+    latency: &Latency,
+    usage: Option<&Crosscheck>,
+) -> BTreeMap<String, f64> {
     let mut metrics: BTreeMap<String, f64> = values
         .iter()
         .map(|(name, count)| (name.clone(), *count as f64))
@@ -141,6 +148,7 @@ fn metrics(values: &BTreeMap<String, u64>, latency: &Latency) -> BTreeMap<String
             metrics.insert(format!("vmiCreationToRunningSeconds{name}"), value);
         }
     }
+    metrics.extend(usage.into_iter().flat_map(|usage| usage.values.clone()));
     metrics
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::text::{align_right, resource, table};
+use super::{
+    crosscheck,
+    text::{align_right, resource, table},
+};
 use crate::record::{BudgetVerdict, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
 
 /// The result of a run.
@@ -29,6 +32,7 @@ pub fn run(result: &RunResult) -> String {
     wasted(&mut text, result);
     values(&mut text, result);
     latency(&mut text, result);
+    own_metrics(&mut text, result);
     let title = "Deletion of the run's objects, with books of its own";
     let own = result
         .deletion
@@ -230,6 +234,16 @@ fn latency(text: &mut String, result: &RunResult) {
                 value * 1e3
             );
         }
+    }
+}
+
+fn own_metrics(text: &mut String, result: &RunResult) {
+    if let Some(check) = &result.crosscheck {
+        text.push_str(
+            "\nThe components' own metrics while the books were open; what they miss doesn't change \
+             the run's exit code\n",
+        );
+        text.push_str(&crosscheck::text(check));
     }
 }
 

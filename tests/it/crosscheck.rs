@@ -3,13 +3,17 @@
 
 use std::{
     fs,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use kubetoll::{
-    identity::kubeconfig::write_private,
-    record::{Crosscheck, CrosscheckRow, Finding},
+    identity::kubeconfig::{Credential, write_private},
+    lab::{
+        self,
+        simulation::{Identity, Simulation},
+    },
+    record::{Crosscheck, CrosscheckRow, Finding, PerfAuditResults, RunRecord, RunResult},
 };
 
 use crate::support::{
@@ -293,4 +297,128 @@ fn check_busy(output: &Output) {
     // All waited 5 ms, which is in the bucket from 1 to 10 ms.
     let waited = of("virtControllerWorkqueueP99Latency");
     assert!((0.001..=0.01).contains(&waited), "{text}");
+}
+
+/// KubeVirt's components, simulated, behind the proxy.
+async fn simulate(cluster: &Cluster, proxy: &ProxyProcess) -> Simulation {
+    let client = cluster.cluster.admin_client().unwrap();
+    let tokens = cluster.cluster.prepare_kubevirt().await.unwrap();
+    let connect = |identity: &Identity| {
+        let account = (identity.namespace.to_owned(), identity.account.to_owned());
+        let token = tokens.get(&account).cloned().unwrap_or_default();
+        lab::client(&proxy.url, &cluster.authority, &token, identity.program)
+    };
+    let simulation = Simulation::start(&client, &connect, None, 2).await;
+    simulation.unwrap()
+}
+
+/// The proxy's counters of the creation of pods.
+fn creations(proxy: &ProxyProcess) -> Vec<String> {
+    let page = proxy.metrics();
+    let lines = page
+        .lines()
+        .filter(|line| line.contains("verb=\"create\"") && line.contains("resource=\"pods\""));
+    lines.map(str::to_owned).collect()
+}
+
+/// `kubetoll run` with results in `dir`, and the component asked for `what` when the first pod has
+/// been created. The component's metrics are also taken for those of the simulated virt-controller.
+fn run_and_ask(
+    (cluster, proxy, component): (&Cluster, &ProxyProcess, &Component),
+    more: &[&str],
+    what: &str,
+) -> Output {
+    let credential = Credential::Token(cluster.cluster.admin_token().to_owned());
+    let (url, ca) = (cluster.cluster.url(), cluster.cluster.ca_pem());
+    let kubeconfig = cluster
+        .cluster
+        .write_kubeconfig_for("driver", &url, &ca, &credential);
+    let before = creations(proxy);
+    let mut run = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .args(["run", "vmi", "--count", "4", "--pause", "1s", "--no-primer"])
+        .args(["--baseline", "1s", "--settle", "1s", "--sample", "100ms"])
+        .args(["--proxy", &proxy.admin, "--kubeconfig"])
+        .arg(kubeconfig.unwrap())
+        .args(["virt-operator", "virt-controller"].map(|name| {
+            let endpoint = &component.metrics;
+            format!("--component-metrics={name}={endpoint}?n={TOKEN}")
+        }))
+        .args(more)
+        .env("KUBETOLL_STORE", history::scratch())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while creations(proxy) == before {
+        assert_eq!(run.try_wait().unwrap(), None, "it ended before it created");
+    }
+    component.ask(what);
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains(TOKEN) && !printed.contains(TOKEN));
+    // What a component's metric misses is no fault of the run.
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    output
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_has_the_components_figures_of_its_own_window() {
+    let Some(cluster) = Cluster::start().await else {
+        return;
+    };
+    let proxy = cluster.proxy(&[]);
+    let simulation = simulate(&cluster, &proxy).await;
+    let kubeconfig = cluster.kubeconfig("component", &proxy);
+    let component = Component::start(&kubeconfig, "virt-operator", &[]);
+    component.ask("/load?requests=32");
+
+    let site = (&cluster, &proxy, &component);
+    let results = tempfile::tempdir().unwrap();
+    let dir = results.path().to_str().unwrap();
+    let more = ["--output", "json", "--results-dir", dir];
+    let output = run_and_ask(site, &more, "/load?requests=160");
+    let result: RunResult = serde_json::from_slice(&output.stdout).unwrap();
+    let read = |name: &str| fs::read(results.path().join(name)).unwrap();
+    let record: RunRecord = serde_json::from_slice(&read("record.json")).unwrap();
+    assert_eq!(result.crosscheck, record.crosscheck);
+    let check = result.crosscheck.unwrap();
+    check_window(&check, &record);
+
+    let [missing, whole] = &check.components[..] else {
+        panic!("{:?}", check.components);
+    };
+    assert_eq!(whole.component, "virt-operator");
+    let is_equal = |row: &CrosscheckRow| row.finding == Finding::Equal;
+    assert!(whole.rows.iter().all(is_equal), "{:?}", whole.rows);
+    assert_eq!(whole.rows.iter().map(|row| row.own).sum::<u64>(), 160);
+    let mut missed = missing.rows.iter();
+    assert!(missed.any(|row| row.finding == Finding::Missed && row.resource == "pods"));
+
+    let file: PerfAuditResults =
+        serde_json::from_slice(&read("VMI-perf-audit-results.json")).unwrap();
+    assert_eq!(file.values["CREATE-pods-count"].value, 4.0);
+    for (name, value) in &check.values {
+        assert_eq!(file.values[name].value, *value, "{name}");
+    }
+    assert!(check.values["virtControllerWorkqueueAddRate"] > 1.0);
+    assert!(check.values["avgVirtOperatorCPUUsage"] > 0.0);
+    assert!(check.values["avgVirtControllerMemoryUsageInMB"] > 1.0);
+
+    let output = run_and_ask(site, &[], "/forget");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("own metrics while the books"), "{text}");
+    assert!(text.contains("virt-operator at http"), "{text}");
+    assert!(text.contains("started anew"), "{text}");
+    simulation.stop().await;
+}
+
+/// From after the books were opened and before anything was created, to after they were closed.
+fn check_window(check: &Crosscheck, record: &RunRecord) {
+    let books = &record.proxies[0];
+    assert!(books.opened.taken <= check.opened);
+    assert!(check.opened <= record.objects[0].create_sent);
+    assert!(books.closed.snapshot.taken <= check.closed);
+    let deleted = books.deletion.as_ref().unwrap();
+    assert!(check.closed <= deleted.closed.taken);
 }

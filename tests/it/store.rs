@@ -68,6 +68,7 @@ fn record(id: &str) -> RunRecord {
         objects: Vec::new(),
         driver: Vec::new(),
         checks: Vec::new(),
+        crosscheck: None,
     }
 }
 

@@ -211,6 +211,7 @@ mod tests {
             tally,
             proxies: vec![lab.proxy()],
             roster: None,
+            bystander: None,
             cluster: ClusterRecord::default(),
             progress: &Quiet,
             stop: CancellationToken::new(),

@@ -8,6 +8,7 @@ mod changes;
 mod classify;
 mod cluster;
 mod compare;
+mod component_metrics;
 mod copy;
 mod crosscheck;
 mod exec;

@@ -15,6 +15,7 @@ use super::{
     Exit, Misuse, Output,
     attached::{DiscoverArgs, Fleet},
     cluster::WhereArgs,
+    component_metrics::{MetricsArgs, Watch, sampled},
     history::KeepArgs,
     lab::Lab,
     results,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     cli::{duration, progress::Terminal},
     driver::{
-        Driver, Plan, Roster, RunError,
+        Bystander, Driver, Plan, Roster, RunError,
         client::{Tally, counted},
         proxies::ProxyClient,
     },
@@ -42,6 +43,10 @@ use crate::{
 /// own are named by their admin address with --proxy. The run is refused while a pod of an attached
 /// component is not ready, and not valid (exit code 4) if one was restarted, appeared or vanished
 /// meanwhile. `kubetoll rbac run` prints the rights that it needs.
+///
+/// With --component-metrics the components' own metrics are read while the books are open, as
+/// `kubetoll crosscheck` does: CPU, memory and work queues go to the record and to KubeVirt's results
+/// file. What a component's counter misses is said, and doesn't change the exit code.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll run vmi
@@ -99,6 +104,8 @@ pub(super) struct RunArgs {
     proxy_token_file: Option<PathBuf>,
     #[command(flatten)]
     discover: DiscoverArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Folder for record.json and KubeVirt's results file.
     #[arg(long, value_name = "DIR")]
     results_dir: Option<PathBuf>,
@@ -147,8 +154,12 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
         results::prepare(dir)?;
     }
     args.keep_in.prepare().await?;
-    let starting = stop.run_until_cancelled(args.place()).await;
-    let Some(place) = starting.transpose()? else {
+    let starting = stop.run_until_cancelled(async {
+        let place = args.place().await?;
+        let watch = args.metrics.watch(&place.proxies).await?;
+        anyhow::Ok((place, watch))
+    });
+    let Some((place, watch)) = starting.await.transpose()? else {
         return Ok(Exit::Interrupted);
     };
     let progress = Terminal::new();
@@ -157,15 +168,19 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
         tally: place.tally.clone(),
         proxies: place.proxies.clone(),
         roster: place.fleet.as_ref().map(|fleet| fleet as &dyn Roster),
+        bystander: watch.as_ref().map(|watch| watch as &dyn Bystander),
         cluster: place.cluster.clone(),
         progress: &progress,
         stop,
     };
     let plan = args.plan(spec, place.lab.is_some());
-    let outcome = driver.run(&plan).await;
+    let outcome = sampled(watch.as_ref(), driver.run(&plan)).await;
     progress.finish();
     let exit = match outcome {
-        Ok(record) => args.finish(record, place.lab.as_ref(), &thresholds).await,
+        Ok(mut record) => {
+            record.crosscheck = watch.and_then(Watch::found);
+            args.finish(record, place.lab.as_ref(), &thresholds).await
+        }
         Err(error) => Ok(explain(&error)),
     };
     if let Some(lab) = place.lab {
@@ -209,8 +224,9 @@ impl RunArgs {
         if self.cluster.is_given() {
             return self.cluster().await;
         }
-        if !self.proxy.is_empty() || self.discover.is_given() {
-            let options = "--proxy, --proxy-via and --kubevirt-namespace";
+        let is_given = !self.proxy.is_empty() || self.discover.is_given();
+        if is_given || self.metrics.is_given() {
+            let options = "--proxy, --proxy-via, --kubevirt-namespace and --component-metrics";
             bail!(Misuse(format!(
                 "{options} are for a run on a cluster: add --kubeconfig, --context or --in-cluster"
             )));
