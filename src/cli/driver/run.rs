@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Exit, Misuse, Output,
     attached::{DiscoverArgs, Fleet},
-    cluster::WhereArgs,
+    cluster::{self, WhereArgs},
     history::KeepArgs,
     lab::Lab,
     results,
@@ -73,7 +73,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     cluster: WhereArgs,
     /// Create in this namespace, which must be empty; otherwise one is made and removed again.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = cluster::namespace)]
     namespace: Option<String>,
     /// The API server of the lab: in this process, or a real etcd and kube-apiserver.
     #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
@@ -209,8 +209,9 @@ impl RunArgs {
         if self.cluster.is_given() {
             return self.cluster().await;
         }
-        if !self.proxy.is_empty() || self.discover.is_given() {
-            let options = "--proxy, --proxy-via and --kubevirt-namespace";
+        let has_token = self.proxy_token_file.is_some();
+        if !self.proxy.is_empty() || self.discover.is_given() || has_token {
+            let options = "--proxy, --proxy-token-file, --proxy-via and --kubevirt-namespace";
             bail!(Misuse(format!(
                 "{options} are for a run on a cluster: add --kubeconfig, --context or --in-cluster"
             )));

@@ -312,7 +312,8 @@ async fn others_are_untouched(kubevirt: &KubeVirt, before: &Value) {
 
 /// The same Role is enough for `status`.
 fn the_user_may_also_look(user: &Path) {
-    let arguments = ["status", "--window", "0s", "--namespace", NAMESPACE];
+    let here = ["--kubevirt-namespace", NAMESPACE];
+    let arguments = [&["status", "--window", "0s"], &here[..]].concat();
     let output = run(user, &arguments, 0);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("1 of 1 pods ready, 5 calls"), "{text}");
