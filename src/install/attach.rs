@@ -15,7 +15,7 @@ use super::{
     rights,
     rollout::{Rollout, Wanted, complaint, is_as_wanted, rollout},
     site::{Mounted, Site, advice_to_attach, customization, owner_of_operator},
-    template::{annotation, attached, obstacle, stripped},
+    template::{annotation, attached, lacking, obstacle, stripped},
 };
 
 /// Annotation of virt-operator's Deployment: its pod template before the patch, JSON.
@@ -259,7 +259,9 @@ impl Installer<'_> {
             return Ok(wanted);
         }
         let operator = site.workload(component).await?.unwrap_or_default();
-        if !is_as_wanted(&operator["spec"]["template"], &wanted) {
+        let template = &operator["spec"]["template"];
+        let is_whole = lacking(template, component, &patch).is_empty();
+        if !is_as_wanted(template, &wanted) || !is_whole {
             changes.touched.push(component);
             changes.operator_before = Some(operator);
             site.change_operator(|operator| put_in(operator, &patch))

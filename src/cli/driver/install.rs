@@ -244,7 +244,7 @@ pub(super) async fn status(args: StatusArgs, stop: CancellationToken) -> Result<
         Err(error) => return Ok(explain(&error)),
     };
     let text = match args.output {
-        Output::Text => report::installation::text(&installation),
+        Output::Text => report::installation::text(&installation, jiff::Timestamp::now()),
         Output::Json => serde_json::to_string_pretty(&installation)? + "\n",
     };
     let is_well = installation
