@@ -317,6 +317,16 @@ fn wrong_calls_are_refused_before_anything_runs() {
         (&["rbac", "attach", "--namespace", "kubevirt"], 2),
         (&["rbac", "status", "--with-token-file"], 2),
         (&["rbac", "detach", "--proxy-via", "auto"], 2),
+        (
+            &[
+                "crosscheck",
+                "--proxy",
+                "http://x",
+                "--component-metrics",
+                "a=http://x",
+            ],
+            2,
+        ),
         (&["measure", "--", "true"], 2),
         (&["measure", "--proxy-via", "pod-network", "--", "true"], 2),
         (&["measure", "--kubeconfig", "/nowhere", "--", "true"], 1),

@@ -93,11 +93,7 @@ pub(super) struct CrosscheckArgs {
     #[arg(long, value_enum, default_value_t)]
     output: Output,
     /// The command and its arguments.
-    #[arg(
-        last = true,
-        required_unless_present = "window",
-        conflicts_with = "window"
-    )]
+    #[arg(last = true, conflicts_with = "window")]
     command: Vec<OsString>,
 }
 
@@ -117,6 +113,10 @@ struct Moment {
 }
 
 pub(super) async fn run(args: CrosscheckArgs, stop: CancellationToken) -> Result<Exit> {
+    if args.window.is_none() && args.command.is_empty() {
+        let over = "over what? give a command behind --, or a time with --for";
+        return Err(Misuse(over.to_owned()).into());
+    }
     let site = Site {
         proxies: proxy_clients(&args.proxy, args.proxy_token_file.as_deref())?,
         endpoints: args.endpoints()?,
