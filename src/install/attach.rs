@@ -14,14 +14,16 @@ use super::{
     patch::{self, DIGEST_ANNOTATION, Mode, ProxySpec},
     rights,
     rollout::{Rollout, Wanted, complaint, is_as_wanted, rollout},
-    site::{Mounted, Site, customization, owner_of_kubevirt, owner_of_operator},
-    template::{annotation, attached, obstacle, stripped},
+    site::{Mounted, Site, advice_to_attach, customization, owner_of_operator},
+    template::{annotation, attached, lacking, obstacle, stripped},
 };
 
 /// Annotation of virt-operator's Deployment: its pod template before the patch, JSON.
 pub(super) const ORIGINAL_ANNOTATION: &str = "kubetoll.dev/original";
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often at least pods are asked why they don't start.
+const COMPLAINTS_EVERY: Duration = Duration::from_secs(3);
 
 /// What to attach.
 #[derive(Debug, Clone)]
@@ -69,7 +71,7 @@ impl Installer<'_> {
     /// be, and virt-operator's patch. Changes nothing. Also gives what speaks against it.
     pub async fn preview(&self, plan: &Plan) -> Result<(Vec<Value>, Vec<String>), InstallError> {
         let (site, kubevirt) = self.find().await?;
-        let mut warnings: Vec<String> = owner_of_kubevirt(&kubevirt).into_iter().collect();
+        let mut warnings: Vec<String> = advice_to_attach(&kubevirt).into_iter().collect();
         if site.mounted(Mounted::ConfigMap).await?.is_some() {
             let keeps = "something is attached already: attach would keep the Secret and the \
                 ConfigMap that are there, so don't apply these two";
@@ -117,7 +119,7 @@ impl Installer<'_> {
         self.look_at_version().await?;
         let rules = rights::to_attach(&plan.components);
         rights::check(&site.client, Some(&site.namespace), &rules).await?;
-        if let Some(owned) = owner_of_kubevirt(&kubevirt) {
+        if let Some(owned) = advice_to_attach(&kubevirt) {
             return Err(InstallError::Owned(owned));
         }
         let before = customization(&kubevirt);
@@ -257,7 +259,9 @@ impl Installer<'_> {
             return Ok(wanted);
         }
         let operator = site.workload(component).await?.unwrap_or_default();
-        if !is_as_wanted(&operator["spec"]["template"], &wanted) {
+        let template = &operator["spec"]["template"];
+        let is_whole = lacking(template, component, &patch).is_empty();
+        if !is_as_wanted(template, &wanted) || !is_whole {
             changes.touched.push(component);
             changes.operator_before = Some(operator);
             site.change_operator(|operator| put_in(operator, &patch))
@@ -309,29 +313,34 @@ impl Installer<'_> {
         stop: &CancellationToken,
     ) -> Result<(), InstallError> {
         let deadline = Instant::now() + self.timeout;
-        let mut told = String::new();
+        let (mut progress, mut told) = (String::new(), String::new());
+        let mut look_again = Instant::now();
         loop {
             let Some(workload) = site.workload(component).await? else {
                 return Ok(());
             };
-            let Rollout::Pending(mut detail) = rollout(component.workload(), &workload, wanted)
-            else {
+            let Rollout::Pending(now) = rollout(component.workload(), &workload, wanted) else {
                 return Ok(());
             };
-            if Instant::now() >= deadline {
+            let is_over = Instant::now() >= deadline;
+            if is_over || now != progress || Instant::now() >= look_again {
                 let pods = site.pods(&workload).await?;
-                if let Some(complaint) = pods.iter().find_map(complaint) {
-                    detail = format!("{detail}; {complaint}");
+                let complaint = pods.iter().find_map(complaint);
+                let complaint = complaint.map(|complaint| format!("; {complaint}"));
+                let detail = format!("{now}{}", complaint.unwrap_or_default());
+                if is_over {
+                    return Err(InstallError::NotRolledOut {
+                        component,
+                        seconds: self.timeout.as_secs(),
+                        detail,
+                    });
                 }
-                return Err(InstallError::NotRolledOut {
-                    component,
-                    seconds: self.timeout.as_secs(),
-                    detail,
-                });
-            }
-            if detail != told {
-                (self.say)(&format!("{}: {detail}", component.name()));
-                told = detail;
+                if detail != told {
+                    (self.say)(&format!("{}: {detail}", component.name()));
+                    told = detail;
+                }
+                progress = now;
+                look_again = Instant::now() + COMPLAINTS_EVERY;
             }
             pause(stop).await?;
         }

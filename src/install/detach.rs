@@ -8,7 +8,7 @@ use super::{
     customize::{self, Entry},
     rights,
     rollout::Wanted,
-    site::{Mounted, Site, customization, owner_of_kubevirt},
+    site::{Mounted, Site, advice_to_detach, customization},
     template::{annotation, sidecar, stripped},
 };
 
@@ -42,7 +42,7 @@ impl Installer<'_> {
             .iter()
             .any(|component| !customize::entry(before.as_ref(), *component).is_empty());
         if is_customized {
-            if let Some(owned) = owner_of_kubevirt(&kubevirt) {
+            if let Some(owned) = advice_to_detach(&kubevirt) {
                 return Err(InstallError::Owned(owned));
             }
             (self.say)("take the patches away");

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Component,
     objects::{CA_KEY, CONFIG_MAP, SECRET},
+    template,
 };
 
 /// Name of the sidecar.
@@ -62,6 +63,26 @@ pub struct ProxySpec {
     pub port: u16,
     /// Now.
     pub attached_at: Timestamp,
+}
+
+impl ProxySpec {
+    /// The proxy that a pod template has; `None` if it has none that we could have put there.
+    pub fn of(template: &Value) -> Option<Self> {
+        let proxy = template::sidecar(template)?;
+        let text = |name| template::annotation(template, name);
+        Some(Self {
+            image: proxy["image"].as_str()?.to_owned(),
+            mode: match text(KUBECONFIG_ANNOTATION) {
+                Some(_) => Mode::Kubeconfig,
+                None => Mode::Sidecar,
+            },
+            port: proxy["ports"][0]["containerPort"]
+                .as_u64()
+                .and_then(|port| u16::try_from(port).ok())
+                .filter(|port| *port < u16::MAX)?,
+            attached_at: text(SINCE_ANNOTATION)?.parse().ok()?,
+        })
+    }
 }
 
 /// The strategic merge patch of a component's workload.

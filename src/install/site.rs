@@ -256,7 +256,7 @@ impl Site {
     }
 
     /// The metrics of a pod's proxy, through the API server's pod proxy. That path takes the
-    /// caller's credential off, so nothing that needs the admin token can be read by it.
+    /// caller's `Authorization` off, and metrics need none.
     pub(super) async fn metrics(&self, pod: &str, port: u16) -> Result<String, String> {
         let path = format!(
             "/api/v1/namespaces/{}/pods/http:{pod}:{port}/proxy/metrics",
@@ -283,17 +283,34 @@ pub(super) fn customization(kubevirt: &Value) -> Option<Value> {
     kubevirt["spec"].get("customizeComponents").cloned()
 }
 
-/// Who would revert a change of this KubeVirt object, and what to do instead.
-pub(super) fn owner_of_kubevirt(kubevirt: &Value) -> Option<String> {
+/// What to attach by where another operator would revert a change of this KubeVirt object.
+pub(super) fn advice_to_attach(kubevirt: &Value) -> Option<String> {
+    advice(
+        kubevirt,
+        "Apply the Secret and the ConfigMap of `kubetoll attach --dry-run --output yaml`, and put \
+         its patches as a JSON patch into the annotation kubevirt.kubevirt.io/jsonpatch of the \
+         HyperConverged object",
+    )
+}
+
+/// What to detach by there.
+pub(super) fn advice_to_detach(kubevirt: &Value) -> Option<String> {
+    advice(
+        kubevirt,
+        "Take Kubetoll's patches out of the annotation kubevirt.kubevirt.io/jsonpatch of the \
+         HyperConverged object, and then run `kubetoll detach` again, which does the rest",
+    )
+}
+
+fn advice(kubevirt: &Value, instead: &str) -> Option<String> {
     let metadata = &kubevirt["metadata"];
     let is_owned = is_owned_by(metadata, "HyperConverged")
         || metadata["labels"][OWNER_LABEL.0] == "hco-operator";
     is_owned.then(|| {
-        "the HyperConverged operator owns this KubeVirt object and would revert the change. Apply \
-         the Secret and the ConfigMap of `kubetoll attach --dry-run --output yaml`, and put its \
-         patches as a JSON patch into the annotation kubevirt.kubevirt.io/jsonpatch of the \
-         HyperConverged object"
-            .to_owned()
+        format!(
+            "the HyperConverged operator owns this KubeVirt object and would revert the change. \
+             {instead}"
+        )
     })
 }
 

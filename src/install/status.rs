@@ -7,13 +7,14 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Component, InstallError, Installer,
+    attach::ORIGINAL_ANNOTATION,
     books::{self, PodBooks},
     customize::{self, Entry},
     objects::CA_KEY,
-    patch::{self, DIGEST_ANNOTATION, KUBECONFIG_ANNOTATION, SINCE_ANNOTATION},
+    patch::{self, DIGEST_ANNOTATION, KUBECONFIG_ANNOTATION, ProxySpec, SINCE_ANNOTATION},
     rights,
     site::{Mounted, Site, customization},
-    template::{annotation, sidecar},
+    template::{annotation, lacking, sidecar},
 };
 use crate::{
     identity::mint::not_after,
@@ -138,6 +139,9 @@ pub(super) fn drift(seen: &Seen) -> Vec<String> {
     } else if proxy.is_some() && seen.component.is_customizable() {
         drift.push("its workload has a proxy, and the KubeVirt object no patch for it".to_owned());
     }
+    if !seen.component.is_customizable() {
+        drift.extend(operator_drift(&seen.workload, seen.component));
+    }
     let wants_flag = annotation(template, KUBECONFIG_ANNOTATION).is_some();
     if seen.component.is_customizable() && wants_flag != seen.entry.flag {
         drift.push("its flag kubeconfig in the KubeVirt object does not fit its patch".to_owned());
@@ -150,6 +154,31 @@ pub(super) fn drift(seen: &Seen) -> Vec<String> {
         }
     }
     drift
+}
+
+/// What of virt-operator's own pod template is not as `attach` left it: nobody reverts a change of
+/// it by hand.
+fn operator_drift(workload: &Value, component: Component) -> Option<String> {
+    let template = &workload["spec"]["template"];
+    if sidecar(template).is_none() {
+        let was_attached = annotation(workload, ORIGINAL_ANNOTATION).is_some();
+        let gone = "its Deployment lost its proxy: attach again, or detach";
+        return was_attached.then(|| gone.to_owned());
+    }
+    let expected = ProxySpec::of(template).map(|spec| patch::patch(component, &spec));
+    let digest = annotation(template, DIGEST_ANNOTATION);
+    match expected {
+        Some(patch) if digest == Some(&patch::digest(&patch)) => {
+            let pieces = lacking(template, component, &patch).join(", ");
+            let changed = format!("its pod template was changed by hand ({pieces}): attach again");
+            (!pieces.is_empty()).then_some(changed)
+        }
+        _ => {
+            let other = "its proxy is not what this program puts in: it was changed by hand, or \
+                put in by another version; attach again";
+            Some(other.to_owned())
+        }
+    }
 }
 
 fn count(

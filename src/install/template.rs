@@ -121,6 +121,51 @@ pub fn stripped(template: &Value, component: Component) -> Value {
     bare
 }
 
+/// What of our patch a template does not have, or has otherwise. What the API server or others have
+/// added is no difference.
+pub fn lacking(template: &Value, component: Component, patch: &Value) -> Vec<&'static str> {
+    let (there, ours) = (&template["spec"], &patch["spec"]["template"]["spec"]);
+    let own = &ours["containers"][0];
+    let client = container(template, component).unwrap_or(&Value::Null);
+    let pieces = [
+        (
+            "the proxy's container",
+            &there["initContainers"],
+            &ours["initContainers"],
+        ),
+        ("environment", &client["env"], &own["env"]),
+        ("mounts", &client["volumeMounts"], &own["volumeMounts"]),
+        ("volumes", &there["volumes"], &ours["volumes"]),
+    ];
+    let lacking = pieces
+        .into_iter()
+        .filter(|(_, there, ours)| !holds(there, ours));
+    lacking.map(|(piece, ..)| piece).collect()
+}
+
+/// Whether all of `part` is in `whole`: fields by name, items of a list that have names by these.
+fn holds(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (_, Value::Null) => true,
+        (Value::Object(whole), Value::Object(part)) => part
+            .iter()
+            .all(|(key, part)| whole.get(key).is_some_and(|whole| holds(whole, part))),
+        (Value::Array(whole), Value::Array(part)) => {
+            let is_named = part.iter().all(|item| item["name"].is_string());
+            let held = |item: &Value| {
+                let mut named = whole.iter().filter(|other| other["name"] == item["name"]);
+                named.next().is_some_and(|other| holds(other, item))
+            };
+            if is_named {
+                part.iter().all(held)
+            } else {
+                whole.len() == part.len() && whole.iter().zip(part).all(|(a, b)| holds(a, b))
+            }
+        }
+        (whole, part) => whole == part,
+    }
+}
+
 fn container(template: &Value, component: Component) -> Option<&Value> {
     let containers = template["spec"]["containers"].as_array()?;
     containers

@@ -2,10 +2,15 @@
 
 use std::fmt::Write;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::record::{ComponentInstallation, Installation};
 
+/// How long before their end certificates are warned of.
+const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// One line a component, and what is not as it should be below.
-pub fn text(installation: &Installation) -> String {
+pub fn text(installation: &Installation, now: Timestamp) -> String {
     let mut text = String::new();
     let Installation {
         namespace,
@@ -15,7 +20,13 @@ pub fn text(installation: &Installation) -> String {
     let _ = writeln!(text, "KubeVirt {namespace}/{kubevirt}");
     match installation.certificates_until {
         Some(until) => {
-            let _ = writeln!(text, "certificates end {}", until.strftime("%Y-%m-%d"));
+            let warning = if until.duration_since(now) < SOON {
+                "! within 30 days: detach and attach again make new ones"
+            } else {
+                ""
+            };
+            let line = format!("certificates end {} {warning}", until.strftime("%Y-%m-%d"));
+            let _ = writeln!(text, "{}", line.trim_end());
         }
         None => text += "no certificates\n",
     }
@@ -86,6 +97,9 @@ mod tests {
             virt-api         attached since 2026-11-24T05:09:19Z, 1 of 2 pods ready, 7 calls, 0.6/s, sidecar proxy:1\n                   \
             ! pods with another image of the proxy: 1\n  \
             virt-operator    not attached\n";
-        assert_eq!(text(&installation), expected);
+        let at = |now: &str| text(&installation, now.parse().unwrap());
+        assert_eq!(at("2036-10-01T00:00:00Z"), expected);
+        let soon = at("2036-10-03T00:00:00Z");
+        assert!(soon.contains("end 2036-11-01 ! within 30 days"), "{soon}");
     }
 }

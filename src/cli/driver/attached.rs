@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::namespace;
 use crate::{
     driver::{
         Roster, RosterChanges,
@@ -23,23 +24,18 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct DiscoverArgs {
     /// KubeVirt's namespace, where attached proxies are looked for; otherwise all are searched.
-    #[arg(long, value_name = "NAME", conflicts_with = "proxy")]
+    #[arg(long, value_name = "NAME", value_parser = namespace, conflicts_with = "proxy")]
     pub(super) kubevirt_namespace: Option<String>,
-    /// How the admin ports of attached proxies are reached; auto takes the first that works.
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WAY",
-        default_value_t,
-        conflicts_with = "proxy"
-    )]
-    pub(super) proxy_via: Via,
+    /// How the admin ports of attached proxies are reached; auto takes the first that works
+    /// [default: auto].
+    #[arg(long, value_enum, value_name = "WAY", conflicts_with = "proxy")]
+    proxy_via: Option<Via>,
 }
 
 impl DiscoverArgs {
     /// Whether anything was asked for.
     pub(super) fn is_given(&self) -> bool {
-        self.kubevirt_namespace.is_some() || self.proxy_via != Via::Auto
+        self.kubevirt_namespace.is_some() || self.proxy_via.is_some()
     }
 }
 
@@ -159,7 +155,7 @@ impl Fleet {
             proxies: Vec::new(),
         };
         let via = fleet
-            .choose(&args.proxy_via.ways(in_cluster), &token)
+            .choose(&args.proxy_via.unwrap_or_default().ways(in_cluster), &token)
             .await?;
         fleet.tell(via);
         Ok(fleet)

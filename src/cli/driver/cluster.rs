@@ -18,7 +18,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// The cluster.
 #[derive(Debug, Args)]
 pub(super) struct WhereArgs {
-    /// Kubeconfig of the cluster; otherwise KUBECONFIG or ~/.kube/config.
+    /// Kubeconfig of the cluster. Without it --context, and a command that always needs a cluster,
+    /// take KUBECONFIG or ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; otherwise the current one.
@@ -35,8 +36,24 @@ pub(super) struct ClusterArgs {
     #[command(flatten)]
     place: WhereArgs,
     /// KubeVirt's namespace; otherwise it is looked for in all of them.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "kubevirt-namespace", value_name = "NAME", value_parser = namespace)]
     pub(super) namespace: Option<String>,
+}
+
+/// A namespace's name: a DNS label.
+pub(super) fn namespace(name: &str) -> Result<String, String> {
+    let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let mut bytes = name.bytes();
+    let is_label = name.len() <= 63
+        && bytes.all(is_usual)
+        && is_end(name.bytes().next())
+        && is_end(name.bytes().next_back());
+    if is_label {
+        Ok(name.to_owned())
+    } else {
+        Err("not a namespace: at most 63 of a-z, 0-9 and -, with no - at an end".to_owned())
+    }
 }
 
 impl ClusterArgs {

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Exit, Output,
+    Exit, Misuse, Output,
     component_metrics::{MetricsArgs, Site, Window, verdict},
     measure::{code_of, exit_of, run_command},
     run::proxy_clients,
@@ -64,15 +64,15 @@ pub(super) struct CrosscheckArgs {
     #[arg(long, value_enum, default_value_t)]
     output: Output,
     /// The command and its arguments.
-    #[arg(
-        last = true,
-        required_unless_present = "window",
-        conflicts_with = "window"
-    )]
+    #[arg(last = true, conflicts_with = "window")]
     command: Vec<OsString>,
 }
 
 pub(super) async fn run(args: CrosscheckArgs, stop: CancellationToken) -> Result<Exit> {
+    if args.window.is_none() && args.command.is_empty() {
+        let over = "over what? give a command behind --, or a time with --for";
+        return Err(Misuse(over.to_owned()).into());
+    }
     let proxies = proxy_clients(&args.proxy, args.proxy_token_file.as_deref())?;
     let site = args.metrics.site(proxies)?;
     let opened = stop.run_until_cancelled(site.open()).await;

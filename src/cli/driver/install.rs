@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Output, cluster::ClusterArgs};
+use super::{Exit, Misuse, Output, cluster::ClusterArgs};
 use crate::{
     cli::lines,
     install::{self, InstallError, Installer, Plan, patch::PORT},
@@ -152,6 +152,10 @@ pub(super) async fn attach(args: AttachArgs, stop: CancellationToken) -> Result<
         tell!("kubetoll: {NO_IMAGE}");
         return Ok(Exit::Usage);
     };
+    if !is_image(&image) {
+        let form = "[REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case";
+        bail!(Misuse(format!("--image {image:?} is no image: {form}")));
+    }
     let plan = Plan {
         components: components(&args.component),
         image,
@@ -177,6 +181,38 @@ pub(super) async fn attach(args: AttachArgs, stop: CancellationToken) -> Result<
         }
         Err(error) => explain(&error),
     })
+}
+
+/// Whether a kubelet would take this for a reference. Source: the grammar of
+/// github.com/distribution/reference, without the lengths.
+fn is_image(reference: &str) -> bool {
+    let is_of = |text: &str, more: &str, is_usual: fn(&u8) -> bool| {
+        let is_good = |byte: u8| is_usual(&byte) || more.contains(char::from(byte));
+        !text.is_empty() && text.bytes().all(is_good)
+    };
+    let (rest, digest) = match reference.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (reference, None),
+    };
+    let (name, tag) = match rest.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (rest, None),
+    };
+    let (registry, path) = match name.split_once('/') {
+        Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => {
+            (Some(first), path)
+        }
+        _ => (None, name),
+    };
+    let is_name = |part| {
+        is_of(part, "._-", |byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit()
+        })
+    };
+    path.split('/').all(is_name)
+        && registry.is_none_or(|registry| is_of(registry, ".-:[]", u8::is_ascii_alphanumeric))
+        && tag.is_none_or(|tag| is_of(tag, "._-", u8::is_ascii_alphanumeric))
+        && digest.is_none_or(|digest| is_of(digest, "+._-:", u8::is_ascii_alphanumeric))
 }
 
 pub(super) async fn detach(args: DetachArgs, stop: CancellationToken) -> Result<Exit> {
@@ -208,7 +244,7 @@ pub(super) async fn status(args: StatusArgs, stop: CancellationToken) -> Result<
         Err(error) => return Ok(explain(&error)),
     };
     let text = match args.output {
-        Output::Text => report::installation::text(&installation),
+        Output::Text => report::installation::text(&installation, jiff::Timestamp::now()),
         Output::Json => serde_json::to_string_pretty(&installation)? + "\n",
     };
     let is_well = installation
@@ -288,4 +324,37 @@ fn summary(object: &Value) -> Result<String> {
         _ => format!("patch:\n{}", serde_saphyr::to_string(&object["spec"])?),
     };
     Ok(head + &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_image;
+
+    #[test]
+    fn an_image_is_told_from_what_can_not_be_one() {
+        for image in [
+            "kubetoll",
+            "kubetoll:local",
+            "localhost:5000/kubetoll",
+            "Registry.example:5000/team/kubetoll-proxy:v1.0_A@sha256:0123",
+            "[::1]:5000/kubetoll:1",
+        ] {
+            assert!(is_image(image), "{image}");
+        }
+        for other in [
+            "",
+            " ",
+            "kubetoll:",
+            "kubetoll local",
+            "kubetoll:a b",
+            "Kubetoll",
+            "a//b",
+            "/a",
+            "kubetoll@",
+            "kubetoll\n",
+            "https://registry.example/kubetoll",
+        ] {
+            assert!(!is_image(other), "{other}");
+        }
+    }
 }

@@ -100,7 +100,7 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Detach(args) => until_done(|stop| install::detach(args, stop)),
         Command::Status(args) => until_done(|stop| install::status(args, stop)),
         Command::Crosscheck(args) => until_done(|stop| crosscheck::run(*args, stop)),
-        Command::Rbac(args) => Ok(rbac::run(&args)),
+        Command::Rbac(args) => rbac::run(&args),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Report(args) => report::run(&args),

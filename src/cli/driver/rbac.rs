@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{Exit, attached::Via};
+use super::{Exit, Misuse, attached::Via, cluster::namespace};
 use crate::{
     cli::lines,
     driver,
@@ -26,14 +27,14 @@ pub(super) struct RbacArgs {
     #[arg(value_enum)]
     command: For,
     /// KubeVirt's namespace, to be named to the command too.
-    #[arg(long, value_name = "NAME", default_value = "kubevirt")]
+    #[arg(long, value_name = "NAME", default_value = "kubevirt", value_parser = namespace)]
     kubevirt_namespace: String,
     /// run: in this namespace in place of one that it makes.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
     namespace: Option<String>,
-    /// run: how it reaches the attached proxies; auto is all ways.
-    #[arg(long, value_enum, value_name = "WAY", default_value = "port-forward")]
-    proxy_via: Via,
+    /// run: how it reaches the attached proxies; auto is all ways [default: port-forward].
+    #[arg(long, value_enum, value_name = "WAY")]
+    proxy_via: Option<Via>,
     /// run: it gets the admin token with --proxy-token-file, and needs not read the Secret.
     #[arg(long)]
     with_token_file: bool,
@@ -47,9 +48,15 @@ enum For {
     Run,
 }
 
-pub(super) fn run(args: &RbacArgs) -> Exit {
+pub(super) fn run(args: &RbacArgs) -> Result<Exit> {
+    let is_for_run = args.namespace.is_some() || args.proxy_via.is_some() || args.with_token_file;
+    if is_for_run && args.command != For::Run {
+        let options = "--namespace, --proxy-via and --with-token-file are of `kubetoll rbac run`; \
+            KubeVirt's namespace is --kubevirt-namespace";
+        bail!(Misuse(options.to_owned()));
+    }
     let written = io::stdout().write_all(args.text().as_bytes());
-    lines::exit_after_writing(written)
+    Ok(lines::exit_after_writing(written))
 }
 
 impl RbacArgs {
@@ -79,7 +86,7 @@ impl RbacArgs {
         if !self.with_token_file {
             rules.push(rights::TOKEN);
         }
-        rules.extend(match self.proxy_via {
+        rules.extend(match self.proxy_via.unwrap_or(Via::PortForward) {
             Via::Auto => [Via::PortForward.rights(), Via::ApiServer.rights()].concat(),
             one => one.rights(),
         });

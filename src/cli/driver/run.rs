@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Exit, Misuse, Output,
     attached::{DiscoverArgs, Fleet},
-    cluster::WhereArgs,
+    cluster::{self, WhereArgs},
     component_metrics::{MetricsArgs, Watch, sampled},
     history::KeepArgs,
     lab::Lab,
@@ -78,7 +78,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     cluster: WhereArgs,
     /// Create in this namespace, which must be empty; otherwise one is made and removed again.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = cluster::namespace)]
     namespace: Option<String>,
     /// The API server of the lab: in this process, or a real etcd and kube-apiserver.
     #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
@@ -224,9 +224,13 @@ impl RunArgs {
         if self.cluster.is_given() {
             return self.cluster().await;
         }
-        let is_given = !self.proxy.is_empty() || self.discover.is_given();
-        if is_given || self.metrics.is_given() {
-            let options = "--proxy, --proxy-via, --kubevirt-namespace and --component-metrics";
+        let is_given = !self.proxy.is_empty()
+            || self.proxy_token_file.is_some()
+            || self.discover.is_given()
+            || self.metrics.is_given();
+        if is_given {
+            let options = "--proxy, --proxy-token-file, --proxy-via, --kubevirt-namespace and \
+                           --component-metrics";
             bail!(Misuse(format!(
                 "{options} are for a run on a cluster: add --kubeconfig, --context or --in-cluster"
             )));

@@ -47,7 +47,7 @@ pub struct ProxyArgs {
     /// Address for the components' HTTPS connections.
     #[arg(long, env = "KUBETOLL_LISTEN", value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Address of /metrics, /readyz, /livez and /snapshot, in plain HTTP.
+    /// Address of /metrics, /readyz, /livez, /snapshot and /runs, in plain HTTP.
     #[arg(long, env = "KUBETOLL_ADMIN", value_name = "HOST:PORT")]
     admin: Option<String>,
     /// The API server: https://HOST:PORT (several addresses with commas: one that can't be reached

@@ -8,7 +8,66 @@ use crate::install::{
     customize::Entry,
     patch::{Mode, patch},
     status::{Seen, drift},
+    template::attached,
 };
+
+/// virt-operator with a proxy, and what the API server adds.
+fn operator() -> Seen {
+    let component = Component::VirtOperator;
+    let bare = json!({
+        "metadata": {},
+        "spec": {
+            "containers": [{"name": "virt-operator", "env": [{"name": "OWN", "value": "1"}]}],
+            "volumes": [{"name": "certs"}],
+        },
+    });
+    let mut template = attached(&bare, component, &patch(component, &spec(Mode::Sidecar)));
+    template["spec"]["initContainers"][0]["terminationMessagePath"] = json!("/dev/log");
+    template["spec"]["volumes"][1]["projected"]["defaultMode"] = json!(420);
+    Seen {
+        component,
+        entry: Entry::default(),
+        workload: json!({
+            "metadata": {"annotations": {"kubetoll.dev/original": bare.to_string()}},
+            "spec": {"template": template},
+        }),
+        pods: Vec::new(),
+    }
+}
+
+#[test]
+fn a_change_of_virt_operator_by_hand_is_told() {
+    assert_eq!(told(&operator()), "");
+    let by_hand = "its pod template was changed by hand";
+    let cases = [
+        (
+            "/containers/0/env/0/value",
+            json!("10.96.0.1"),
+            "(environment)",
+        ),
+        ("/containers/0/volumeMounts", json!([]), "(mounts)"),
+        ("/volumes/0/secret/secretName", json!("other"), "(volumes)"),
+        (
+            "/initContainers/0/args/3",
+            json!("--upstream=x"),
+            "(the proxy's container)",
+        ),
+        (
+            "/initContainers/0/image",
+            json!("other"),
+            "not what this program puts in",
+        ),
+        ("/initContainers", json!([]), "lost its proxy"),
+    ];
+    for (at, value, expected) in cases {
+        let mut one = operator();
+        let at = format!("/spec/template/spec{at}");
+        *one.workload.pointer_mut(&at).unwrap() = value;
+        let told = told(&one);
+        assert!(told.contains(expected), "{at}: {told}");
+        assert_eq!(told.contains(by_hand), expected.starts_with('('), "{told}");
+    }
+}
 
 fn seen(mode: Mode) -> Seen {
     let component = Component::VirtApi;

@@ -33,7 +33,7 @@ const MORE: [&str; 3] = [
     "proxy.certificate.issuer=kubetoll,proxy.certificate.ipAddresses={10.96.0.50},\
      imagePullSecrets={registry}",
     "proxy.enabled=false,runs.enabled=true,runs.history.postgresSecret=history",
-    "runs.enabled=true,runs.tokenSecret=kubetoll-proxy-admin,\
+    "proxy.replicas=1,runs.enabled=true,runs.tokenSecret=kubetoll-proxy-admin,\
      runs.proxies={http://kubetoll-proxy-admin:16444},runs.history.storageClass=fast,\
      monitoring.enabled=true,monitoring.labels.release=stack",
 ];
@@ -133,6 +133,16 @@ fn the_chart_and_the_kustomizations_are_the_same_objects() {
     assert!(helm("lint", "proxy.enabled=true"));
     for misspelt in ["proxy.kind=Pod", "proxy.replica=3", "runs.history.sice=1Gi"] {
         assert!(!helm("template", misspelt), "{misspelt}");
+    }
+    let service = "http://kubetoll-proxy-admin.default.svc:16444";
+    let runs = format!("runs.enabled=true,runs.proxies={{http://10.0.0.1:16444,{service}}}");
+    for (several, works) in [
+        ("replicas=2", false),
+        ("kind=DaemonSet", false),
+        ("replicas=1", true),
+    ] {
+        let settings = format!("{runs},proxy.{several}");
+        assert_eq!(helm("template", &settings), works, "{several}");
     }
     for (name, settings) in KUSTOMIZATIONS {
         let mut kustomize = Command::new(&kubectl);

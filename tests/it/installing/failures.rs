@@ -20,6 +20,7 @@ async fn an_attach_that_fails_says_why_and_puts_everything_back() {
     let before = stage.kubevirt.specs().await;
     let said = said(&stage.run(&["attach"], 2));
     assert!(said.contains("deploy/image/build"), "{said}");
+    no_reference();
     no_rights(&stage).await;
     foreign_objects(&stage).await;
     other_operators(&stage).await;
@@ -35,6 +36,14 @@ async fn an_attach_that_fails_says_why_and_puts_everything_back() {
     assert_eq!(stage.kubevirt.specs().await, before);
     assert!(!stage.has_objects().await);
     what_can_not_be_put_back(&mut stage).await;
+}
+
+/// No cluster is asked before the image's name is looked at.
+fn no_reference() {
+    for image in ["kubetoll: local", "Kubetoll:local"] {
+        let said = said(&run("/nowhere".as_ref(), &["attach", "--image", image], 2));
+        assert!(said.contains("is no image"), "{said}");
+    }
 }
 
 /// Everything is as it was, and no object of ours is left.
@@ -163,10 +172,9 @@ async fn rollout_that_never_ends(stage: &Stage, before: &[Value]) {
         said.contains("the rollout of virt-controller did not end within 5 s"),
         "{said}"
     );
-    assert!(
-        said.contains("container kubetoll-proxy: ImagePullBackOff"),
-        "{said}"
-    );
+    let reason = "container kubetoll-proxy: ImagePullBackOff";
+    assert!(said.contains(&format!("{reason} ...")), "{said}");
+    assert!(said.contains(&format!("{reason}; putting")), "{said}");
     assert!(
         said.contains("; everything was put back as it was"),
         "{said}"
@@ -249,6 +257,7 @@ async fn a_new_image_that_fails(stage: &Stage) {
     for component in ["virt-api", "virt-operator"] {
         stage.attach(component, &[], 0);
     }
+    owned_by_now(stage).await;
     let attached = stage.kubevirt.specs().await;
     for component in ["virt-api", "virt-operator"] {
         let more = ["--image", "missing", "--timeout", "5s"];
@@ -268,6 +277,18 @@ async fn a_new_image_that_fails(stage: &Stage) {
         2,
         "{text}"
     );
+}
+
+/// What another operator owns, it must let go of first.
+async fn owned_by_now(stage: &Stage) {
+    for (owner, code) in [(json!("hco-operator"), 1), (Value::Null, 0)] {
+        let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": owner}}});
+        stage.kubevirt.merge("KubeVirt", "kubevirt", label).await;
+        if code == 1 {
+            let said = said(&stage.run(&["detach"], code));
+            assert!(said.contains("then run `kubetoll detach` again"), "{said}");
+        }
+    }
 }
 
 /// The API server goes away for good: what is left is told.

@@ -63,11 +63,12 @@ impl Stage {
         attach(&self.admin, component, more, code)
     }
 
-    /// Attaches virt-api once more, on the port that it has.
+    /// Attaches a component once more, on the port that it has.
     fn attach_at_port_of(&self, workload: &Value, more: &[&str]) -> Output {
         let proxy = &workload["spec"]["template"]["spec"]["initContainers"][0];
         let port = proxy["ports"][0]["containerPort"].to_string();
-        let mut arguments = vec!["attach", "--component", "virt-api", "--image", "proxy:1"];
+        let component = workload["metadata"]["name"].as_str().unwrap();
+        let mut arguments = vec!["attach", "--component", component, "--image", "proxy:1"];
         arguments.extend(["--port", &port]);
         arguments.extend(more);
         kubetoll(&self.admin, &arguments)
@@ -213,6 +214,7 @@ async fn attach_gives_pods_a_proxy_and_detach_gives_the_old_ones_back() {
     let ten_years = Duration::from_secs(3650 * 86_400 - 40 * 86_400);
     assert!(status.certificates_until.unwrap() > jiff::Timestamp::now() + ten_years);
     the_user_may_also_look(&user);
+    the_token_is_had_as_documented(&stage);
     drift_is_seen(&stage).await;
 
     let detached = run(
@@ -312,15 +314,52 @@ async fn others_are_untouched(kubevirt: &KubeVirt, before: &Value) {
 
 /// The same Role is enough for `status`.
 fn the_user_may_also_look(user: &Path) {
-    let arguments = ["status", "--window", "0s", "--namespace", NAMESPACE];
+    let here = ["--kubevirt-namespace", NAMESPACE];
+    let arguments = [&["status", "--window", "0s"], &here[..]].concat();
     let output = run(user, &arguments, 0);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("1 of 1 pods ready, 5 calls"), "{text}");
 }
 
+/// By the command before `crosscheck`.
+fn the_token_is_had_as_documented(stage: &Stage) {
+    let docs = include_str!("../../../docs/OPERATING.md");
+    let mut lines = docs.lines();
+    let line = lines.find(|line| line.starts_with("kubectl get secret kubetoll-proxy-tls"));
+    let dir = tempfile::tempdir().unwrap();
+    let kubectl = stage.kubevirt.cluster.assets().kubectl();
+    let line = line
+        .unwrap()
+        .replacen("kubectl", &kubectl.to_string_lossy(), 1);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &line]).current_dir(&dir);
+    assert!(
+        shell
+            .env("KUBECONFIG", &stage.admin)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let token = std::fs::read_to_string(dir.path().join("token")).unwrap();
+    assert_eq!(token.len(), 64);
+}
+
 /// Each thing that somebody may change by hand is told; attaching again sets it right.
 async fn drift_is_seen(stage: &Stage) {
     let kubevirt = &stage.kubevirt;
+    let own = json!({"name": "virt-operator", "env": [
+        {"name": "KUBERNETES_SERVICE_HOST", "value": "localhost"},
+    ]});
+    let led_away = json!({"spec": {"template": {"spec": {"containers": [own]}}}});
+    let api = api(&kubevirt.client, NAMESPACE, "Deployment");
+    let (params, patch) = (PatchParams::default(), Patch::Strategic(&led_away));
+    let operator = api.patch("virt-operator", &params, &patch).await.unwrap();
+    let operator = serde_json::to_value(operator).unwrap();
+    let drift = stage.drift("virt-operator");
+    assert!(drift.contains("by hand (environment)"), "{drift}");
+    let again = stage.attach_at_port_of(&operator, &[]);
+    assert!(again.status.success());
+    assert_eq!(stage.drift("virt-operator"), "");
     let before = kubevirt.get("KubeVirt", "kubevirt").await["spec"].clone();
     let mut patches = before["customizeComponents"]["patches"].clone();
     let ours = patches.as_array_mut().unwrap();
