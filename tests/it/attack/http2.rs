@@ -279,7 +279,8 @@ async fn a_connection_has_a_hundred_streams_and_no_more() {
     let recorder = Recorder::start(1).await;
     let proxy = recorder.proxy().await;
     let mut client = Client::connect(&proxy, &[]).await;
-    let mut post = get("/api").to_vec();
+    // None is answered, so that all of them are open when the last one comes.
+    let mut post = get("/hang").to_vec();
     post[0] = (":method", "POST");
     for stream in streams(101) {
         client.send(&Frame::head(stream, false, &post)).await;
