@@ -12,7 +12,10 @@ use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Admin;
-use crate::{ledger::RunError, record::OpenRun};
+use crate::{
+    ledger::RunError,
+    record::{ADMIN_TOKEN_HEADER, OpenRun},
+};
 
 /// Most connections at once; a slow scraper must not cost more.
 const CONNECTIONS_MAX: usize = 64;
@@ -20,8 +23,6 @@ const CONNECTIONS_MAX: usize = 64;
 const BODY_MAX: usize = 64 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// As `Authorization`, for who comes through the API server's pod proxy, which takes that one off.
-const TOKEN_HEADER: &str = "kubetoll-admin-token";
 /// Longest id of a run.
 const RUN_ID_MAX: usize = 64;
 
@@ -167,7 +168,7 @@ impl Admin {
         let Some(token) = &*self.token.load() else {
             return true;
         };
-        let presented = [header::AUTHORIZATION.as_str(), TOKEN_HEADER];
+        let presented = [header::AUTHORIZATION.as_str(), ADMIN_TOKEN_HEADER];
         let mut presented = presented.into_iter().filter_map(|name| {
             request
                 .headers()

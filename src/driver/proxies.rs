@@ -9,14 +9,14 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::roads::Road;
-use crate::record::{OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot};
+use crate::record::{
+    ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot,
+};
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the first answer of a proxy that may not be there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The header of the admin token where the API server takes `Authorization` for itself.
-const TOKEN_HEADER: &str = "kubetoll-admin-token";
 
 /// One proxy's admin port.
 #[derive(Clone)]
@@ -181,7 +181,7 @@ impl ProxyClient {
             let header = if self.road.keeps_authorization() {
                 header::AUTHORIZATION.as_str()
             } else {
-                TOKEN_HEADER
+                ADMIN_TOKEN_HEADER
             };
             request = request.header(header, HeaderValue::clone(token));
         }

@@ -25,7 +25,7 @@ use kube::Api;
 use tokio::{io::DuplexStream, time::timeout};
 use tower_service::Service;
 
-use super::error::describe;
+use super::error::{describe, with_causes};
 
 /// Largest answer: a journal of a million requests.
 const ANSWER_MAX: usize = 512 << 20;
@@ -124,16 +124,6 @@ where
     let body = Limited::new(response.into_body(), ANSWER_MAX).collect();
     let body = body.await.map_err(|error| error.to_string())?;
     Ok((status, body.to_bytes()))
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 type Complaint = Pin<Box<dyn Future<Output = Option<String>> + Send>>;

@@ -13,6 +13,8 @@ use hyper_util::{
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::timeout;
 
+use super::error::with_causes;
+
 /// Longest wait for a page.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest page.
@@ -141,15 +143,4 @@ fn connector(
         .map_err(|_| ScrapeError::BadServerName(name.to_owned()))?;
     let builder = builder.with_server_name_resolver(FixedServerNameResolver::new(fixed));
     Ok(builder.enable_http1().build())
-}
-
-/// hyper's own text says only that it failed; why is in its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -49,6 +49,6 @@ pub use run::{
     RUN_SCHEMA, RunRecord,
 };
 pub use snapshot::{
-    CallRecord, Durations, InFlight, JournalRecord, NotComparable, ObjectRecord, OpenRun,
-    ProxyInfo, RowRecord, RunDetailRecord, RunProgress, Snapshot,
+    ADMIN_TOKEN_HEADER, CallRecord, Durations, InFlight, JournalRecord, NotComparable,
+    ObjectRecord, OpenRun, ProxyInfo, RowRecord, RunDetailRecord, RunProgress, Snapshot,
 };

@@ -119,6 +119,10 @@ pub struct InFlight {
     pub closed: u64,
 }
 
+/// The header of the admin port's token, beside `Authorization`: for who comes through the API
+/// server's pod proxy, which takes that one for itself.
+pub const ADMIN_TOKEN_HEADER: &str = "kubetoll-admin-token";
+
 /// What a driver asks of a proxy when it opens a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
