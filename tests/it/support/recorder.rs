@@ -26,8 +26,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Answers each request with 200 and this many bytes, but watches with a head only, and what is to
-    /// hang with nothing.
+    /// Answers each request when all of it is there, with 200 and this many bytes, but watches with a
+    /// head only, and what is to hang with nothing.
     pub async fn start(size: usize) -> Self {
         let listener = TlsListener::bind(&["h2"]).await;
         let (url, ca_pem) = (listener.url.clone(), listener.authority.certificate_pem());
@@ -86,6 +86,9 @@ async fn serve(
                 let _ = std::future::poll_fn(|context| respond.poll_reset(context)).await;
                 return;
             }
+            if !read(request.into_body()).await {
+                return;
+            }
             let Ok(mut body) = respond.send_response(Response::new(()), false) else {
                 return;
             };
@@ -96,6 +99,17 @@ async fn serve(
             send(&mut body, size).await;
         });
     }
+}
+
+/// Reads a body to its end; says whether it came to one.
+async fn read(mut body: h2::RecvStream) -> bool {
+    while let Some(data) = body.data().await {
+        let Ok(data) = data else {
+            return false;
+        };
+        let _ = body.flow_control().release_capacity(data.len());
+    }
+    true
 }
 
 /// Sends as the client's windows allow.

@@ -27,7 +27,7 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use self::{
     nodes::{Nodes, Pods},
-    operator::Operator,
+    operator::{Applied, Operator},
 };
 use super::{podserver::PodServer, real};
 
@@ -68,6 +68,7 @@ pub struct KubeVirt {
     /// Tokens by namespace and name of the service account.
     pub tokens: BTreeMap<(String, String), String>,
     pods: Pods,
+    applied: Applied,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -105,9 +106,11 @@ impl KubeVirt {
             originals.insert(name, made["spec"].clone());
         }
         let faults = Arc::new(Faults::default());
+        let applied = Applied::default();
         let operator = Operator {
             client: client.clone(),
             originals,
+            applied: Arc::clone(&applied),
         };
         let pods = Pods::default();
         let doubled = (client.clone(), Arc::clone(&faults), Arc::clone(&pods));
@@ -119,6 +122,7 @@ impl KubeVirt {
             faults,
             tokens,
             pods,
+            applied,
             tasks,
         })
     }
@@ -219,10 +223,12 @@ impl KubeVirt {
         specs
     }
 
-    /// Waits until all workloads are as their specification says.
+    /// Waits until all workloads are as the KubeVirt object says, and pods as their workloads.
     pub async fn settle(&self) {
         for _ in 0..300 {
-            let mut done = true;
+            let kubevirt = self.get("KubeVirt", "kubevirt").await;
+            let wanted = &kubevirt["spec"]["customizeComponents"];
+            let mut done = self.applied.lock().unwrap().as_ref() == Some(wanted);
             for (name, kind) in WORKLOADS {
                 let workload = self.get(kind, name).await;
                 done &=

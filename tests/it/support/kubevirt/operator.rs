@@ -1,6 +1,9 @@
 //! virt-operator's double: applies `customizeComponents` as KubeVirt does.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::{StreamExt, stream};
 use kube::{
@@ -16,7 +19,11 @@ use super::{NAMESPACE, STRATEGY, WORKLOADS, api};
 pub(super) struct Operator {
     pub(super) client: Client,
     pub(super) originals: BTreeMap<&'static str, Value>,
+    pub(super) applied: Applied,
 }
+
+/// The customization that all workloads have.
+pub(super) type Applied = Arc<Mutex<Option<Value>>>;
 
 impl Operator {
     pub(super) async fn run(self) {
@@ -32,24 +39,29 @@ impl Operator {
                 .await;
             let kubevirt = kubevirt.unwrap();
             let customization = kubevirt.data["spec"]["customizeComponents"].clone();
+            let mut done = true;
             for (name, kind) in WORKLOADS {
                 if name != "virt-operator" {
-                    self.sync(name, kind, &customization).await;
+                    done &= self.sync(name, kind, &customization).await;
                 }
             }
+            *self.applied.lock().unwrap() = done.then_some(customization);
         }
     }
 
-    /// The original with the patches, and nothing that anybody else has changed.
-    async fn sync(&self, name: &str, kind: &str, customization: &Value) {
+    /// The original with the patches, and nothing that anybody else has changed. Whether the
+    /// workload is so now.
+    async fn sync(&self, name: &str, kind: &str, customization: &Value) -> bool {
         let wanted = self.wanted(name, kind, customization).await;
         let api = api(&self.client, NAMESPACE, kind);
         let mut live = api.get(name).await.unwrap();
-        if live.data["spec"] != wanted {
-            live.data["spec"] = wanted;
-            // Somebody else was faster: there will be another event.
-            let _ = api.replace(name, &PostParams::default(), &live).await;
+        if live.data["spec"] == wanted {
+            return true;
         }
+        live.data["spec"] = wanted;
+        // If somebody else was faster there will be another event.
+        let replaced = api.replace(name, &PostParams::default(), &live).await;
+        replaced.is_ok()
     }
 
     /// The API server does the merging, on an object that nobody runs.
