@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each program uses a part of it")]
 
 pub mod client;
+pub mod contender;
 pub mod load;
 pub mod proxy;
 pub mod soak;

@@ -35,6 +35,11 @@ impl Drop for ProxyProcess {
 impl ProxyProcess {
     /// On ports of its own, in front of `upstream`, whose CA is `ca_pem`.
     pub fn start(upstream: &str, ca_pem: &str) -> Self {
+        Self::start_with(upstream, ca_pem, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(upstream: &str, ca_pem: &str, more: &[&str]) -> Self {
         let authority = Authority::new("proxy").unwrap();
         let certificates = tempfile::tempdir().unwrap();
         let dir = certificates.path();
@@ -52,6 +57,7 @@ impl ProxyProcess {
             .arg("--tls-key")
             .arg(dir.join("tls.key"))
             .args(["--log-format", "json"])
+            .args(more)
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
             .spawn()
@@ -83,12 +89,14 @@ impl ProxyProcess {
         publish(self.certificates.path(), &self.authority, self.generation);
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in KiB.
     pub fn memory_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let number = line.unwrap().split_whitespace().nth(1).unwrap();
-        number.parse().unwrap()
+        memory_kib(self.id())
     }
 
     /// Open file descriptors.
@@ -96,6 +104,14 @@ impl ProxyProcess {
         let open = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
         open.unwrap().count()
     }
+}
+
+/// Resident memory of a process in KiB.
+pub fn memory_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.unwrap().split_whitespace().nth(1).unwrap();
+    number.parse().unwrap()
 }
 
 /// Writes a certificate and its key into a new folder and points `..data` to it.

@@ -95,7 +95,7 @@ pub struct Upstream {
 
 /// A port below those that the system gives to clients: while nobody listens on one of theirs, a
 /// client's connection can take it.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let ports = std::iter::repeat_with(|| rand::random_range(10_000..30_000));
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     ports.take(1_000).find(is_free).expect("a port is free")
@@ -123,9 +123,12 @@ fn bind(address: SocketAddr) -> TcpListener {
 impl Upstream {
     pub async fn start() -> Self {
         kubetoll::identity::install_provider();
-        let authority = Authority::new("upstream").unwrap();
+        let authority = Authority::new("upstream-ca").unwrap();
         let leaf = authority
-            .serving("upstream", &["127.0.0.1".to_owned()])
+            .serving(
+                "upstream",
+                &["127.0.0.1".to_owned(), "localhost".to_owned()],
+            )
             .unwrap();
         let certificate =
             ServingCertificate::from_der(vec![leaf.certificate()], leaf.key()).unwrap();

@@ -1,0 +1,228 @@
+//! Proxies that are measured beside each other: each forwards to the same upstream, with TLS on
+//! both sides and one thread, and writes no log of requests.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use kubetoll::identity::{
+    kubeconfig::write_private,
+    mint::{Authority, Leaf},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpStream, time::sleep};
+
+use super::{
+    client::Target,
+    proxy::ProxyProcess,
+    upstream::{Upstream, free_port},
+};
+
+/// A protocol, on both sides of a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    pub const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+}
+
+/// A running proxy.
+pub struct Contender {
+    pub name: &'static str,
+    process: Process,
+    targets: [Target; 2],
+}
+
+enum Process {
+    Ours(Box<ProxyProcess>),
+    Other(Other),
+}
+
+struct Other {
+    child: Child,
+    _files: TempDir,
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Contender {
+    /// All of them, Kubetoll's first. The others' programs are in the folder `programs`.
+    pub async fn start_all(programs: &Path, upstream: &Upstream) -> Vec<Self> {
+        let mut all = vec![Self::ours(upstream)];
+        for (name, configure) in [
+            ("nginx", nginx as fn(&Site) -> Command),
+            ("HAProxy", haproxy),
+            ("Envoy", envoy),
+        ] {
+            all.push(Self::other(name, configure, programs, upstream).await);
+        }
+        all
+    }
+
+    fn ours(upstream: &Upstream) -> Self {
+        let ca = upstream.authority.certificate_pem();
+        let proxy = ProxyProcess::start_with(&upstream.url, &ca, &["--threads", "1"]);
+        let target = Target::new(&proxy.url, &proxy.authority);
+        Self {
+            name: "kubetoll-proxy",
+            process: Process::Ours(Box::new(proxy)),
+            targets: [target.clone(), target],
+        }
+    }
+
+    async fn other(
+        name: &'static str,
+        configure: fn(&Site) -> Command,
+        programs: &Path,
+        upstream: &Upstream,
+    ) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let authority = Authority::new("contender-ca").unwrap();
+        let site = Site {
+            programs: programs.to_owned(),
+            dir: files.path().to_owned(),
+            upstream: upstream.url.trim_start_matches("https://").to_owned(),
+            ports: [free_port(), free_port()],
+        };
+        let names = ["127.0.0.1".to_owned()];
+        site.publish(&authority.serving("contender", &names).unwrap(), upstream);
+        let child = configure(&site).stdout(Stdio::null()).spawn().unwrap();
+        let process = Process::Other(Other {
+            child,
+            _files: files,
+        });
+        let targets = site
+            .ports
+            .map(|port| Target::new(&format!("https://127.0.0.1:{port}"), &authority));
+        for target in &targets {
+            until_listening(target).await;
+        }
+        Self {
+            name,
+            process,
+            targets,
+        }
+    }
+
+    /// Where clients of this protocol connect to.
+    pub fn target(&self, protocol: Protocol) -> &Target {
+        &self.targets[usize::from(protocol == Protocol::Http2)]
+    }
+
+    fn id(&self) -> u32 {
+        match &self.process {
+            Process::Ours(proxy) => proxy.id(),
+            Process::Other(other) => other.child.id(),
+        }
+    }
+
+    /// CPU time of all threads so far.
+    pub fn cpu(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        let nanos = tasks.map(|task| {
+            let text = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+            let nanos = text.split_whitespace().next().unwrap();
+            nanos.parse::<u64>().unwrap()
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
+    /// Resident memory in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        super::proxy::memory_kib(self.id())
+    }
+}
+
+async fn until_listening(target: &Target) {
+    for _ in 0..200 {
+        if TcpStream::connect(&target.address).await.is_ok() {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nobody listens on {}", target.address);
+}
+
+/// What another proxy is started with: the first port is for HTTP/1.1, the second one for HTTP/2.
+struct Site {
+    programs: PathBuf,
+    dir: PathBuf,
+    upstream: String,
+    ports: [u16; 2],
+}
+
+impl Site {
+    fn publish(&self, leaf: &Leaf, upstream: &Upstream) {
+        let both = format!("{}{}", leaf.certificate_pem, leaf.key_pem);
+        for (name, text) in [
+            ("tls.crt", &leaf.certificate_pem),
+            ("tls.key", &leaf.key_pem),
+            ("both", &both),
+            ("upstream.crt", &upstream.authority.certificate_pem()),
+        ] {
+            write_private(&self.dir.join(name), text.as_bytes()).unwrap();
+        }
+    }
+
+    /// Writes the configuration, and gives the program that is to read it.
+    fn command(&self, program: &str, configuration: &str) -> Command {
+        let [http1, http2] = self.ports.map(|port| port.to_string());
+        let (host, port) = self.upstream.split_once(':').unwrap();
+        let text = configuration
+            .replace("{dir}", &self.dir.display().to_string())
+            .replace("{http1}", &http1)
+            .replace("{http2}", &http2)
+            .replace("{host}", host)
+            .replace("{port}", port);
+        fs::write(self.dir.join("configuration"), text).unwrap();
+        Command::new(self.programs.join(program))
+    }
+}
+
+/// It speaks HTTP/1.1 to the upstream in both cases: this version knows no other.
+fn nginx(site: &Site) -> Command {
+    let mut command = site.command("nginx", include_str!("../others/nginx.conf"));
+    command
+        .arg("-p")
+        .arg(&site.dir)
+        .args(["-e", "stderr", "-c"])
+        .arg(site.dir.join("configuration"));
+    command
+}
+
+fn haproxy(site: &Site) -> Command {
+    let mut command = site.command("haproxy", include_str!("../others/haproxy.cfg"));
+    command
+        .args(["-db", "-q", "-f"])
+        .arg(site.dir.join("configuration"));
+    command
+}
+
+fn envoy(site: &Site) -> Command {
+    let mut command = site.command("envoy", include_str!("../others/envoy.yaml"));
+    let file = site.dir.join("envoy.yaml");
+    fs::rename(site.dir.join("configuration"), &file).unwrap();
+    command
+        .args(["--concurrency", "1", "--use-dynamic-base-id"])
+        .args(["--log-level", "error", "--config-path"])
+        .arg(file);
+    command
+}
