@@ -9,11 +9,8 @@ use super::one_task::OneTask;
 
 /// Go's server allows 1 MiB of headers; tokens with many groups need more than hyper's 16 KiB.
 const HEADERS_BYTES_MAX: usize = 1 << 20;
-/// Go's server has no limit on the number of header lines, and a user who is in many groups needs
-/// many; hyper fills memory for this many at each request.
-const REQUEST_LINES_MAX: usize = 1_000;
-/// An API server's responses have about ten.
-const RESPONSE_LINES_MAX: usize = 256;
+/// Go's server has no limit on the number of header lines; hyper allocates for this many.
+const HEADER_LINES_MAX: usize = 1_000;
 /// kube-apiserver's own limit; a client opens another connection beyond it.
 const STREAMS_MAX: u32 = 100;
 /// kube-apiserver's window per stream. Larger ones let h2's guard against small frames end a
@@ -35,7 +32,7 @@ pub(super) fn server_http1() -> server::conn::http1::Builder {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(REQUEST_LINES_MAX)
+        .max_headers(HEADER_LINES_MAX)
         .max_buf_size(HEADERS_BYTES_MAX)
         .max_header_size(HEADERS_BYTES_MAX)
         .preserve_header_case(true)
@@ -61,7 +58,7 @@ pub(super) fn server_http2() -> server::conn::http2::Builder<TokioExecutor> {
 pub(super) fn client_http1() -> client::conn::http1::Builder {
     let mut builder = client::conn::http1::Builder::new();
     builder
-        .max_headers(RESPONSE_LINES_MAX)
+        .max_headers(HEADER_LINES_MAX)
         .max_buf_size(HEADERS_BYTES_MAX)
         .preserve_header_case(true);
     builder
