@@ -24,11 +24,13 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use hyper::client::conn::{http1, http2};
 use tokio::{task::JoinSet, time::sleep};
 
 use kit::{
     client::{Body, Target},
     contender::{Contender, Protocol},
+    program,
     upstream::Upstream,
     watch::open_many,
 };
@@ -67,25 +69,16 @@ async fn main() -> ExitCode {
         eprintln!("nginx, HAProxy and Envoy are missing: run tests/bench/get-others");
         return ExitCode::from(2);
     }
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|part| !part.starts_with('-'))
-        .collect();
-    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
     let mut ok = true;
-    if wants("requests") {
+    if program::wants("requests") {
         for load in LOAD {
             ok &= requests(&programs, load).await;
         }
     }
-    if wants("watches") {
+    if program::wants("watches") {
         ok &= watches(&programs).await;
     }
-    if ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    program::exit(ok)
 }
 
 /// CPU time for a request, all proxies in turn.
@@ -124,11 +117,11 @@ async fn requests(
         );
         (contender.name, each(spent), range)
     });
-    judge(&lines.collect::<Vec<_>>(), "us of CPU a request")
+    compare(&lines.collect::<Vec<_>>(), "us of CPU a request")
 }
 
 /// Prints each figure and how it compares with ours, which comes first. Whether ours is the least.
-fn judge(lines: &[(&str, f64, String)], unit: &str) -> bool {
+fn compare(lines: &[(&str, f64, String)], unit: &str) -> bool {
     let ours = lines[0].1;
     for (name, figure, more) in lines {
         println!(
@@ -136,17 +129,10 @@ fn judge(lines: &[(&str, f64, String)], unit: &str) -> bool {
             figure / ours
         );
     }
-    let best = lines[1..]
-        .iter()
-        .map(|line| line.1)
-        .fold(f64::INFINITY, f64::min);
-    let ok = ours <= best;
-    let mark = if ok { "ok  " } else { "MISS" };
-    println!(
-        "{mark} ours is {:.2} of the best of the others",
-        ours / best
-    );
-    ok
+    let others = lines[1..].iter().map(|line| line.1);
+    let best = others.fold(f64::INFINITY, f64::min);
+    let finding = format!("ours is {:.2} of the best of the others", ours / best);
+    program::judge(ours <= best, &finding)
 }
 
 /// Sends [`REQUESTS`]; panics if one is not answered well.
@@ -154,43 +140,48 @@ async fn storm(target: &Target, protocol: Protocol, connections: usize, at_once:
     let left = Arc::new(AtomicU64::new(REQUESTS));
     let mut clients = JoinSet::new();
     for _ in 0..connections {
-        match protocol {
-            Protocol::Http1 => {
-                let mut sender = target.http1().await.unwrap();
-                let (target, left) = (target.clone(), Arc::clone(&left));
-                clients.spawn(async move {
-                    while let Some(number) = next(&left) {
-                        sender.ready().await.unwrap();
-                        check(
-                            sender
-                                .send_request(request(&target, protocol, number))
-                                .await,
-                        )
-                        .await;
-                    }
-                });
-            }
-            Protocol::Http2 => {
-                let sender = target.http2().await.unwrap();
-                for _ in 0..at_once {
-                    let (target, left, mut sender) =
-                        (target.clone(), Arc::clone(&left), sender.clone());
-                    clients.spawn(async move {
-                        while let Some(number) = next(&left) {
-                            sender.ready().await.unwrap();
-                            check(
-                                sender
-                                    .send_request(request(&target, protocol, number))
-                                    .await,
-                            )
-                            .await;
-                        }
-                    });
-                }
-            }
+        for sender in connect(target, protocol, at_once).await {
+            let (target, left) = (target.clone(), Arc::clone(&left));
+            clients.spawn(send_all(sender, target, protocol, left));
         }
     }
     clients.join_all().await;
+}
+
+/// Who sends one request at a time.
+enum Sender {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+/// A connection, and all who send on it.
+async fn connect(target: &Target, protocol: Protocol, at_once: usize) -> Vec<Sender> {
+    match protocol {
+        Protocol::Http1 => vec![Sender::Http1(target.http1().await.unwrap())],
+        Protocol::Http2 => {
+            let sender = target.http2().await.unwrap();
+            (0..at_once)
+                .map(|_| Sender::Http2(sender.clone()))
+                .collect()
+        }
+    }
+}
+
+async fn send_all(mut sender: Sender, target: Target, protocol: Protocol, left: Arc<AtomicU64>) {
+    while let Some(number) = next(&left) {
+        let request = request(&target, protocol, number);
+        let answer = match &mut sender {
+            Sender::Http1(sender) => {
+                sender.ready().await.unwrap();
+                sender.send_request(request).await
+            }
+            Sender::Http2(sender) => {
+                sender.ready().await.unwrap();
+                sender.send_request(request).await
+            }
+        };
+        check(answer).await;
+    }
 }
 
 fn next(left: &AtomicU64) -> Option<u64> {
@@ -255,5 +246,5 @@ async fn watches(programs: &Path) -> bool {
         lines.push((contender.name, figure, format!("{before} KiB before")));
         drop(open);
     }
-    judge(&lines, "KiB a watch")
+    compare(&lines, "KiB a watch")
 }

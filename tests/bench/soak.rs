@@ -13,7 +13,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use kit::soak::Soak;
+use kit::{program::exit, soak::Soak};
 
 #[path = "kit/mod.rs"]
 mod kit;
@@ -48,9 +48,5 @@ async fn main() -> ExitCode {
         println!("FAULT {fault}");
     }
     println!("{rounds} rounds, {} faults", faults.len());
-    if faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    exit(faults.is_empty())
 }

@@ -19,6 +19,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use kit::{
     client::Target,
+    program::{exit, judge, wants},
     proxy::ProxyProcess,
     upstream::Upstream,
     watch::{Delays, Watch, open, open_many, until},
@@ -61,11 +62,6 @@ impl Ways {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|part| !part.starts_with('-'))
-        .collect();
-    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
     let mut ok = true;
     if wants("scale") {
         ok &= scale().await;
@@ -82,17 +78,7 @@ async fn main() -> ExitCode {
     if wants("memory") {
         ok &= memory().await;
     }
-    if ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-/// Prints a finding and whether it is as it should be.
-fn judge(ok: bool, finding: &str) -> bool {
-    println!("{} {finding}", if ok { "ok  " } else { "MISS" });
-    ok
+    exit(ok)
 }
 
 async fn read_all(watches: Vec<Watch>, events: u64) -> Vec<Duration> {

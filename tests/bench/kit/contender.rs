@@ -29,8 +29,6 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    pub const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Http1 => "HTTP/1.1",

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod contender;
 pub mod load;
+pub mod program;
 pub mod proxy;
 pub mod soak;
 pub mod upstream;
