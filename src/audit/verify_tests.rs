@@ -85,6 +85,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
         objects: Vec::new(),
         objects_lost: 0,
         journal_lost: 0,
+        journal_lost_others: 0,
     };
     RunRecord {
         schema: RUN_SCHEMA.to_owned(),

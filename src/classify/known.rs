@@ -2,9 +2,26 @@
 
 /// Whether `resource` of `api_group` is built into Kubernetes or belongs to KubeVirt or CDI.
 pub fn is_known_resource(api_group: &str, resource: &str) -> bool {
-    KNOWN
+    known_resource(api_group, resource).is_some()
+}
+
+/// Group and resource as they stand in the table, if they do.
+pub(super) fn known_resource(
+    api_group: &str,
+    resource: &str,
+) -> Option<(&'static str, &'static str)> {
+    let at = KNOWN
         .binary_search_by(|(group, _)| group.cmp(&api_group))
-        .is_ok_and(|at| KNOWN[at].1.contains(&resource))
+        .ok()?;
+    let (group, resources) = KNOWN[at];
+    let known = resources.iter().find(|known| **known == resource)?;
+    Some((group, known))
+}
+
+/// A resource as it stands in the table, of whatever group.
+pub(super) fn known_resource_of_any_group(resource: &str) -> Option<&'static str> {
+    let mut resources = KNOWN.iter().flat_map(|(_, resources)| *resources);
+    resources.find(|known| **known == resource).copied()
 }
 
 /// Sorted by group.

@@ -4,8 +4,10 @@
 //! net/http parses it, with kube-apiserver's prefixes (`api`, `apis`; `api` without a group).
 //! KubeVirt's own, coarser rule for its client metric is in [`kubevirt`].
 //!
-//! Invariant: nothing here looks at headers, and nothing allocates unless the target is escaped.
+//! Invariant: nothing here looks at headers. What is borrowed from the target is not copied, unless
+//! it is escaped.
 
+mod folded;
 mod go_url;
 mod known;
 pub mod kubevirt;
@@ -17,6 +19,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+pub use folded::{OTHER, folded_kubevirt_resource};
 pub use go_url::{Target, TargetError};
 pub use known::is_known_resource;
 pub use name::{CallName, INVALID, path_class};

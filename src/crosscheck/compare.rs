@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reading::Call;
-use crate::record::{CrosscheckRow, Finding, RowRecord};
+use crate::{
+    classify::{OTHER, folded_kubevirt_resource},
+    record::{CrosscheckRow, Finding, RowRecord},
+};
 
 /// What a component counts where no response came.
 const NO_RESPONSE: &str = "<error>";
@@ -53,6 +56,8 @@ pub fn compare(
     own: &BTreeMap<Call, u64>,
     allowed: &BTreeSet<String>,
 ) -> Vec<CrosscheckRow> {
+    let folds = Folds::of(wire);
+    let (wire, own) = (&folds.wire(wire), &folds.calls(own));
     let calls: BTreeSet<&Call> = wire.most.keys().chain(own.keys()).collect();
     let rows = calls.into_iter().filter_map(|call| {
         let of = |counts: &BTreeMap<Call, u64>| counts.get(call).copied().unwrap_or_default();
@@ -86,6 +91,42 @@ pub fn compare(
         Some(row)
     });
     rows.collect()
+}
+
+/// Verbs and codes of which the wire has a folded row: requests that the API server didn't
+/// authenticate are counted there without the name of a resource that isn't a known one.
+struct Folds(BTreeSet<[String; 2]>);
+
+impl Folds {
+    fn of(wire: &Wire) -> Self {
+        let folded = wire.most.keys().filter(|call| call[0] == OTHER);
+        Self(
+            folded
+                .map(|call| [call[1].clone(), call[2].clone()])
+                .collect(),
+        )
+    }
+
+    fn wire(&self, wire: &Wire) -> Wire {
+        Wire {
+            most: self.calls(&wire.most),
+            least: self.calls(&wire.least),
+        }
+    }
+
+    fn calls(&self, calls: &BTreeMap<Call, u64>) -> BTreeMap<Call, u64> {
+        let mut folded = BTreeMap::new();
+        for (call, count) in calls {
+            let [resource, verb, code] = call.clone();
+            let resource = if self.0.contains(&[verb.clone(), code.clone()]) {
+                folded_kubevirt_resource(&resource).to_owned()
+            } else {
+                resource
+            };
+            *folded.entry([resource, verb, code]).or_default() += count;
+        }
+        folded
+    }
 }
 
 fn signed(count: u64) -> i64 {

@@ -10,13 +10,14 @@ use kube::{
 use super::{
     RunError,
     client::{api, resource},
+    measure::check_books,
     observe::Observer,
     proxies::ProxyClient,
     run::{GONE_TIMEOUT, Run},
     settle::settle,
 };
 use crate::{
-    record::{Deletion, OpenRun, RunRecord, Snapshot},
+    record::{Check, Deletion, OpenRun, RunRecord, Snapshot},
     workload::{Kind, VM, VMI},
 };
 
@@ -88,7 +89,13 @@ impl Run<'_> {
         let silence = self.plan.settle;
         settle(proxies, &id, &self.namespace, silence, GONE_TIMEOUT).await?;
         for ((proxy, before), run) in proxies.iter().zip(opened).zip(&mut record.proxies) {
-            run.deletion = Some(close_deletion(proxy, &id, &before).await?);
+            let (deletion, checks) = close_deletion(proxy, &id, &before).await?;
+            run.deletion = Some(deletion);
+            let failed = checks.into_iter().filter(|check| !check.ok);
+            record.checks.extend(failed.map(|check| Check {
+                name: format!("deletion: {}", check.name),
+                ..check
+            }));
         }
         Ok(())
     }
@@ -152,13 +159,15 @@ async fn close_deletion(
     proxy: &ProxyClient,
     id: &str,
     before: &Snapshot,
-) -> Result<Deletion, RunError> {
+) -> Result<(Deletion, Vec<Check>), RunError> {
     let closed = proxy.close_run(id).await?;
-    Ok(Deletion {
-        difference: closed.snapshot.since(before).unwrap_or_default(),
+    let (difference, checks) = check_books(proxy.url(), before, &closed);
+    let deletion = Deletion {
+        difference,
         closed: closed.snapshot,
         objects: closed.objects,
-    })
+    };
+    Ok((deletion, checks))
 }
 
 /// Whether a kind is what a run creates, and not what all of its objects need.

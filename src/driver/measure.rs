@@ -10,7 +10,10 @@ use super::{
     roster::{self, Roster},
     settle::{Settled, settle},
 };
-use crate::record::{Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RunRecord, Snapshot};
+use crate::record::{
+    Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RowRecord, RunDetailRecord, RunRecord,
+    Snapshot,
+};
 
 /// What is measured and how.
 #[derive(Debug, Clone)]
@@ -145,7 +148,28 @@ async fn close_one(
     opened: Snapshot,
 ) -> Result<(ProxyRun, Vec<Check>), ProxyError> {
     let closed = proxy.close_run(id).await?;
-    let difference = closed.snapshot.since(&opened);
+    let (difference, checks) = check_books(&url, &opened, &closed);
+    let run = ProxyRun {
+        admin: url,
+        pod: proxy.pod().cloned(),
+        baseline: None,
+        opened,
+        difference,
+        closed,
+        deletion: None,
+    };
+    Ok((run, checks))
+}
+
+/// What was counted between two snapshots of a proxy, and whether all of it is there.
+pub(super) fn check_books(
+    url: &str,
+    opened: &Snapshot,
+    closed: &RunDetailRecord,
+) -> (Vec<RowRecord>, Vec<Check>) {
+    let difference = closed.snapshot.since(opened);
+    let overflowed = closed.snapshot.overflowed.saturating_sub(opened.overflowed);
+    let (objects, journal) = (closed.objects_lost, closed.journal_lost);
     let checks = vec![
         check(
             "the proxy was not restarted",
@@ -157,23 +181,14 @@ async fn close_one(
         ),
         check(
             "the books did not overflow",
-            closed.snapshot.overflowed == opened.overflowed,
+            overflowed == 0 && objects == 0 && journal == 0,
             format!(
-                "{url}: {} requests in the overflow row",
-                closed.snapshot.overflowed
+                "{url}: {overflowed} requests in the overflow row, {objects} without their \
+                 object, {journal} without their journal line"
             ),
         ),
     ];
-    let run = ProxyRun {
-        admin: url,
-        pod: proxy.pod().cloned(),
-        baseline: None,
-        opened,
-        difference: difference.unwrap_or_default(),
-        closed,
-        deletion: None,
-    };
-    Ok((run, checks))
+    (difference.unwrap_or_default(), checks)
 }
 
 fn check_settled(settled: &Settled) -> Check {

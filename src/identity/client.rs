@@ -1,14 +1,19 @@
-//! What a request says of its client: for naming only, never for access.
+//! Who a client is in the books: what its credential says, once the API server has accepted it.
+//! For naming only, never for access.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
+use super::{bearer::Presented, proof::Proof, proven::Proven};
 use crate::{
     classify::kubevirt::component_of_user,
-    ledger::{Books, Party},
+    ledger::{Books, Party, Standing},
 };
 
 /// Longest token that is looked into.
@@ -16,91 +21,210 @@ const TOKEN_LONGEST: usize = 16 * 1024;
 /// Longest name of a program or a user that becomes a name in the books.
 const NAME_LONGEST: usize = 128;
 
-/// Names the clients of one connection. It remembers the last credential, since a client sends
-/// the same one with each of its requests.
-pub struct ClientNames {
+/// What names the clients of one proxy.
+pub struct Clients {
+    /// The component that names all clients, whatever they say of themselves.
     component: Option<Arc<str>>,
+    /// That component, where no user is known.
+    configured: Option<Arc<Party>>,
+    proven: Proven,
+    books: Arc<Books>,
+}
+
+/// The clients of one connection. It remembers the last one, since a client says the same of itself
+/// in each of its requests.
+pub struct ClientNames {
     /// The user of a verified certificate, whatever a token says.
     certificate_user: Option<Box<str>>,
-    last: Option<Named>,
+    last: Option<Last>,
 }
 
-/// How one client is called in the books.
-#[derive(Clone)]
-pub struct ClientName {
-    /// Once the API server accepted the credential.
-    pub accepted: Arc<Party>,
-    /// When it answered 401.
-    pub rejected: Arc<Party>,
+struct Last {
+    /// Hashes of `Authorization` and `User-Agent`.
+    hashes: [u64; 2],
+    client: Arc<Client>,
 }
 
-struct Named {
-    authorization: Box<[u8]>,
-    user_agent: Box<[u8]>,
-    name: ClientName,
+/// A client, as it is called if its credential is a good one.
+pub struct Client {
+    clients: Arc<Clients>,
+    component: Arc<str>,
+    user: Box<str>,
+    credential: Credential,
+    /// Whether it was proven on this connection and not refused since.
+    is_proven: AtomicBool,
+    party: OnceLock<Arc<Party>>,
+    /// The same without its user, for one that the proxy vouched for and the API server refused.
+    refused: OnceLock<Arc<Party>>,
+}
+
+enum Credential {
+    /// Anonymous to the API server.
+    None,
+    /// A bearer token, by its hash.
+    Token(u64),
+    /// One of which nothing can be proven.
+    Unknown,
+    /// The proxy itself knows that it is a good one.
+    Vouched,
+}
+
+/// Whom an answer is booked for.
+pub struct Booked<'c> {
+    /// The party.
+    pub party: &'c Arc<Party>,
+    /// What that rests on.
+    pub standing: Standing,
+}
+
+impl Clients {
+    /// The clients whose requests go into `books`. `component` names all of them.
+    pub fn new(component: Option<Arc<str>>, books: Arc<Books>) -> Arc<Self> {
+        let configured = component.as_deref().map(|name| books.party(name, ""));
+        Arc::new(Self {
+            component,
+            configured,
+            proven: Proven::default(),
+            books,
+        })
+    }
 }
 
 impl ClientNames {
-    /// `component` names all clients, whatever they say of themselves; `certificate_user` is the
-    /// user of the connection's certificate, if it was verified.
-    pub fn new(component: Option<Arc<str>>, certificate_user: Option<Box<str>>) -> Self {
+    /// `certificate_user` is the user of the connection's certificate, if it was verified.
+    pub fn new(certificate_user: Option<Box<str>>) -> Self {
         Self {
-            component,
             certificate_user: certificate_user
                 .filter(|user| user.len() <= NAME_LONGEST && !user.contains(char::is_control)),
             last: None,
         }
     }
 
-    /// The name of the client that sent these headers.
-    pub fn name(&mut self, headers: &HeaderMap, books: &Books) -> ClientName {
-        let value = |name| headers.get(name).map_or(&b""[..], |value| value.as_bytes());
-        let authorization = value(header::AUTHORIZATION);
-        let user_agent = value(header::USER_AGENT);
-        if let Some(last) = &self.last
-            && *last.authorization == *authorization
-            && *last.user_agent == *user_agent
-        {
-            return last.name.clone();
-        }
-        let name = self.look_up(authorization, user_agent, books);
-        self.last = Some(Named {
-            authorization: authorization.into(),
-            user_agent: user_agent.into(),
-            name: name.clone(),
+    /// The client that sent these headers.
+    pub fn client(&mut self, headers: &HeaderMap, clients: &Arc<Clients>) -> Arc<Client> {
+        let hashes = [header::AUTHORIZATION, header::USER_AGENT].map(|name| {
+            let value = headers.get(name).map_or(&b""[..], |value| value.as_bytes());
+            clients.proven.hash(value)
         });
-        name
+        let has_protocols = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
+        if let Some(last) = self.last.as_ref().filter(|_| !has_protocols)
+            && last.hashes == hashes
+        {
+            return Arc::clone(&last.client);
+        }
+        let client = Arc::new(self.look_up(headers, clients));
+        if !has_protocols {
+            self.last = Some(Last {
+                hashes,
+                client: Arc::clone(&client),
+            });
+        }
+        client
     }
 
-    fn look_up(&self, authorization: &[u8], user_agent: &[u8], books: &Books) -> ClientName {
-        let token_user = match &self.certificate_user {
-            Some(_) => None,
-            None => bearer(authorization).and_then(user_of_token),
+    fn look_up(&self, headers: &HeaderMap, clients: &Arc<Clients>) -> Client {
+        let (credential, user) = match (&self.certificate_user, Presented::read(headers)) {
+            (Some(user), _) => (Credential::Vouched, Some(user.clone())),
+            (None, Presented::Bearer(token)) => {
+                let hash = clients.proven.hash(token.as_bytes());
+                (Credential::Token(hash), user_of_token(&token))
+            }
+            (None, Presented::WebSocket) => (Credential::Unknown, None),
+            (None, Presented::Nothing) => (Credential::None, None),
         };
-        let program = program_of(user_agent).unwrap_or("unknown");
-        let user = self.certificate_user.as_deref().or(token_user.as_deref());
+        let agent = headers.get(header::USER_AGENT);
         let user = user.unwrap_or_default();
-        let fixed = self.component.as_deref();
-        let accepted = fixed.or_else(|| component_of_user(user)).unwrap_or(program);
-        ClientName {
-            accepted: books.party(accepted, user),
-            rejected: books.party(fixed.unwrap_or(program), ""),
-        }
+        let component = match &clients.component {
+            Some(component) => Arc::clone(component),
+            None => component_of_user(&user)
+                .or_else(|| program_of(agent?.as_bytes()))
+                .unwrap_or("unknown")
+                .into(),
+        };
+        Client::new(clients, component, user, credential)
     }
 }
 
-fn bearer(authorization: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = authorization.split_at_checked(7)?;
-    (scheme.eq_ignore_ascii_case(b"bearer ") && token.len() <= TOKEN_LONGEST).then_some(token)
+impl Client {
+    fn new(
+        clients: &Arc<Clients>,
+        component: Arc<str>,
+        user: Box<str>,
+        credential: Credential,
+    ) -> Self {
+        Self {
+            clients: Arc::clone(clients),
+            component,
+            user,
+            credential,
+            is_proven: AtomicBool::new(false),
+            party: OnceLock::new(),
+            refused: OnceLock::new(),
+        }
+    }
+
+    /// The same client, of which the proxy itself knows that its credential is a good one.
+    pub fn vouched(&self) -> Self {
+        let (component, user) = (Arc::clone(&self.component), self.user.clone());
+        Self::new(&self.clients, component, user, Credential::Vouched)
+    }
+
+    /// Whom to book a request for of whose credential an answer, or the lack of one, proves
+    /// `proof`. Only an authenticated client makes a party of its own.
+    pub fn book(&self, proof: Proof) -> Booked<'_> {
+        let books = &self.clients.books;
+        let (party, standing) = if self.is_good(proof) {
+            let party = || books.party(&self.component, &self.user);
+            (self.party.get_or_init(party), Standing::Authenticated)
+        } else if let Credential::Vouched = self.credential {
+            let party = || books.party(&self.component, "");
+            (self.refused.get_or_init(party), Standing::Authenticated)
+        } else if let Some(component) = &self.clients.configured {
+            (component, Standing::Configured)
+        } else if proof == Proof::Rejected || matches!(self.credential, Credential::None) {
+            (books.unauthenticated(), Standing::Nobody)
+        } else {
+            (books.unproven(), Standing::Nobody)
+        };
+        Booked { party, standing }
+    }
+
+    fn is_good(&self, proof: Proof) -> bool {
+        match self.credential {
+            Credential::Vouched => proof != Proof::Rejected,
+            Credential::Token(hash) => self.is_good_token(hash, proof),
+            Credential::None | Credential::Unknown => false,
+        }
+    }
+
+    fn is_good_token(&self, hash: u64, proof: Proof) -> bool {
+        let (is_proven, proven) = (&self.is_proven, &self.clients.proven);
+        match proof {
+            Proof::Authenticated if is_proven.load(Ordering::Relaxed) => {}
+            Proof::Authenticated => {
+                proven.insert(hash);
+                is_proven.store(true, Ordering::Relaxed);
+            }
+            Proof::Rejected => {
+                proven.remove(hash);
+                is_proven.store(false, Ordering::Relaxed);
+            }
+            Proof::Nothing => return is_proven.load(Ordering::Relaxed) || proven.contains(hash),
+        }
+        proof == Proof::Authenticated
+    }
 }
 
 /// The subject of a JSON web token; its signature is the API server's business.
-fn user_of_token(token: &[u8]) -> Option<String> {
+fn user_of_token(token: &str) -> Option<Box<str>> {
     #[derive(Deserialize)]
     struct Claims {
-        sub: String,
+        sub: Box<str>,
     }
-    let payload = token.split(|&byte| byte == b'.').nth(1)?;
+    let payload = token
+        .split('.')
+        .nth(1)
+        .filter(|_| token.len() <= TOKEN_LONGEST)?;
     let claims = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let claims: Claims = serde_json::from_slice(&claims).ok()?;
     is_name(claims.sub.as_bytes()).then_some(claims.sub)
@@ -124,50 +248,118 @@ fn is_name(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn party(authorization: &str, user_agent: &str) -> (String, String, String) {
-        let mut headers = HeaderMap::new();
-        if !authorization.is_empty() {
-            headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+    const CONTROLLER: &str = "system:serviceaccount:kubevirt:kubevirt-controller";
+
+    struct Site {
+        clients: Arc<Clients>,
+    }
+
+    impl Site {
+        fn new(component: Option<&str>) -> Self {
+            Self {
+                clients: Clients::new(component.map(Arc::from), Arc::default()),
+            }
         }
-        headers.insert(header::USER_AGENT, user_agent.parse().unwrap());
-        let name = ClientNames::new(None, None).name(&headers, &Books::new());
-        (
-            name.accepted.component.to_string(),
-            name.accepted.user.to_string(),
-            name.rejected.component.to_string(),
-        )
+
+        /// Component, user and standing of one request on a connection of its own.
+        fn book(
+            &self,
+            authorization: &str,
+            agent: &str,
+            proof: Proof,
+        ) -> (String, String, Standing) {
+            let mut headers = HeaderMap::new();
+            if !authorization.is_empty() {
+                headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+            }
+            headers.insert(header::USER_AGENT, agent.parse().unwrap());
+            let client = ClientNames::new(None).client(&headers, &self.clients);
+            let booked = client.book(proof);
+            let (component, user) = (&booked.party.component, &booked.party.user);
+            (component.to_string(), user.to_string(), booked.standing)
+        }
     }
 
     fn token(claims: &str) -> String {
         format!("Bearer e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
     }
 
+    fn controller() -> String {
+        token(&format!(r#"{{"sub":"{CONTROLLER}","aud":["x"]}}"#))
+    }
+
+    fn booked(component: &str, user: &str, standing: Standing) -> (String, String, Standing) {
+        (component.into(), user.into(), standing)
+    }
+
     #[test]
-    fn a_service_account_names_its_component_and_a_bad_token_only_the_program() {
-        let user = "system:serviceaccount:kubevirt:kubevirt-controller";
-        let claims = format!(r#"{{"sub":"{user}","aud":["x"]}}"#);
+    fn a_token_names_its_user_only_once_an_answer_has_proven_it() {
+        let site = Site::new(None);
+        let agent = "virt-controller/v1 (linux)";
+        let named = booked("virt-controller", CONTROLLER, Standing::Authenticated);
+        let unproven = booked("(unproven)", "", Standing::Nobody);
+        let refused = booked("(unauthenticated)", "", Standing::Nobody);
+        let book = |proof| site.book(&controller(), agent, proof);
+        assert_eq!(book(Proof::Nothing), unproven);
+        assert_eq!(book(Proof::Rejected), refused);
+        assert_eq!(book(Proof::Authenticated), named);
+        assert_eq!(book(Proof::Nothing), named, "on another connection too");
+        assert_eq!(book(Proof::Rejected), refused);
+        assert_eq!(book(Proof::Nothing), unproven, "it was refused since");
+        let twice = controller().replace("Bearer ", "Bearer  ");
+        assert_eq!(site.book(&twice, agent, Proof::Authenticated), refused);
+        let forged = format!("{}x", controller());
+        book(Proof::Authenticated);
+        assert_eq!(site.book(&forged, agent, Proof::Nothing), unproven);
+    }
+
+    #[test]
+    fn a_connection_remembers_who_was_proven_and_tells_credentials_apart() {
+        let site = Site::new(None);
+        let mut names = ClientNames::new(None);
+        let mut book = |authorization: &str, proof| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+            let client = names.client(&headers, &site.clients);
+            client.book(proof).standing
+        };
         assert_eq!(
-            party(&token(&claims), "virt-controller/v1 (linux)"),
-            (
-                "virt-controller".into(),
-                user.into(),
-                "virt-controller".into()
-            )
+            book("Bearer good", Proof::Authenticated),
+            Standing::Authenticated
         );
+        assert_eq!(book("Bearer good", Proof::Nothing), Standing::Authenticated);
+        assert_eq!(book("Bearer bad", Proof::Nothing), Standing::Nobody);
+        assert_eq!(book("Bearer good", Proof::Nothing), Standing::Authenticated);
+        assert_eq!(book("Bearer bad", Proof::Nothing), Standing::Nobody);
+    }
+
+    #[test]
+    fn what_is_no_service_account_is_named_by_its_program() {
+        let site = Site::new(None);
         let other = r#"{"sub":"system:serviceaccount:cdi:cdi-sa"}"#;
-        assert_eq!(party(&token(other), "x/1").0, "cdi-sa");
-        for bad in [
-            "",
-            "Bearer abc",
-            "Bearer a.b.c",
-            "Basic YTpi",
-            &token(r#"{"sub":1}"#),
-        ] {
-            assert_eq!(
-                party(bad, "curl/8"),
-                ("curl".into(), "".into(), "curl".into())
-            );
+        let proven = |authorization: &str, agent: &str| {
+            site.book(authorization, agent, Proof::Authenticated)
+        };
+        assert_eq!(proven(&token(other), "x/1").0, "cdi-sa");
+        for opaque in ["Bearer abc", "Bearer a.b.c", &token(r#"{"sub":1}"#)] {
+            let named = booked("curl", "", Standing::Authenticated);
+            assert_eq!(proven(opaque, "curl/8"), named);
         }
-        assert_eq!(party("", "").0, "unknown");
+        assert_eq!(proven("Bearer abc", "").0, "unknown");
+        for none in ["", "Basic YTpi", "Bearer "] {
+            let nobody = booked("(unauthenticated)", "", Standing::Nobody);
+            assert_eq!(proven(none, "curl/8"), nobody);
+        }
+    }
+
+    #[test]
+    fn a_component_that_was_given_names_all_requests() {
+        let site = Site::new(Some("virt-api"));
+        let configured = booked("virt-api", "", Standing::Configured);
+        let book = |proof| site.book(&controller(), "x/1", proof);
+        assert_eq!(book(Proof::Nothing), configured);
+        assert_eq!(book(Proof::Rejected), configured);
+        let named = booked("virt-api", CONTROLLER, Standing::Authenticated);
+        assert_eq!(book(Proof::Authenticated), named);
     }
 }

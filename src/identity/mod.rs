@@ -2,6 +2,7 @@
 //!
 //! Invariant: this is the only room that reads keys, and nothing here ever prints a token or a key.
 
+pub mod bearer;
 pub mod client;
 pub mod client_certificate;
 pub mod credential;
@@ -9,6 +10,8 @@ pub mod endpoint;
 pub mod expiry;
 pub mod kubeconfig;
 pub mod mint;
+pub mod proof;
+pub mod proven;
 pub mod server;
 pub mod upstream;
 

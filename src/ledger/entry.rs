@@ -13,6 +13,7 @@ use super::{
     row::{CallBook, Outcome, Reason, Row},
     run::ObjectRef,
 };
+use crate::classify::CallName;
 
 /// How the exchange ended after it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +26,32 @@ pub enum Ending {
     Dropped,
 }
 
+/// Whose word a booking rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The client's credential was authenticated: what it called is booked by its own name, under
+    /// its own party, with its object.
+    Authenticated,
+    /// Nothing but the proxy's configuration says whose request it is. It is booked by its own
+    /// name only if an authenticated client has made that call before.
+    Configured,
+    /// Nobody: it is booked by its folded name, without an object.
+    Nobody,
+}
+
+/// Hands a call's name to who asks for it.
+pub type HandName<'a> = dyn Fn(&mut dyn FnMut(&CallName<'_>)) + 'a;
+
 /// What is known when a request is answered.
 pub struct Answer<'a> {
     /// The API server's status code, or why there is none.
     pub outcome: Outcome,
     /// Who made the request.
     pub party: &'a Arc<Party>,
+    /// What that rests on.
+    pub standing: Standing,
+    /// The call's name; asked for only where it was opened under another one.
+    pub name: &'a HandName<'a>,
     /// Time since the request's head was read.
     pub elapsed: Duration,
     /// The moment, in microseconds since 1970, for a journal.
@@ -45,6 +66,7 @@ pub struct Answer<'a> {
 /// which counts as a fault of the proxy where the request was not answered yet.
 pub struct Entry {
     books: Arc<Books>,
+    /// Where the request is in flight; once it is answered, that of its row.
     call: Arc<CallBook>,
     row: Option<Arc<Row>>,
     /// Those before the answer; [`close`](Self::close) adds them to the row.
@@ -73,9 +95,17 @@ impl Entry {
         if self.row.is_some() {
             return;
         }
-        let row = self.books.row(answer.party, &self.call, answer.outcome);
+        let call = self.call_of(&answer);
+        let row = self
+            .books
+            .row(answer.party, &call, answer.outcome, answer.standing);
         {
             let desk = self.books.desk();
+            if !Arc::ptr_eq(&self.call, &row.call) {
+                row.call.opened.fetch_add(1, Ordering::Relaxed);
+                self.call.opened.fetch_sub(1, Ordering::Relaxed);
+                self.call = Arc::clone(&row.call);
+            }
             row.answered.fetch_add(1, Ordering::Relaxed);
             row.to_head.observe(answer.elapsed);
             if let Some(run) = desk.as_ref() {
@@ -83,6 +113,25 @@ impl Entry {
             }
         }
         self.row = Some(row);
+    }
+
+    /// What the request is booked as. It was opened under its own name if an authenticated client
+    /// had made that call before, else under the folded one.
+    fn call_of(&self, answer: &Answer<'_>) -> Arc<CallBook> {
+        let mut call = Arc::clone(&self.call);
+        let books = &self.books;
+        match (answer.standing, call.is_folded) {
+            (Standing::Authenticated, false)
+            | (Standing::Configured, _)
+            | (Standing::Nobody, true) => {}
+            (Standing::Authenticated, true) => {
+                (answer.name)(&mut |name| call = books.confirmed_call(name));
+            }
+            (Standing::Nobody, false) => {
+                (answer.name)(&mut |name| call = books.folded_call(name));
+            }
+        }
+        call
     }
 
     /// Adds bytes of the request's body.
@@ -126,10 +175,12 @@ impl Drop for Entry {
             return;
         }
         if self.row.is_none() {
-            let party = self.books.party("", "");
+            let party = Arc::clone(self.books.unproven());
             self.answer(Answer {
                 outcome: Outcome::NoAnswer(Reason::Internal),
                 party: &party,
+                standing: Standing::Configured,
+                name: &|_| {},
                 elapsed: Duration::ZERO,
                 at_micros: 0,
                 audit_id: None,

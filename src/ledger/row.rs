@@ -80,15 +80,18 @@ impl Reason {
 /// What is in flight of one call.
 pub(super) struct CallBook {
     pub(super) id: u32,
+    /// Whether the name is the coarse one of calls that nobody was authenticated for yet.
+    pub(super) is_folded: bool,
     pub(super) parts: [Box<str>; 8],
     pub(super) opened: AtomicU64,
     pub(super) closed: AtomicU64,
 }
 
 impl CallBook {
-    pub(super) fn new(id: u32, name: &CallName<'_>) -> Self {
+    pub(super) fn new(id: u32, name: &CallName<'_>, is_folded: bool) -> Self {
         Self {
             id,
+            is_folded,
             parts: name.parts().map(Into::into),
             opened: AtomicU64::new(0),
             closed: AtomicU64::new(0),

@@ -1,9 +1,12 @@
 //! One instant of the books.
 
-use std::sync::{Arc, RwLockWriteGuard, atomic::Ordering};
+use std::sync::{
+    Arc, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{
-    Books,
+    Books, Party,
     row::{CallBook, Histogram, Outcome, Row},
     run::OpenRun,
 };
@@ -16,8 +19,27 @@ pub struct Snapshot {
     pub rows: Vec<RowCount>,
     /// What was opened and closed.
     pub calls: Vec<CallCount>,
-    /// Requests that were counted in the overflow row.
+    /// Requests that the full books could not tell apart: counted in the overflow row, or for the
+    /// overflow party.
     pub overflowed: u64,
+}
+
+/// All counters at one instant, still without their names: what is done while nobody may book.
+pub(super) struct Counters {
+    rows: Vec<(Arc<Row>, RowCounters)>,
+    /// Opened and closed.
+    calls: Vec<(Arc<CallBook>, u64, u64)>,
+    overflow_party: Arc<Party>,
+}
+
+struct RowCounters {
+    answered: u64,
+    closed: u64,
+    cut_short: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+    to_head: Histogram,
+    to_end: Histogram,
 }
 
 /// A row's counters.
@@ -82,8 +104,12 @@ impl CallCount {
 impl Books {
     /// All counters at one instant.
     pub fn snapshot(&self) -> Snapshot {
-        let _desk = self.closed_desk();
-        self.read_all()
+        let mut counters = self.room_for_counters();
+        {
+            let _desk = self.closed_desk();
+            self.read(&mut counters);
+        }
+        counters.into_snapshot()
     }
 
     /// The desk with nobody booking.
@@ -93,46 +119,98 @@ impl Books {
             .unwrap_or_else(|poison| poison.into_inner())
     }
 
-    /// Reads everything; for one instant the caller holds the closed desk.
-    pub(super) fn read_all(&self) -> Snapshot {
-        let mut rows: Vec<RowCount> = self.rows.iter().map(|row| read_row(&row)).collect();
-        rows.retain(|row| row.answered > 0);
-        rows.sort_unstable_by_key(|row| row.id);
-        let mut calls: Vec<CallCount> = self.calls.iter().map(|call| read_call(&call)).collect();
-        calls.push(read_call(&self.overflow_call));
-        calls.retain(|call| call.opened > 0);
-        calls.sort_unstable_by(|one, other| one.call.cmp(&other.call));
-        let overflowed = rows.iter().filter(|row| row.name().is_overflow());
-        Snapshot {
-            overflowed: overflowed.map(|row| row.answered).sum(),
-            rows,
-            calls,
+    /// Memory for the counters, so that none is asked for while nobody may book.
+    pub(super) fn room_for_counters(&self) -> Counters {
+        let calls = self.calls.len() + self.folded.len() + 2;
+        Counters {
+            rows: Vec::with_capacity(self.rows.len() + ROOM_TO_GROW),
+            calls: Vec::with_capacity(calls + ROOM_TO_GROW),
+            overflow_party: Arc::clone(&self.shared.overflow_party),
         }
+    }
+
+    /// Copies all counters; for one instant the caller holds the closed desk.
+    pub(super) fn read(&self, counters: &mut Counters) {
+        for row in &self.rows {
+            counters.rows.push((Arc::clone(&row), read_row(&row)));
+        }
+        let mut read = |call: &Arc<CallBook>| {
+            let (opened, closed) = (load(&call.opened), load(&call.closed));
+            counters.calls.push((Arc::clone(call), opened, closed));
+        };
+        for call in self.calls.iter().chain(self.folded.iter()) {
+            read(&call);
+        }
+        read(&self.shared.overflow_call);
+        read(&self.shared.other_call);
     }
 }
 
-fn read_row(row: &Row) -> RowCount {
-    let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+/// Rows that may be added between the reservation of memory and the reading.
+const ROOM_TO_GROW: usize = 64;
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn read_row(row: &Row) -> RowCounters {
+    RowCounters {
+        answered: load(&row.answered),
+        closed: load(&row.closed),
+        cut_short: load(&row.cut_short),
+        request_bytes: load(&row.request_bytes),
+        response_bytes: load(&row.response_bytes),
+        to_head: row.to_head.read(),
+        to_end: row.to_end.read(),
+    }
+}
+
+impl Counters {
+    /// Gives the counters their names and their order.
+    pub(super) fn into_snapshot(self) -> Snapshot {
+        let overflowed = self.overflowed();
+        let answered = self.rows.into_iter().filter(|(_, row)| row.answered > 0);
+        let mut rows: Vec<RowCount> = answered.map(|(row, count)| named(&row, count)).collect();
+        rows.sort_unstable_by_key(|row| row.id);
+        let opened = self.calls.into_iter().filter(|(_, opened, _)| *opened > 0);
+        let mut calls: Vec<CallCount> = opened
+            .map(|(call, opened, closed)| CallCount {
+                call: call.parts.each_ref().map(ToString::to_string),
+                opened,
+                closed,
+            })
+            .collect();
+        calls.sort_unstable_by(|one, other| one.call.cmp(&other.call));
+        Snapshot {
+            rows,
+            calls,
+            overflowed,
+        }
+    }
+
+    fn overflowed(&self) -> u64 {
+        let is_overflow = |row: &Row| {
+            Arc::ptr_eq(&row.party, &self.overflow_party)
+                || CallName::from_parts(row.call.parts.each_ref().map(|part| &**part)).is_overflow()
+        };
+        let rows = self.rows.iter().filter(|(row, _)| is_overflow(row));
+        rows.map(|(_, count)| count.answered).sum()
+    }
+}
+
+fn named(row: &Row, count: RowCounters) -> RowCount {
     RowCount {
         id: row.id,
         component: row.party.component.to_string(),
         user: row.party.user.to_string(),
         call: row.call.parts.each_ref().map(ToString::to_string),
         outcome: row.outcome,
-        answered: read(&row.answered),
-        closed: read(&row.closed),
-        cut_short: read(&row.cut_short),
-        request_bytes: read(&row.request_bytes),
-        response_bytes: read(&row.response_bytes),
-        to_head: row.to_head.read(),
-        to_end: row.to_end.read(),
-    }
-}
-
-fn read_call(call: &CallBook) -> CallCount {
-    CallCount {
-        call: call.parts.each_ref().map(ToString::to_string),
-        opened: call.opened.load(Ordering::Relaxed),
-        closed: call.closed.load(Ordering::Relaxed),
+        answered: count.answered,
+        closed: count.closed,
+        cut_short: count.cut_short,
+        request_bytes: count.request_bytes,
+        response_bytes: count.response_bytes,
+        to_head: count.to_head,
+        to_end: count.to_end,
     }
 }

@@ -8,10 +8,29 @@ fn name<'a>(verb: &'a str, resource: &'a str) -> CallName<'a> {
     CallName::from_parts([verb, "", "v1", resource, "", "", "GET", resource])
 }
 
-fn answer(entry: &mut Entry, party: &Arc<Party>, outcome: Outcome) {
+/// Answers a request for `resource`, made by an authenticated client.
+fn answer(entry: &mut Entry, party: &Arc<Party>, outcome: Outcome, resource: &str) {
+    answer_as(
+        entry,
+        party,
+        outcome,
+        &name("get", resource),
+        Standing::Authenticated,
+    );
+}
+
+fn answer_as(
+    entry: &mut Entry,
+    party: &Arc<Party>,
+    outcome: Outcome,
+    name: &CallName<'_>,
+    standing: Standing,
+) {
     entry.answer(Answer {
         outcome,
         party,
+        standing,
+        name: &|with| with(name),
         elapsed: Duration::from_millis(7),
         at_micros: 1,
         audit_id: Some("a-b-c"),
@@ -22,6 +41,12 @@ fn answer(entry: &mut Entry, party: &Arc<Party>, outcome: Outcome) {
     });
 }
 
+/// A request from its opening to its answer; it closes when it is dropped.
+fn book(books: &Arc<Books>, party: &Arc<Party>, name: &CallName<'_>, standing: Standing) {
+    let mut entry = books.open(name);
+    answer_as(&mut entry, party, Outcome::Code(200), name, standing);
+}
+
 #[test]
 fn an_entry_has_three_moments() {
     let books = Arc::new(Books::new());
@@ -29,8 +54,8 @@ fn an_entry_has_three_moments() {
     let mut entry = books.open(&name("get", "pods"));
     assert_eq!(books.snapshot().calls[0].in_flight(), 1);
     entry.add_request_bytes(5);
-    answer(&mut entry, &party, Outcome::Code(200));
-    answer(&mut entry, &party, Outcome::Code(500));
+    answer(&mut entry, &party, Outcome::Code(200), "pods");
+    answer(&mut entry, &party, Outcome::Code(500), "pods");
     entry.add_response_bytes(11);
     let open = books.snapshot();
     assert_eq!(open.rows.len(), 1);
@@ -64,14 +89,14 @@ fn the_detail_of_a_run_is_the_difference_of_its_snapshots() {
     let books = Arc::new(Books::new());
     let party = books.party("virt-api", "");
     let mut before = books.open(&name("get", "pods"));
-    answer(&mut before, &party, Outcome::Code(200));
+    answer(&mut before, &party, Outcome::Code(200), "pods");
     let mut across = books.open(&name("get", "pods"));
     let opened = books.open_run("one", RunOptions { journal: true }).unwrap();
     assert_eq!(
         books.open_run("two", RunOptions::default()),
         Err(RunError::Busy("one".to_owned()))
     );
-    answer(&mut across, &party, Outcome::Code(200));
+    answer(&mut across, &party, Outcome::Code(200), "pods");
     assert_eq!(
         books.close_run("two").unwrap_err(),
         RunError::Unknown("two".to_owned())
@@ -89,16 +114,139 @@ fn parties_and_calls_are_capped_and_nothing_is_lost() {
     let books = Arc::new(Books::new());
     let total = ROWS_MAX + 50;
     for number in 0..total {
-        let party = books.party(&format!("client-{number}"), "");
-        let mut entry = books.open(&name("get", &format!("r{number}")));
-        answer(&mut entry, &party, Outcome::Code(200));
+        let party = books.party("client", "");
+        let resource = format!("r{number}");
+        book(
+            &books,
+            &party,
+            &name("get", &resource),
+            Standing::Authenticated,
+        );
     }
     let snapshot = books.snapshot();
-    assert_eq!(books.parties.len(), PARTIES_MAX);
     assert!(snapshot.rows.len() <= ROWS_MAX + 1);
     let answered: u64 = snapshot.rows.iter().map(|row| row.answered).sum();
     assert_eq!(answered, total as u64);
     assert_eq!(snapshot.overflowed, 50);
+    assert!(snapshot.calls.iter().all(|call| call.in_flight() == 0));
+}
+
+#[test]
+fn a_client_that_finds_the_parties_full_is_said_to_be_lost() {
+    let books = Arc::new(Books::new());
+    for number in 0..PARTIES_MAX + 7 {
+        let party = books.party(&format!("client-{number}"), "");
+        book(
+            &books,
+            &party,
+            &name("get", "pods"),
+            Standing::Authenticated,
+        );
+    }
+    assert_eq!(books.parties.len(), PARTIES_MAX);
+    assert_eq!(books.snapshot().overflowed, 7);
+}
+
+/// What nobody was authenticated for fills neither the rows nor the objects of anybody else, is
+/// counted all the same, and makes no run invalid.
+#[test]
+fn who_is_not_authenticated_fills_no_table() {
+    let books = Arc::new(Books::new());
+    books.open_run("run", RunOptions::default()).unwrap();
+    let total = 5 * FOLDED_ROWS_MAX;
+    let nobody = Arc::clone(books.unauthenticated());
+    for number in 0..total {
+        let (verb, resource) = (format!("v{number}"), format!("r{number}"));
+        book(&books, &nobody, &name(&verb, &resource), Standing::Nobody);
+        let outcome = Outcome::Code(u16::try_from(number).unwrap());
+        let pods = name("get", "pods");
+        answer_as(
+            &mut books.open(&pods),
+            &nobody,
+            outcome,
+            &pods,
+            Standing::Nobody,
+        );
+    }
+    let controller = books.party("virt-controller", "");
+    book(
+        &books,
+        &controller,
+        &name("get", "widgets"),
+        Standing::Authenticated,
+    );
+    let (snapshot, detail) = books.close_run("run").unwrap();
+    let (others, own): (Vec<_>, Vec<_>) = snapshot
+        .rows
+        .iter()
+        .partition(|row| row.component == UNAUTHENTICATED);
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].call[3], "widgets");
+    let counted: u64 = others.iter().map(|row| row.answered).sum();
+    assert_eq!(counted, 2 * total as u64);
+    assert_eq!((snapshot.overflowed, detail.objects_lost), (0, 0));
+    let named = detail
+        .objects
+        .iter()
+        .filter(|one| !one.object.name.is_empty());
+    assert_eq!(named.count(), 1);
+    assert!(snapshot.calls.iter().all(|call| call.in_flight() == 0));
+}
+
+/// A call has its own name once an authenticated client has made it; the component's refused
+/// requests then have it too, those that nobody answers for never.
+#[test]
+fn a_call_has_its_own_name_once_it_was_made_with_a_credential() {
+    let books = Arc::new(Books::new());
+    let virt_api = books.party("virt-api", "");
+    let call = name("get", "widgets");
+    book(&books, &virt_api, &call, Standing::Configured);
+    book(&books, &virt_api, &call, Standing::Authenticated);
+    book(&books, &virt_api, &call, Standing::Configured);
+    let nobody = Arc::clone(books.unproven());
+    book(&books, &nobody, &call, Standing::Nobody);
+    let resources: Vec<_> = books
+        .snapshot()
+        .rows
+        .iter()
+        .map(|row| (row.component.clone(), row.call[3].clone(), row.answered))
+        .collect();
+    let expected = [
+        ("virt-api", OTHER, 1),
+        ("virt-api", "widgets", 2),
+        (UNPROVEN, OTHER, 1),
+    ]
+    .map(|(component, resource, count)| (component.to_owned(), resource.to_owned(), count));
+    assert_eq!(resources, expected);
+}
+
+#[test]
+fn the_journal_is_bounded_for_each_kind_of_client_and_in_each_line() {
+    let books = Arc::new(Books::new());
+    books.open_run("run", RunOptions { journal: true }).unwrap();
+    let nobody = Arc::clone(books.unauthenticated());
+    for _ in 0..100_001 {
+        book(&books, &nobody, &name("get", "pods"), Standing::Nobody);
+    }
+    let party = books.party("virt-api", "");
+    let long = "\u{e9}".repeat(450_000);
+    let mut entry = books.open(&name("get", "pods"));
+    entry.answer(Answer {
+        outcome: Outcome::Code(200),
+        party: &party,
+        standing: Standing::Authenticated,
+        name: &|with| with(&name("get", "pods")),
+        elapsed: Duration::ZERO,
+        at_micros: 1,
+        audit_id: Some(&long),
+        object: &ObjectRef::default,
+    });
+    let (_, detail) = books.close_run("run").unwrap();
+    assert_eq!((detail.journal_lost, detail.journal_lost_others), (0, 1));
+    assert_eq!(detail.journal.len(), 100_001);
+    let kept = &detail.journal.last().unwrap().audit_id;
+    assert_eq!(kept.len(), AUDIT_ID_MAX);
+    assert!(long.starts_with(&**kept));
 }
 
 #[test]
@@ -110,11 +258,8 @@ fn names_with_shifted_parts_are_different_calls() {
         ["get", "", "v1", "podsstatus", "", "", "GET", "pods"],
         ["get", "v1", "", "pods", "status", "", "GET", "pods"],
     ] {
-        answer(
-            &mut books.open(&CallName::from_parts(parts)),
-            &party,
-            Outcome::Code(200),
-        );
+        let name = CallName::from_parts(parts);
+        book(&books, &party, &name, Standing::Authenticated);
     }
     assert_eq!(books.snapshot().rows.len(), 3);
 }
@@ -125,12 +270,13 @@ fn names_with_shifted_parts_are_different_calls() {
 fn a_snapshot_is_one_instant() {
     const THREADS: u64 = 4;
     let books = Arc::new(Books::new());
+    let party = books.party("c", "");
     let book = |resource: &str| {
-        let party = books.party("c", "");
-        answer(
-            &mut books.open(&name("get", resource)),
+        book(
+            &books,
             &party,
-            Outcome::Code(200),
+            &name("get", resource),
+            Standing::Authenticated,
         );
     };
     book("pods");

@@ -10,7 +10,7 @@ use super::{
     count, framing,
     guard::Visit,
     headers::{self, ConnectionHeader},
-    meter::{Exchange, ResponseBody},
+    meter::{Asked, Exchange, ResponseBody},
     session::{SendError, Session},
     target::name_call,
     upgrade,
@@ -80,16 +80,19 @@ fn open(
     visit: Visit,
     request: &Request<Incoming>,
 ) -> (Exchange, bool, Option<TargetError>) {
-    let client = session.client_name(request.headers());
+    let client = session.client(request.headers());
     let (method, uri) = (request.method(), request.uri());
     name_call(method, uri, |name, error| {
         let entry = session.proxy.books.open(name);
-        let mut exchange = Exchange::new(entry, client, visit, method.clone(), uri.clone());
-        let is_watch = name.verb == "watch";
-        if is_watch {
-            exchange.is_watch();
-        }
-        (exchange, is_watch, error)
+        let asked = Asked {
+            client,
+            method: method.clone(),
+            uri: uri.clone(),
+            is_resource: !name.resource.is_empty() && !name.verb.is_empty(),
+            is_watch: name.verb == "watch",
+        };
+        let is_watch = asked.is_watch;
+        (Exchange::new(entry, visit, asked), is_watch, error)
     })
 }
 
@@ -109,7 +112,9 @@ async fn respond(
     }
     let connection = ConnectionHeader::read(request.headers())
         .map_err(|error| refused(StatusCode::BAD_REQUEST, error.to_string()))?;
-    pass_gate(session, &mut request)?;
+    if pass_gate(session, &mut request)? {
+        exchange.vouch();
+    }
     if let Some(why) = session.peer.refusal(request.headers()) {
         count(&session.proxy.connections.certificates_refused);
         return Err(refused(StatusCode::UNAUTHORIZED, why.to_owned()));
@@ -140,10 +145,11 @@ async fn respond(
     Ok(Reply::Upstream(response))
 }
 
-/// Where the proxy presents the user's credential, only those may pass who know the secret.
-fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<(), Failure> {
+/// Where the proxy presents the user's credential, only those may pass who know the secret. Says
+/// whether the request has passed such a gate.
+fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<bool, Failure> {
     let Some(gate) = &session.proxy.options.gate else {
-        return Ok(());
+        return Ok(false);
     };
     let presented = request.headers_mut().remove(header::AUTHORIZATION);
     if presented.as_ref() != Some(&gate.expected) {
@@ -156,7 +162,7 @@ fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<(), F
         let value = HeaderValue::clone(&authorization);
         request.headers_mut().insert(header::AUTHORIZATION, value);
     }
-    Ok(())
+    Ok(true)
 }
 
 impl SendError {

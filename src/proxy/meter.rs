@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as _,
+    io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,9 +19,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
-use super::{Proxy, guard::Visit, target};
+use super::{Proxy, events::Events, guard::Visit, target};
 use crate::{
-    identity::client::ClientName,
+    identity::{client::Client, proof::Proof},
     ledger::{Answer, Ending, Entry, Outcome, Reason},
 };
 
@@ -32,33 +33,33 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// dropped before an answer, its client went away.
 pub(super) struct Exchange {
     entry: Entry,
-    client: ClientName,
     visit: Visit,
     started: Instant,
-    method: Method,
-    uri: Uri,
+    asked: Asked,
     body: Option<Arc<SharedBody>>,
-    /// Whether an end of the upstream connection is an end of the response like any other.
-    resumable: bool,
+    /// Of a watch, how far its events have come.
+    events: Option<Events>,
+}
+
+/// What was asked, and by whom.
+pub(super) struct Asked {
+    pub(super) client: Arc<Client>,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    /// Whether it is one of kube-apiserver's verbs on a resource.
+    pub(super) is_resource: bool,
+    pub(super) is_watch: bool,
 }
 
 impl Exchange {
-    pub(super) fn new(
-        entry: Entry,
-        client: ClientName,
-        visit: Visit,
-        method: Method,
-        uri: Uri,
-    ) -> Self {
+    pub(super) fn new(entry: Entry, visit: Visit, asked: Asked) -> Self {
         Self {
             entry,
-            client,
             visit,
             started: Instant::now(),
-            method,
-            uri,
+            asked,
             body: None,
-            resumable: false,
+            events: None,
         }
     }
 
@@ -76,31 +77,40 @@ impl Exchange {
         }
     }
 
-    /// Notes that the request is a watch. Its client goes on from the last event that it got,
-    /// which is all that it would do had its own connection to the API server been lost.
-    pub(super) fn is_watch(&mut self) {
-        self.resumable = true;
+    /// Notes that the proxy itself knows the client's credential to be a good one.
+    pub(super) fn vouch(&mut self) {
+        self.asked.client = Arc::new(self.asked.client.vouched());
     }
 
     /// Books the API server's response.
     pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
-        self.resumable &= status == StatusCode::OK;
+        if self.asked.is_watch && status == StatusCode::OK {
+            self.events = Some(Events::of(headers));
+        }
         if let Some(body) = &self.body {
             body.forget();
         }
         let audit_id = headers.get(AUDIT_ID).and_then(|id| id.to_str().ok());
-        self.book(Outcome::Code(status.as_u16()), audit_id);
+        let proof = Proof::of(status, headers, self.asked.is_resource);
+        self.book(Outcome::Code(status.as_u16()), proof, audit_id);
     }
 
     /// Books that there is no response, and why. There won't be anything more.
     pub(super) fn unanswered(&mut self, reason: Reason) {
-        self.book(Outcome::NoAnswer(reason), None);
+        self.book(Outcome::NoAnswer(reason), Proof::Nothing, None);
         self.close(Ending::Complete);
     }
 
     /// Counts bytes that went to the client.
     pub(super) fn sent(&self, bytes: u64) {
         self.entry.add_response_bytes(bytes);
+    }
+
+    /// Whether the response is a watch that may end here as if it were at its end: its client goes
+    /// on from the last event that it got, which is all that it would do had its own connection to
+    /// the API server been lost.
+    fn is_between_events(&self) -> bool {
+        self.events.as_ref().is_some_and(Events::is_between)
     }
 
     /// Counts bytes that an upgraded connection took from the client.
@@ -117,16 +127,19 @@ impl Exchange {
         self.entry.close(ending, self.started.elapsed());
     }
 
-    fn book(&mut self, outcome: Outcome, audit_id: Option<&str>) {
-        let accepted = outcome != Outcome::Code(StatusCode::UNAUTHORIZED.as_u16());
-        let (method, uri) = (&self.method, &self.uri);
+    fn book(&mut self, outcome: Outcome, proof: Proof, audit_id: Option<&str>) {
+        let Asked {
+            client,
+            method,
+            uri,
+            ..
+        } = &self.asked;
+        let booked = client.book(proof);
         self.entry.answer(Answer {
             outcome,
-            party: if accepted {
-                &self.client.accepted
-            } else {
-                &self.client.rejected
-            },
+            party: booked.party,
+            standing: booked.standing,
+            name: &|with| target::name_call(method, uri, |name, _| with(name)),
             elapsed: self.started.elapsed(),
             at_micros: jiff::Timestamp::now().as_microsecond(),
             audit_id,
@@ -139,7 +152,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.entry.is_answered() {
             self.visit.taken_back();
-            self.book(Outcome::NoAnswer(Reason::ClientGone), None);
+            self.book(Outcome::NoAnswer(Reason::ClientGone), Proof::Nothing, None);
         }
         self.close(Ending::Dropped);
     }
@@ -365,7 +378,7 @@ impl ResponseBody {
     ) -> Self {
         close_at_end(&body, &mut exchange);
         let exchange = Box::new(exchange);
-        if exchange.resumable {
+        if exchange.events.is_some() {
             Self::Watch(body, version, exchange, end_of_watch(Arc::clone(proxy)))
         } else {
             Self::Upstream(body, version, exchange)
@@ -388,13 +401,19 @@ fn end_of_watch(proxy: Arc<Proxy>) -> EndOfWatch {
     })
 }
 
-/// Whether the API server's connection ended, rather than this one stream. A client that sees the
-/// stream reset lists everything anew; one whose watch just ends goes on where it was.
+/// Whether the API server's connection was lost, rather than this one stream reset or its bytes
+/// broken. client-go's reflector goes on where it was after a watch that just ends, and after one
+/// whose HTTP/1.1 connection is lost; a stream that is reset it takes for an error, and lists all.
 fn is_connection_lost(error: &hyper::Error) -> bool {
-    let stream = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<h2::Error>());
-    stream.is_none_or(|cause| !cause.is_reset())
+    let Some(cause) = error.source() else {
+        return true;
+    };
+    if let Some(http2) = cause.downcast_ref::<h2::Error>() {
+        return http2.is_io() || (http2.is_go_away() && http2.is_remote());
+    }
+    let broken = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
+    let io = cause.downcast_ref::<io::Error>();
+    io.is_none_or(|io| !broken.contains(&io.kind()))
 }
 
 /// Whoever sends a body may stop asking once it knows that nothing is left.
@@ -415,7 +434,7 @@ impl Body for ResponseBody {
         let (body, version, exchange) = match self.get_mut() {
             Self::Upstream(body, version, exchange) => (body, *version, exchange),
             Self::Watch(body, version, exchange, end) => {
-                if end.as_mut().poll(context).is_ready() {
+                if exchange.is_between_events() && end.as_mut().poll(context).is_ready() {
                     exchange.close(Ending::Dropped);
                     return Poll::Ready(None);
                 }
@@ -431,12 +450,15 @@ impl Body for ResponseBody {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     exchange.sent(data.len() as u64);
+                    if let Some(events) = &mut exchange.events {
+                        events.read(data);
+                    }
                 }
                 close_at_end(body, exchange);
             }
             Some(Err(error)) => {
                 exchange.close(Ending::Failed);
-                if exchange.resumable && is_connection_lost(error) {
+                if exchange.is_between_events() && is_connection_lost(error) {
                     return Poll::Ready(None);
                 }
             }

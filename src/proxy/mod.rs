@@ -10,6 +10,7 @@
 mod accept;
 mod answer;
 mod dial;
+mod events;
 mod forward;
 mod framing;
 mod guard;
@@ -36,7 +37,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Books;
+use crate::{identity::client::Clients, ledger::Books};
 
 pub use accept::{Listener, serve};
 pub use dial::{Dialer, DialerError};
@@ -99,6 +100,8 @@ pub struct Proxy {
     pub options: Options,
     /// Counters of connections.
     pub connections: Connections,
+    /// Who clients are.
+    pub(crate) clients: Arc<Clients>,
     leaving: AtomicBool,
     drain: CancellationToken,
 }
@@ -141,12 +144,15 @@ impl Proxy {
         front_proxy: Option<Dialer>,
         options: Options,
     ) -> Arc<Self> {
+        let books = Arc::new(Books::new());
+        let clients = Clients::new(options.component.clone(), Arc::clone(&books));
         Arc::new(Self {
-            books: Arc::new(Books::new()),
+            books,
             dialer,
             front_proxy,
             options,
             connections: Connections::default(),
+            clients,
             leaving: AtomicBool::new(false),
             drain: CancellationToken::new(),
         })

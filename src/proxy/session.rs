@@ -27,7 +27,7 @@ use super::{
     target, tuning,
 };
 use crate::{
-    identity::client::{ClientName, ClientNames},
+    identity::client::{Client, ClientNames},
     ledger::Reason,
 };
 
@@ -93,7 +93,7 @@ impl Session {
             Peer::Named(peer) => Some(peer.user.as_str().into()),
             Peer::Unnamed | Peer::Unusable(_) => None,
         };
-        let names = ClientNames::new(proxy.options.component.clone(), user);
+        let names = ClientNames::new(user);
         Self {
             proxy,
             client,
@@ -113,10 +113,10 @@ impl Session {
         self.protocol == Protocol::Http1 && self.proxy.drain.is_cancelled()
     }
 
-    /// The name of the client that sent these headers.
-    pub(super) fn client_name(&self, headers: &http::HeaderMap) -> ClientName {
+    /// The client that sent these headers.
+    pub(super) fn client(&self, headers: &http::HeaderMap) -> Arc<Client> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.name(headers, &self.proxy.books)
+        names.client(headers, &self.proxy.clients)
     }
 
     /// The way to the API server. What the proxy says of a user by headers goes only over

@@ -10,6 +10,8 @@ use crate::{
     ledger::{self, Outcome},
 };
 
+pub use crate::ledger::{AUDIT_ID_MAX, UNAUTHENTICATED, UNPROVEN};
+
 /// The schema's name and version.
 const SCHEMA: &str = "kubetoll.snapshot/1";
 
@@ -22,7 +24,8 @@ pub struct Snapshot {
     pub proxy: ProxyInfo,
     /// When it was taken, by the proxy's clock.
     pub taken: Timestamp,
-    /// Requests that were counted in the overflow row; a run in which this grew is not valid.
+    /// Requests that the full books could not tell apart: counted in the overflow row, or for the
+    /// component `(other)`. A run in which this grew is not valid.
     pub overflowed: u64,
     /// What was answered.
     pub rows: Vec<RowRecord>,
@@ -71,9 +74,10 @@ pub struct CallRecord {
 pub struct RowRecord {
     /// Stable for the life of the process.
     pub id: u32,
-    /// Component for display.
+    /// Component for display; `(unauthenticated)` and `(unproven)` where no answer of the API server
+    /// says whose request it was.
     pub component: String,
-    /// The user, empty if the API server didn't accept one.
+    /// The user, empty if the API server didn't accept one, or is not known to have.
     pub user: String,
     /// What was called.
     #[serde(flatten)]
@@ -155,8 +159,11 @@ pub struct RunDetailRecord {
     pub objects_lost: u64,
     /// One line per request, if it was asked for.
     pub journal: Vec<JournalRecord>,
-    /// Requests that have no line, because there were too many.
+    /// Requests of authenticated clients that have no line, because there were too many.
     pub journal_lost: u64,
+    /// Other requests that have no line, because there were too many of these.
+    #[serde(default)]
+    pub journal_lost_others: u64,
 }
 
 /// How often a row's requests named an object.
@@ -370,6 +377,7 @@ impl RunDetailRecord {
             objects_lost: detail.objects_lost,
             journal: journal.collect(),
             journal_lost: detail.journal_lost,
+            journal_lost_others: detail.journal_lost_others,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::support::{
 const EXEC: &str = "/api/v1/namespaces/n/pods/p/exec?command=a%20b";
 
 fn upgrade(protocol: &str, more: &str) -> Vec<u8> {
-    format!("GET {EXEC} HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nX-Stream-Protocol-Version: v5\r\nX-Stream-Protocol-Version: v4\r\n\r\n{more}").into_bytes()
+    format!("GET {EXEC} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer T\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nX-Stream-Protocol-Version: v5\r\nX-Stream-Protocol-Version: v4\r\n\r\n{more}").into_bytes()
 }
 
 #[tokio::test]

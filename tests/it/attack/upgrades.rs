@@ -122,7 +122,8 @@ async fn what_is_no_upgrade_of_kubernetes_goes_on_as_a_plain_request() {
     for lines in plain {
         let has_body = lines.contains("\r\n\r\n");
         let end = if lines.ends_with('x') { "" } else { "\r\n" };
-        let request = format!("POST {EXEC} HTTP/1.1\r\nHost: p\r\n{lines}{end}");
+        let request =
+            format!("POST {EXEC} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer T\r\n{lines}{end}");
         let (head, _) = exchange(&proxy, request.as_bytes()).await;
         assert!(head.starts_with("HTTP/1.1 200"), "{lines}: {head}");
         let arrived = upstream.recorded().concat();
@@ -137,7 +138,9 @@ async fn what_is_no_upgrade_of_kubernetes_goes_on_as_a_plain_request() {
             "{arrived}"
         );
     }
-    let old = format!("GET {EXEC} HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let old = format!(
+        "GET {EXEC} HTTP/1.0\r\nAuthorization: Bearer T\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    );
     let answer = last_words(&proxy, old.as_bytes()).await;
     assert!(answer.contains(" 200 OK"), "{answer}");
     assert!(
