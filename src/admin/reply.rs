@@ -17,6 +17,9 @@ use super::rendering::{Rendering, Withdrawn};
 /// An answer.
 pub(super) type Reply = Response<Content>;
 
+/// The type of an answer in JSON.
+pub(super) const JSON: &str = "application/json";
+
 /// The body of an answer.
 pub(super) enum Content {
     /// Of this answer alone.
@@ -61,7 +64,7 @@ impl Body for Content {
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Reply {
     match serde_json::to_vec(value) {
-        Ok(body) => reply(status, "application/json", Content::Own(body.into())),
+        Ok(body) => reply(status, JSON, Content::Own(body.into())),
         Err(error) => {
             tracing::error!(%error, "cannot write JSON");
             text(StatusCode::INTERNAL_SERVER_ERROR, "no answer\n")

@@ -14,35 +14,44 @@ use super::{
     Admin, access,
     page::Page,
     places::Place,
-    reply::{Content, Reply, json, reply, text},
+    reply::{Content, JSON, Reply, json, reply, text},
 };
 use crate::{ledger::RunError, record::OpenRun};
 
 /// Largest body of a request, and the time for it.
 const BODY_MAX: usize = 64 << 10;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Prometheus's text format.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Longest id of a run.
 const RUN_ID_MAX: usize = 64;
-/// Most snapshots and details that are made at once.
-pub(super) const SNAPSHOTS_MAX: usize = 2;
+/// Most answers about runs that are made at once.
+const RUNS_MAX: usize = 2;
+/// Threads that make answers: those, and one for each page.
+pub(super) const THREADS: usize = RUNS_MAX + 2;
 
-/// What all connections of the port share. Snapshots, details and metrics are made on threads of
+/// What all connections of the port share. Metrics, snapshots and details are made on threads of
 /// their own, so that a probe waits for none of them.
 pub(super) struct Routes {
     admin: Arc<Admin>,
     metrics: Page,
-    snapshots: Arc<Semaphore>,
+    snapshot: Page,
+    runs: Arc<Semaphore>,
     is_loopback: bool,
 }
 
 impl Routes {
     /// With `is_loopback`, for a port that only this machine reaches. Needs a runtime.
     pub(super) fn new(admin: Arc<Admin>, is_loopback: bool) -> Self {
-        let of = Arc::clone(&admin);
+        let page = |render: fn(&Admin) -> Option<Vec<u8>>| {
+            let admin = Arc::clone(&admin);
+            Page::new(move || render(&admin))
+        };
         Self {
-            metrics: Page::new(move || metrics(&of)),
+            metrics: page(metrics),
+            snapshot: page(snapshot),
             admin,
-            snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)),
+            runs: Arc::new(Semaphore::new(RUNS_MAX)),
             is_loopback,
         }
     }
@@ -65,7 +74,7 @@ impl Routes {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
             (&Method::GET | &Method::HEAD, "/readyz") => text(StatusCode::OK, "ok\n"),
-            (&Method::GET | &Method::HEAD, "/metrics") => self.metrics().await,
+            (&Method::GET | &Method::HEAD, "/metrics") => shared(&self.metrics, METRICS).await,
             _ if access::is_made_by_a_page(request.headers()) => text(
                 StatusCode::FORBIDDEN,
                 "no page of the web may ask for this\n",
@@ -74,10 +83,7 @@ impl Routes {
                 StatusCode::UNAUTHORIZED,
                 "this needs the proxy's admin token as a bearer token\n",
             ),
-            (&Method::GET, "/snapshot") => {
-                self.make(|admin| json(StatusCode::OK, &admin.snapshot()))
-                    .await
-            }
+            (&Method::GET, "/snapshot") => shared(&self.snapshot, JSON).await,
             (_, path) => match path.strip_prefix("/runs/").map(str::to_owned) {
                 Some(id) if is_run_id(&id) => self.runs(place, id, request).await,
                 _ => text(StatusCode::NOT_FOUND, "no such page\n"),
@@ -114,7 +120,7 @@ impl Routes {
     async fn make(&self, answer: impl FnOnce(&Admin) -> Reply + Send + 'static) -> Reply {
         // A connection that ends while it waits leaves nothing behind: a queue of threads' tasks
         // would have no end.
-        let permit = Arc::clone(&self.snapshots).acquire_owned().await;
+        let permit = Arc::clone(&self.runs).acquire_owned().await;
         let admin = Arc::clone(&self.admin);
         let made = spawn_blocking(move || {
             let _permit = permit;
@@ -125,16 +131,12 @@ impl Routes {
             text(StatusCode::INTERNAL_SERVER_ERROR, "no answer\n")
         })
     }
+}
 
-    async fn metrics(&self) -> Reply {
-        match self.metrics.get().await {
-            Some(page) => reply(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                Content::Shared(page, 0),
-            ),
-            None => text(StatusCode::INTERNAL_SERVER_ERROR, "no metrics\n"),
-        }
+async fn shared(page: &Page, content_type: &'static str) -> Reply {
+    match page.get().await {
+        Some(page) => reply(StatusCode::OK, content_type, Content::Shared(page, 0)),
+        None => text(StatusCode::INTERNAL_SERVER_ERROR, "no answer\n"),
     }
 }
 
@@ -175,5 +177,11 @@ fn run_reply(result: Result<impl Serialize, RunError>) -> Reply {
 fn metrics(admin: &Admin) -> Option<Vec<u8>> {
     let text = admin.exporter.text();
     text.inspect_err(|error| tracing::error!(%error, "cannot write the metrics"))
+        .ok()
+}
+
+fn snapshot(admin: &Admin) -> Option<Vec<u8>> {
+    let text = serde_json::to_vec(&admin.snapshot());
+    text.inspect_err(|error| tracing::error!(%error, "cannot write the snapshot"))
         .ok()
 }

@@ -29,7 +29,7 @@ use super::{
     Admin,
     places::{Place, Places},
     reply::Content,
-    routes::{Routes, SNAPSHOTS_MAX},
+    routes::{Routes, THREADS},
     write_timeout::WriteTimeout,
 };
 
@@ -99,7 +99,7 @@ fn serve_port(
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("admin-answers")
-        .max_blocking_threads(SNAPSHOTS_MAX + 1)
+        .max_blocking_threads(THREADS)
         .build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
