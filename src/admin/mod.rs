@@ -10,14 +10,22 @@
 //! | `GET /runs/ID?namespace=N` | a snapshot and the run's requests for that namespace; the run's lease starts anew |
 //! | `DELETE /runs/ID` | closes the run: snapshot and detail |
 //!
-//! All but `/livez`, `/readyz` and `/metrics` need the bearer token where there is one.
+//! All but `/livez`, `/readyz` and `/metrics` need the bearer token where there is one. A port on a
+//! loopback address serves requests only whose `Host` is `localhost` or a loopback address.
 
+mod access;
 mod compat;
 mod family;
 mod metrics;
 mod naming;
+mod page;
+mod places;
+mod rendering;
+mod reply;
+mod routes;
 mod runs;
 mod server;
+mod write_timeout;
 
 use std::{
     collections::BTreeMap,
@@ -128,6 +136,10 @@ impl Admin {
         let ends_of = &self.certificates.0;
         let mut known = ends_of.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(certificate, ends);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.record(self.proxy.books.snapshot())
     }
 
     fn record(&self, books: crate::ledger::Snapshot) -> Snapshot {

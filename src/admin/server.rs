@@ -1,191 +1,222 @@
-//! Routes of the admin port.
+//! The admin port's thread: it accepts connections, serves them, and makes room for new ones.
 
-use std::{sync::Arc, time::Duration};
-
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
-use tokio_util::sync::CancellationToken;
-
-use super::Admin;
-use crate::{
-    ledger::RunError,
-    record::{ADMIN_TOKEN_HEADER, OpenRun},
+use std::{
+    convert::Infallible,
+    io, net,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
 };
 
-/// Most connections at once; a slow scraper must not cost more.
-const CONNECTIONS_MAX: usize = 64;
-/// Largest body of a request.
-const BODY_MAX: usize = 64 << 10;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Longest id of a run.
-const RUN_ID_MAX: usize = 64;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{HttpService, service_fn},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    runtime,
+    task::yield_now,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
 
-/// Serves the admin port until `stop`.
-pub async fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+use super::{
+    Admin,
+    places::{Place, Places},
+    reply::Content,
+    routes::{Routes, THREADS},
+    write_timeout::WriteTimeout,
+};
+
+/// Most connections at once.
+const CONNECTIONS_MAX: usize = 64;
+/// From the end of an answer to the end of the next head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time in which a client takes nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest head, and most that is buffered of an answer.
+const BUFFER_MAX: usize = 64 << 10;
+/// What the system buffers of an answer: of more, a slow client would seem to take nothing for
+/// too long.
+const SEND_BUFFER: usize = 256 << 10;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Wait before the port is served again after a failure.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// Starts a thread that serves the admin port until `stop`. It has a runtime of its own, so that
+/// neither the data port nor large answers keep a probe waiting.
+///
+/// # Errors
+/// Where the thread can't be started, or where others than this machine reach the port and it
+/// has no token.
+pub fn serve(listener: TcpListener, admin: Arc<Admin>, stop: CancellationToken) -> io::Result<()> {
+    let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+    if !is_loopback && admin.token.load().is_none() {
+        let message = "an admin port that is not on a loopback address needs a token";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let listener = listener.into_std()?;
+    let serve = move || {
+        serve_again(&stop, RESTART_PAUSE, || {
+            serve_port(
+                listener.try_clone()?,
+                Arc::clone(&admin),
+                is_loopback,
+                &stop,
+            )
+        });
+    };
+    let thread = thread::Builder::new().name("admin".to_owned());
+    thread.spawn(serve).map(drop)
+}
+
+/// Serves again whatever happens: the books are of use only as long as they can be read.
+fn serve_again(stop: &CancellationToken, pause: Duration, serve: impl Fn() -> io::Result<()>) {
+    loop {
+        match catch_unwind(AssertUnwindSafe(&serve)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => tracing::error!(%error, "cannot serve the admin port"),
+            Err(_) => tracing::error!("the admin port's thread panicked"),
+        }
+        if stop.is_cancelled() {
+            return;
+        }
+        thread::sleep(pause);
+    }
+}
+
+fn serve_port(
+    listener: net::TcpListener,
+    admin: Arc<Admin>,
+    is_loopback: bool,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("admin-answers")
+        .max_blocking_threads(THREADS)
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        let routes = Arc::new(Routes::new(admin, is_loopback));
+        accept(listener, &routes, stop).await;
+        Ok(())
+    })
+}
+
+async fn accept(listener: TcpListener, routes: &Arc<Routes>, stop: &CancellationToken) {
+    let places = Places::new(CONNECTIONS_MAX);
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, client)) = accepted else {
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-            continue;
-        };
-        let (admin, stop) = (Arc::clone(&admin), stop.clone());
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, std::convert::Infallible>(answer(&admin, request).await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that breaks off is its own affair.
-            let _ = stop.run_until_cancelled(connection).await;
-            drop(permit);
+        let place = places.take(client.ip(), stop.child_token());
+        tokio::spawn(serve_connection(stream, place, Arc::clone(routes)));
+        // Each has its turn before others can take its place.
+        yield_now().await;
+    }
+}
+
+async fn serve_connection(stream: TcpStream, place: Place, routes: Arc<Routes>) {
+    let socket = SockRef::from(&stream);
+    let prepared = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_send_buffer_size(SEND_BUFFER));
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "cannot set socket options");
+    }
+    let service =
+        service_fn(|request| async { Ok::<_, Infallible>(routes.answer(&place, request).await) });
+    // A client that breaks off is its own affair.
+    let _ = place
+        .end
+        .run_until_cancelled(serve_http(stream, service))
+        .await;
+}
+
+async fn serve_http<S>(stream: impl AsyncRead + AsyncWrite + Unpin, service: S) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Content, Error = Infallible>,
+{
+    let stream = WriteTimeout::new(stream, WRITE_TIMEOUT);
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER_MAX)
+        // Who asks by netcat ends its side with its request.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use http::StatusCode;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::admin::{rendering::Rendering, reply::reply};
+
+    const ANSWER: usize = 4 << 20;
+
+    /// A client that has asked for a large answer and may ask for more.
+    async fn asking() -> (DuplexStream, tokio::task::JoinHandle<()>) {
+        let (near, mut far) = duplex(16 << 10);
+        let service = service_fn(async |_| {
+            let answer = Content::Shared(Rendering::new(&[7; ANSWER]), 0);
+            Ok(reply(StatusCode::OK, "text/plain", answer))
         });
+        let served = tokio::spawn(async move { drop(serve_http(near, service).await) });
+        far.write_all(b"GET / HTTP/1.1\r\nHost: p\r\n\r\n")
+            .await
+            .unwrap();
+        (far, served)
     }
-}
 
-type Reply = Response<Full<Bytes>>;
-
-async fn answer(admin: &Admin, request: Request<Incoming>) -> Reply {
-    let path = request.uri().path().to_owned();
-    let method = request.method().clone();
-    match (&method, path.as_str()) {
-        (&Method::GET | &Method::HEAD, "/livez") => text(StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if admin.proxy.is_leaving() => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_gets_the_whole_of_a_large_answer() {
+        let (mut client, _served) = asking().await;
+        let (start, mut taken) = (Instant::now(), 0);
+        while taken < ANSWER {
+            sleep(HEAD_TIMEOUT / 10).await;
+            let count = client.read(&mut [0; 16 << 10]).await.unwrap();
+            assert!(count > 0, "cut after {taken} bytes");
+            taken += count;
         }
-        (&Method::GET | &Method::HEAD, "/readyz") => text(StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/metrics") => metrics(admin),
-        _ if !admin.admits(&request) => text(
-            StatusCode::UNAUTHORIZED,
-            "this needs the proxy's admin token as a bearer token\n",
-        ),
-        (&Method::GET, "/snapshot") => {
-            json(StatusCode::OK, &admin.record(admin.proxy.books.snapshot()))
-        }
-        (_, path) => match path.strip_prefix("/runs/") {
-            Some(id) if is_run_id(id) => runs(admin, &method, id, request).await,
-            _ => text(StatusCode::NOT_FOUND, "no such page\n"),
-        },
+        assert!(start.elapsed() > 10 * HEAD_TIMEOUT);
     }
-}
 
-async fn runs(admin: &Admin, method: &Method, id: &str, request: Request<Incoming>) -> Reply {
-    match *method {
-        Method::PUT => {
-            let body = Limited::new(request.into_body(), BODY_MAX).collect().await;
-            let asked = body.ok().and_then(|body| {
-                let bytes = body.to_bytes();
-                if bytes.is_empty() {
-                    return Some(OpenRun::default());
-                }
-                serde_json::from_slice(&bytes).ok()
-            });
-            match asked {
-                Some(asked) => run_reply(admin.open_run(id, &asked)),
-                None => text(StatusCode::BAD_REQUEST, "not what opens a run\n"),
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_left() {
+        let (_client, served) = asking().await;
+        let start = Instant::now();
+        served.await.unwrap();
+        assert!(start.elapsed() <= WRITE_TIMEOUT + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_port_that_fails_or_panics_is_served_again() {
+        let served = Cell::new(0);
+        let stop = CancellationToken::new();
+        serve_again(&stop, Duration::ZERO, || {
+            served.set(served.get() + 1);
+            match served.get() {
+                1 => panic!("a test of panics"),
+                2 => Err(io::Error::other("a test of errors")),
+                _ => Ok(()),
             }
-        }
-        Method::GET => {
-            let query = request.uri().query().unwrap_or_default();
-            let namespace = query.strip_prefix("namespace=").unwrap_or_default();
-            run_reply(admin.look_at_run(id, namespace))
-        }
-        Method::DELETE => run_reply(admin.close_run(id)),
-        _ => text(StatusCode::METHOD_NOT_ALLOWED, "PUT, GET or DELETE\n"),
-    }
-}
-
-fn is_run_id(id: &str) -> bool {
-    (1..=RUN_ID_MAX).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-fn run_reply(result: Result<impl Serialize, RunError>) -> Reply {
-    match result {
-        Ok(value) => json(StatusCode::OK, &value),
-        Err(error @ RunError::Busy(_)) => text(StatusCode::CONFLICT, &format!("{error}\n")),
-        Err(error @ RunError::Unknown(_)) => text(StatusCode::NOT_FOUND, &format!("{error}\n")),
-    }
-}
-
-fn metrics(admin: &Admin) -> Reply {
-    match admin.exporter.text() {
-        Ok(body) => reply(
-            StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            body,
-        ),
-        Err(error) => {
-            tracing::error!(%error, "cannot write the metrics");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "no metrics\n")
-        }
-    }
-}
-
-fn json(status: StatusCode, value: &impl Serialize) -> Reply {
-    match serde_json::to_vec(value) {
-        Ok(body) => reply(status, "application/json", body),
-        Err(error) => {
-            tracing::error!(%error, "cannot write JSON");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "no answer\n")
-        }
-    }
-}
-
-fn text(status: StatusCode, body: &str) -> Reply {
-    reply(
-        status,
-        "text/plain; charset=utf-8",
-        body.as_bytes().to_vec(),
-    )
-}
-
-fn reply(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    let content_type = http::HeaderValue::from_static(content_type);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
-    response
-}
-
-impl Admin {
-    fn admits(&self, request: &Request<Incoming>) -> bool {
-        let Some(token) = &*self.token.load() else {
-            return true;
-        };
-        let presented = [header::AUTHORIZATION.as_str(), ADMIN_TOKEN_HEADER];
-        let mut presented = presented.into_iter().filter_map(|name| {
-            request
-                .headers()
-                .get(name)?
-                .as_bytes()
-                .strip_prefix(b"Bearer ")
         });
-        presented.any(|presented| same(presented, token))
+        assert_eq!(served.get(), 3);
     }
-}
-
-/// Compares without telling by its time where the difference is.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .fold(0, |difference, (one, other)| difference | (one ^ other))
-            == 0
 }

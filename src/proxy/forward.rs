@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
@@ -152,7 +153,8 @@ fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<bool,
         return Ok(false);
     };
     let presented = request.headers_mut().remove(header::AUTHORIZATION);
-    if presented.as_ref() != Some(&gate.expected) {
+    let expected = gate.expected.as_bytes();
+    if presented.is_none_or(|value| verify_slices_are_equal(value.as_bytes(), expected).is_err()) {
         return Err(Failure::Answer(OwnAnswer::refused(
             StatusCode::UNAUTHORIZED,
             "this listener serves one command only",

@@ -57,7 +57,7 @@ impl InnerProxy {
         };
         let admin = Admin::new(Arc::clone(&proxy), admin_options);
         let stop = CancellationToken::new();
-        tokio::spawn(admin::serve(admin_tcp, admin, stop.clone()));
+        admin::serve(admin_tcp, admin, stop.clone())?;
         let tls = certificate.server_config(&ClientCertificates::NotAsked)?;
         let served = tokio::spawn(proxy::serve(Listener { tcp, tls }, proxy, stop.clone()));
         Ok(Self {

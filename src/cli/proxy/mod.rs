@@ -196,11 +196,7 @@ async fn serve(config: Config) -> io::Result<()> {
     };
     let admin = Admin::new(Arc::clone(&proxy), admin_options);
     let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-    tokio::spawn(admin::serve(
-        admin_tcp,
-        Arc::clone(&admin),
-        stop_admin.clone(),
-    ));
+    admin::serve(admin_tcp, Arc::clone(&admin), stop_admin.clone())?;
     let reloader = Reloader {
         proxy: Arc::clone(&proxy),
         admin,

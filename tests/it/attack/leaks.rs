@@ -123,7 +123,7 @@ async fn admin_pages(process: &TracedProxy) -> Vec<String> {
         format!("{SECRET} /metrics"),
     ] {
         let request = format!(
-            "{first_line} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {SECRET}\r\nConnection: close\r\n\r\n"
+            "{first_line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SECRET}\r\nConnection: close\r\n\r\n"
         );
         pages.push(process.admin_page(&request).await);
     }

@@ -243,7 +243,7 @@ async fn a_process_without_descriptors_survives() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(process.descriptors() < 96, "{}", process.descriptors());
     let page = process
-        .admin_page("GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .admin_page("GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await;
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     let ticks = process.cpu_ticks();

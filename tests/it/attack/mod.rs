@@ -3,6 +3,7 @@
 //!
 //! Sizes are small; with `KUBETOLL_ATTACK_SCALE=100` they are a hundred times larger.
 
+mod admin;
 mod credentials;
 mod framing;
 mod h2spec;

@@ -87,7 +87,7 @@ impl ProxyProcess {
     pub fn metrics(&self) -> String {
         let address = self.admin.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).unwrap();
-        let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();

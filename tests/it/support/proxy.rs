@@ -14,7 +14,7 @@ use kubetoll::{
     proxy::{self, Dialer, Listener, Options, Proxy},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A running proxy.
 pub struct TestProxy {
@@ -24,6 +24,8 @@ pub struct TestProxy {
     pub authority: Authority,
     stop: CancellationToken,
     served: JoinHandle<()>,
+    /// The admin port has a thread of its own, which does not end with the test's runtime.
+    _admin_served: DropGuard,
 }
 
 impl TestProxy {
@@ -63,7 +65,8 @@ impl TestProxy {
                 ..admin::Options::default()
             },
         );
-        tokio::spawn(admin::serve(admin_tcp, admin, stop.clone()));
+        let stop_admin = stop.child_token();
+        admin::serve(admin_tcp, admin, stop_admin.clone()).unwrap();
         let listener = Listener {
             tcp,
             tls: certificate
@@ -78,6 +81,7 @@ impl TestProxy {
             authority,
             stop,
             served,
+            _admin_served: stop_admin.drop_guard(),
         }
     }
 

@@ -35,6 +35,20 @@ impl TracedProxy {
 
     /// With a limit of open files, if given.
     pub async fn start_limited(upstream: &str, ca_pem: &str, descriptors: Option<u32>) -> Self {
+        Self::start_with(upstream, ca_pem, descriptors, None).await
+    }
+
+    /// Whose admin port asks for `token`.
+    pub async fn start_with_token(upstream: &str, ca_pem: &str, token: &str) -> Self {
+        Self::start_with(upstream, ca_pem, None, Some(token)).await
+    }
+
+    async fn start_with(
+        upstream: &str,
+        ca_pem: &str,
+        descriptors: Option<u32>,
+        token: Option<&str>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new("test proxy").unwrap();
         let leaf = authority
@@ -58,6 +72,8 @@ impl TracedProxy {
             .arg(file("tls.crt", &leaf.certificate_pem))
             .arg("--tls-key")
             .arg(file("tls.key", &leaf.key_pem))
+            .args(token.map(|_| "--admin-token-file"))
+            .args(token.map(|token| file("token", token)))
             .env("RUST_LOG", "trace")
             .stdout(File::create(directory.path().join("stdout")).unwrap())
             .stderr(File::create(directory.path().join("stderr")).unwrap());
@@ -95,7 +111,12 @@ impl TracedProxy {
     }
 
     pub fn admin(&self) -> ProxyClient {
-        ProxyClient::new(&self.admin_url, None).unwrap()
+        self.admin_with(None)
+    }
+
+    /// The admin port, with the token that it asks for.
+    pub fn admin_with(&self, token: Option<&str>) -> ProxyClient {
+        ProxyClient::new(&self.admin_url, token).unwrap()
     }
 
     /// Resident memory in KiB.
