@@ -124,7 +124,8 @@ async fn respond(
     headers::prepare_request(request.headers_mut(), &connection, session.client);
     session.peer.identify(request.headers_mut());
     let version = request.version();
-    let request = request.map(|body| exchange.meter(body, version));
+    let named = connection.into_named();
+    let request = request.map(|body| exchange.meter(body, version, named));
     let sent = session.send(request).await;
     let mut response = sent.map_err(|error| error.into_failure(&method, is_watch))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -136,7 +137,8 @@ async fn respond(
         SendError::bad_response(&flaw.to_string()).into_failure(&method, is_watch)
     })?;
     exchange.answered(response.status(), response.headers());
-    headers::prepare_response(response.headers_mut());
+    let named = headers::prepare_response(response.headers_mut());
+    exchange.strip_trailers(named);
     Ok(Reply::Upstream(response))
 }
 

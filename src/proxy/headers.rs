@@ -24,6 +24,14 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
+/// Headers that say how one message is framed or read: they come before a body or not at all.
+const BEFORE_A_BODY: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::TRAILER,
+];
+
 /// Names that `Connection` may not name: taking them off would change who asks for what.
 const PROTECTED: [&str; 11] = [
     "audit-id",
@@ -102,6 +110,16 @@ fn is_protected(name: &str) -> bool {
             .any(|prefix| spelled.starts_with(prefix))
 }
 
+/// What `Connection` named: of this hop only, also where it comes as a trailer.
+#[derive(Debug, Default)]
+pub(super) struct Named(Vec<HeaderName>);
+
+impl ConnectionHeader {
+    pub(super) fn into_named(self) -> Named {
+        Named(self.named)
+    }
+}
+
 /// Takes off a request what was meant for the proxy, and what only an authenticating proxy may
 /// say; appends the client's address.
 pub(super) fn prepare_request(
@@ -124,10 +142,40 @@ pub(super) fn prepare_request(
 }
 
 /// Takes off a response what was meant for the proxy.
-pub(super) fn prepare_response(headers: &mut HeaderMap) {
+pub(super) fn prepare_response(headers: &mut HeaderMap) -> Named {
     // An API server whose `Connection` can't be read has nothing there worth keeping.
     let connection = ConnectionHeader::read(headers).unwrap_or_default();
     strip(headers, &connection);
+    connection.into_named()
+}
+
+/// Takes off the trailers of a request what may not come behind a body (RFC 9110, 6.5.1): what
+/// belongs to one hop, frames or routes a message, or says who asks.
+pub(super) fn prepare_request_trailers(trailers: &mut HeaderMap, named: &Named) {
+    retain_trailers(trailers, named, |name| !is_protected(name.as_str()));
+}
+
+/// Takes off the trailers of a response what belongs to one hop or frames a message.
+pub(super) fn prepare_response_trailers(trailers: &mut HeaderMap, named: &Named) {
+    retain_trailers(trailers, named, |_| true);
+}
+
+fn retain_trailers(
+    trailers: &mut HeaderMap,
+    named: &Named,
+    may_pass: impl Fn(&HeaderName) -> bool,
+) {
+    let is_of_the_hop = |name: &HeaderName| {
+        HOP_BY_HOP.contains(name) || BEFORE_A_BODY.contains(name) || named.0.contains(name)
+    };
+    let taken: Vec<_> = trailers
+        .keys()
+        .filter(|name| is_of_the_hop(name) || !may_pass(name))
+        .cloned()
+        .collect();
+    for name in taken {
+        trailers.remove(name);
+    }
 }
 
 fn strip(headers: &mut HeaderMap, connection: &ConnectionHeader) {
@@ -284,6 +332,62 @@ mod tests {
         assert!(list.ends_with(", 5.6.7.8, 10.0.0.9"));
         let one = b"x".repeat(10_000);
         assert_eq!(forwarded(&[&one], "10.0.0.9"), "10.0.0.9");
+    }
+
+    #[test]
+    fn trailers_name_neither_who_asks_nor_how_a_message_is_framed() {
+        let lines: Vec<_> = [
+            "x-sum",
+            "x-hop",
+            "connection",
+            "content-length",
+            "transfer-encoding",
+            "trailer",
+            "te",
+            "upgrade",
+            "expect",
+            "proxy-authorization",
+            "host",
+            "authorization",
+            "cookie",
+            "impersonate-user",
+            "impersonate_extra-x",
+            "x-remote-user",
+            "x_remote_group",
+            "x-forwarded-for",
+            "sec-websocket-protocol",
+        ]
+        .map(|name| (name, &b"1"[..]))
+        .to_vec();
+        let named = || {
+            let connection = ConnectionHeader::read(&map(&[("connection", b"X-Hop")]));
+            connection.unwrap().into_named()
+        };
+        let names = |trailers: &HeaderMap| -> Vec<String> {
+            let mut names: Vec<_> = trailers.keys().map(ToString::to_string).collect();
+            names.sort();
+            names
+        };
+        let mut trailers = map(&lines);
+        prepare_request_trailers(&mut trailers, &named());
+        assert_eq!(names(&trailers), ["x-sum"]);
+        let mut trailers = map(&lines);
+        prepare_response_trailers(&mut trailers, &named());
+        assert_eq!(
+            names(&trailers),
+            [
+                "authorization",
+                "cookie",
+                "host",
+                "impersonate-user",
+                "impersonate_extra-x",
+                "sec-websocket-protocol",
+                "x-forwarded-for",
+                "x-remote-user",
+                "x-sum",
+                "x_remote_group"
+            ]
+        );
     }
 
     fn line() -> impl Strategy<Value = (String, Vec<u8>)> {
