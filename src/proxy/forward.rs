@@ -15,7 +15,10 @@ use super::{
     target::name_call,
     upgrade,
 };
-use crate::{classify::TargetError, ledger::Reason};
+use crate::{
+    classify::{CallName, TargetError},
+    ledger::Reason,
+};
 
 /// Ends the stream (HTTP/2) or the connection (HTTP/1.1) without an answer: the request may have
 /// reached the API server, and no answer of ours could be true.
@@ -34,10 +37,10 @@ pub(super) enum Failure {
 /// Forwards one request.
 pub(super) async fn forward(
     session: Arc<Session>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, NoAnswer> {
     let visit = session.guard.visit();
-    let flaw = framing::check(request.version(), request.headers()).err();
+    let flaw = framing::check(request.version(), request.headers_mut()).err();
     let flaw = visit.flaw().or(flaw);
     let version = request.version();
     let (mut exchange, is_watch, target_error) = open(&session, visit, &request);
@@ -86,11 +89,22 @@ fn open(
         let entry = session.proxy.books.open(name);
         let mut exchange = Exchange::new(entry, client, visit, method.clone(), uri.clone());
         let is_watch = name.verb == "watch";
+        session.guard.answer_half_closed(!is_long_running(name));
         if is_watch {
             exchange.is_watch();
         }
         (exchange, is_watch, error)
     })
+}
+
+/// Whether kube-apiserver lets the request run without end (`LongRunningFunc` of its
+/// `pkg/controlplane/apiserver`): it must end with its client.
+fn is_long_running(name: &CallName<'_>) -> bool {
+    matches!(name.verb, "watch" | "proxy")
+        || matches!(
+            name.subresource,
+            "attach" | "exec" | "proxy" | "log" | "portforward"
+        )
 }
 
 async fn respond(
@@ -133,7 +147,7 @@ async fn respond(
         let error = SendError::bad_response("an upgrade that nobody asked for");
         return Err(error.into_failure(&method, is_watch));
     }
-    framing::check_response(response.headers()).map_err(|flaw| {
+    framing::check_response(response.headers_mut()).map_err(|flaw| {
         SendError::bad_response(&flaw.to_string()).into_failure(&method, is_watch)
     })?;
     exchange.answered(response.status(), response.headers());

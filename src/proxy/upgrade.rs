@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use super::{
     accept::Place,
     forward::Reply,
+    framing,
     headers::{self, ConnectionHeader},
     meter::{Exchange, ResponseBody},
     session::{SendError, Session},
@@ -60,6 +61,7 @@ pub(super) async fn ask(
     connection: &ConnectionHeader,
 ) -> Result<Asked, SendError> {
     let client = hyper::upgrade::on(&mut request);
+    session.guard.answer_half_closed(false);
     let protocol = request.headers().get(header::UPGRADE).cloned();
     headers::prepare_request(request.headers_mut(), connection, session.client);
     session.peer.identify(request.headers_mut());
@@ -78,11 +80,13 @@ pub(super) async fn ask(
         .await
         .map_err(|error| SendError::after_sending(&error))?;
     tokio::spawn(upstream.with_upgrades());
-    let response = sender
+    let mut response = sender
         .send_request(request)
         .await
         .map_err(|error| SendError::after_sending(&error))?;
     check(&response, protocol.as_ref())?;
+    framing::check_response(response.headers_mut())
+        .map_err(|flaw| SendError::bad_response(&flaw.to_string()))?;
     Ok(Asked { response, client })
 }
 

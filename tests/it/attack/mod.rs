@@ -10,7 +10,9 @@ mod http2;
 mod identity;
 mod labels;
 mod leaks;
+mod lengths;
 mod limits;
+mod targets;
 mod trailers;
 mod upgrades;
 
