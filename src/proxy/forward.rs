@@ -34,6 +34,19 @@ pub(super) enum Failure {
     Silence(Reason),
 }
 
+impl Failure {
+    /// The same at the end of its connection: who asked for an upgrade may have sent on already.
+    fn closing(self) -> Self {
+        match self {
+            Self::Answer(answer) => Self::Answer(OwnAnswer {
+                close: true,
+                ..answer
+            }),
+            Self::Silence(reason) => Self::Silence(reason),
+        }
+    }
+}
+
 /// Forwards one request.
 pub(super) async fn forward(
     session: Arc<Session>,
@@ -131,7 +144,7 @@ async fn respond(
     let method = request.method().clone();
     if upgrade::is_wanted(&request, &connection) {
         let accepted = upgrade::ask(session, request, &connection).await;
-        let response = accepted.map_err(|error| error.into_failure(&method, false))?;
+        let response = accepted.map_err(|error| error.into_failure(&method, false).closing())?;
         exchange.answered(response.status(), response.headers());
         return Ok(response.into_reply());
     }
@@ -200,6 +213,7 @@ impl SendError {
             reason: self.reason,
             message: self.message,
             retry: self.reason != Reason::BadResponse,
+            close: false,
         })
     }
 }
