@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
     answer::OwnAnswer,
@@ -56,11 +56,17 @@ pub(super) async fn forward(
     let flaw = framing::check(request.version(), request.headers_mut()).err();
     let flaw = visit.flaw().or(flaw);
     let version = request.version();
+    let upgrade = request.extensions().get::<OnUpgrade>().cloned();
     let (mut exchange, is_watch, target_error) = open(&session, visit, &request);
     let responded = match flaw {
         Some(flaw) => Err(refused(StatusCode::BAD_REQUEST, flaw.to_string())),
         None => respond(&session, request, &mut exchange, is_watch, target_error).await,
     };
+    if let Some(client) = upgrade
+        && !matches!(responded, Ok(Reply::Upgrade(_)))
+    {
+        upgrade::end_well(client, Arc::clone(&session.place));
+    }
     match responded {
         Ok(Reply::Upstream(mut response)) => {
             if session.says_close() {

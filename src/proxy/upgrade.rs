@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     accept::Place,
@@ -147,6 +148,20 @@ impl Accepted {
         });
         self.response.map(|()| ResponseBody::empty())
     }
+}
+
+/// Ends the client's connection as TLS ends one, where an upgrade was asked for and is not given:
+/// the library hands such a connection over at its end, whatever was answered, and does not shut
+/// it down. What ends without a farewell looks cut short to clients.
+pub(super) fn end_well(client: OnUpgrade, place: Arc<Place>) {
+    tokio::spawn(async move {
+        let end = async {
+            if let Ok(client) = client.await {
+                let _ = timeout(tunnel::LINGER, TokioIo::new(client).shutdown()).await;
+            }
+        };
+        place.until_killed(end).await;
+    });
 }
 
 async fn tunnel(client: OnUpgrade, server: OnUpgrade, mut exchange: Exchange) {

@@ -65,13 +65,18 @@ async fn a_refused_upgrade_ends_the_clients_connection() {
             WANTED,
         ),
         (b"", "Connection: Upgrade\r\nConnection: Authorization\r\n"),
+        // What goes on as a plain request.
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "Connection: Upgrade, close\r\nUpgrade: h2c\r\n",
+        ),
     ] {
         let upstream = Upstream::echo(answer).await;
         let proxy = upstream.proxy().await;
         for protocol in ["websocket", "SPDY/3.1"] {
             let request =
                 format!("GET {EXEC} HTTP/1.1\r\nHost: p\r\n{lines}Upgrade: {protocol}\r\n\r\n");
-            let answer = last_words(&proxy, request.as_bytes()).await;
+            let answer = ended_well(&proxy, request.as_bytes()).await;
             let lower = answer.to_lowercase();
             assert!(lower.contains("connection: close\r\n"), "{answer}");
         }
@@ -80,9 +85,19 @@ async fn a_refused_upgrade_ends_the_clients_connection() {
     let ca_pem = Authority::new("nobody").unwrap().certificate_pem();
     let proxy = TestProxy::start("https://127.0.0.1:1", &ca_pem).await;
     let request = format!("GET {EXEC} HTTP/1.1\r\nHost: p\r\n{WANTED}Upgrade: websocket\r\n\r\n");
-    let answer = last_words(&proxy, request.as_bytes()).await;
+    let answer = ended_well(&proxy, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     proxy.stop().await;
+}
+
+/// Everything that comes back until the end, which TLS says.
+async fn ended_well(proxy: &TestProxy, request: &[u8]) -> String {
+    let mut stream = connect(proxy).await;
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let read = timeout(LONGEST, stream.read_to_string(&mut answer)).await;
+    read.expect("the proxy closes the connection").unwrap();
+    answer
 }
 
 #[tokio::test]
