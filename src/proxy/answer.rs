@@ -18,6 +18,9 @@ pub(super) struct OwnAnswer {
     pub(super) message: String,
     /// Only where the request was provably not sent: clients repeat any verb on this.
     pub(super) retry: bool,
+    /// Whether an HTTP/1.1 connection ends, so that nothing behind the request can be taken for
+    /// another one.
+    pub(super) close: bool,
 }
 
 impl OwnAnswer {
@@ -28,6 +31,7 @@ impl OwnAnswer {
             reason: Reason::Refused,
             message: message.into(),
             retry: false,
+            close: true,
         }
     }
 
@@ -43,11 +47,11 @@ impl OwnAnswer {
             reason,
             message,
             retry: true,
+            close: false,
         }
     }
 
-    /// A `metav1.Status`. After a request that was refused an HTTP/1.1 connection ends, so that
-    /// nothing behind it can be taken for another one.
+    /// A `metav1.Status`.
     pub(super) fn into_response(self, version: Version) -> Response<Full<Bytes>> {
         let status = json!({
             "kind": "Status",
@@ -65,7 +69,7 @@ impl OwnAnswer {
         headers.insert(header::CONTENT_TYPE, json);
         let reason = HeaderValue::from_static(self.reason.as_str());
         headers.insert(ERROR_HEADER, reason);
-        if self.reason == Reason::Refused && version < Version::HTTP_2 {
+        if self.close && version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             headers.insert(header::CONNECTION, close);
         }

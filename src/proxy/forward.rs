@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
     answer::OwnAnswer,
@@ -16,7 +16,10 @@ use super::{
     target::name_call,
     upgrade,
 };
-use crate::{classify::TargetError, ledger::Reason};
+use crate::{
+    classify::{CallName, TargetError},
+    ledger::Reason,
+};
 
 /// Ends the stream (HTTP/2) or the connection (HTTP/1.1) without an answer: the request may have
 /// reached the API server, and no answer of ours could be true.
@@ -32,20 +35,39 @@ pub(super) enum Failure {
     Silence(Reason),
 }
 
+impl Failure {
+    /// The same at the end of its connection: who asked for an upgrade may have sent on already.
+    fn closing(self) -> Self {
+        match self {
+            Self::Answer(answer) => Self::Answer(OwnAnswer {
+                close: true,
+                ..answer
+            }),
+            Self::Silence(reason) => Self::Silence(reason),
+        }
+    }
+}
+
 /// Forwards one request.
 pub(super) async fn forward(
     session: Arc<Session>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, NoAnswer> {
     let visit = session.guard.visit();
-    let flaw = framing::check(request.version(), request.headers()).err();
+    let flaw = framing::check(request.version(), request.headers_mut()).err();
     let flaw = visit.flaw().or(flaw);
     let version = request.version();
+    let upgrade = request.extensions().get::<OnUpgrade>().cloned();
     let (mut exchange, is_watch, target_error) = open(&session, visit, &request);
     let responded = match flaw {
         Some(flaw) => Err(refused(StatusCode::BAD_REQUEST, flaw.to_string())),
         None => respond(&session, request, &mut exchange, is_watch, target_error).await,
     };
+    if let Some(client) = upgrade
+        && !matches!(responded, Ok(Reply::Upgrade(_)))
+    {
+        upgrade::end_well(client, Arc::clone(&session.place));
+    }
     match responded {
         Ok(Reply::Upstream(mut response)) => {
             if session.says_close() {
@@ -92,9 +114,20 @@ fn open(
             is_resource: !name.resource.is_empty() && !name.verb.is_empty(),
             is_watch: name.verb == "watch",
         };
+        session.guard.answer_half_closed(!is_long_running(name));
         let is_watch = asked.is_watch;
         (Exchange::new(entry, visit, asked), is_watch, error)
     })
+}
+
+/// Whether kube-apiserver lets the request run without end (`LongRunningFunc` of its
+/// `pkg/controlplane/apiserver`): it must end with its client.
+fn is_long_running(name: &CallName<'_>) -> bool {
+    matches!(name.verb, "watch" | "proxy")
+        || matches!(
+            name.subresource,
+            "attach" | "exec" | "proxy" | "log" | "portforward"
+        )
 }
 
 async fn respond(
@@ -123,14 +156,15 @@ async fn respond(
     let method = request.method().clone();
     if upgrade::is_wanted(&request, &connection) {
         let accepted = upgrade::ask(session, request, &connection).await;
-        let response = accepted.map_err(|error| error.into_failure(&method, false))?;
+        let response = accepted.map_err(|error| error.into_failure(&method, false).closing())?;
         exchange.answered(response.status(), response.headers());
         return Ok(response.into_reply());
     }
     headers::prepare_request(request.headers_mut(), &connection, session.client);
     session.peer.identify(request.headers_mut());
     let version = request.version();
-    let request = request.map(|body| exchange.meter(body, version));
+    let named = connection.into_named();
+    let request = request.map(|body| exchange.meter(body, version, named));
     let sent = session.send(request).await;
     let mut response = sent.map_err(|error| error.into_failure(&method, is_watch))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -138,11 +172,12 @@ async fn respond(
         let error = SendError::bad_response("an upgrade that nobody asked for");
         return Err(error.into_failure(&method, is_watch));
     }
-    framing::check_response(response.headers()).map_err(|flaw| {
+    framing::check_response(response.headers_mut()).map_err(|flaw| {
         SendError::bad_response(&flaw.to_string()).into_failure(&method, is_watch)
     })?;
     exchange.answered(response.status(), response.headers());
-    headers::prepare_response(response.headers_mut());
+    let named = headers::prepare_response(response.headers_mut());
+    exchange.strip_trailers(named);
     Ok(Reply::Upstream(response))
 }
 
@@ -192,6 +227,7 @@ impl SendError {
             reason: self.reason,
             message: self.message,
             retry: self.reason != Reason::BadResponse,
+            close: false,
         })
     }
 }

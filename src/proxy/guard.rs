@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,9 @@ pub(super) struct Guard {
     resets: Mutex<Resets>,
     flood: CancellationToken,
     flaw: OnceLock<(u64, Flaw)>,
+    /// Whether the request that is open is answered though its client has ended its side of the
+    /// connection; of HTTP/1.1 only.
+    answers_half_closed: AtomicBool,
 }
 
 impl Guard {
@@ -47,6 +50,7 @@ impl Guard {
             resets: Mutex::new(Resets::new(now)),
             flood: CancellationToken::new(),
             flaw: OnceLock::new(),
+            answers_half_closed: AtomicBool::new(false),
         })
     }
 
@@ -64,9 +68,24 @@ impl Guard {
         self.open.load(Ordering::Relaxed) == 0
     }
 
+    /// How many requests there have been.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// Whether there has been no request yet.
     pub(super) fn is_new(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) == 0
+        self.begun() == 0
+    }
+
+    /// Says whether the request that is open may outlive its client's side of the connection.
+    pub(super) fn answer_half_closed(&self, answers: bool) {
+        self.answers_half_closed.store(answers, Ordering::Relaxed);
+    }
+
+    /// Whether it may.
+    pub(super) fn answers_half_closed(&self) -> bool {
+        self.answers_half_closed.load(Ordering::Relaxed)
     }
 
     /// Notes that the request with this number, from 0, has a head that may not be forwarded.

@@ -1,14 +1,16 @@
 //! Header surgery: what belongs to one hop only is taken off, what belongs to identity is guarded.
 
-use std::net::IpAddr;
+use std::{fmt::Write as _, net::IpAddr};
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{self, Entry},
-};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// `X-Forwarded-For`.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Most bytes of `X-Forwarded-For` that go on, from its end: its beginning is what clients make up.
+const FORWARDED_FOR_MAX: usize = 4 << 10;
+/// What stands for a line that isn't text; RFC 7239 has this word for an address that nobody knows.
+const UNKNOWN: &str = "unknown";
 
 /// Headers of one hop, besides those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -20,6 +22,14 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+
+/// Headers that say how one message is framed or read: they come before a body or not at all.
+const BEFORE_A_BODY: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::TRAILER,
 ];
 
 /// Names that `Connection` may not name: taking them off would change who asks for what.
@@ -79,13 +89,7 @@ impl ConnectionHeader {
     }
 
     fn add(&mut self, token: &str) -> Result<(), ProtectedHeader> {
-        // `X_Remote_User` must not slip past as something else than `X-Remote-User`.
-        let spelled = token.replace('_', "-");
-        let protected = PROTECTED.contains(&spelled.as_str())
-            || PROTECTED_PREFIXES
-                .iter()
-                .any(|prefix| spelled.starts_with(prefix));
-        if protected {
+        if is_protected(token) {
             return Err(ProtectedHeader);
         }
         self.upgrade |= token == "upgrade";
@@ -93,6 +97,26 @@ impl ConnectionHeader {
             self.named.push(name);
         }
         Ok(())
+    }
+}
+
+/// Whether a name, in lower case, carries identity, content or routing.
+fn is_protected(name: &str) -> bool {
+    // `X_Remote_User` must not slip past as something else than `X-Remote-User`.
+    let spelled = name.replace('_', "-");
+    PROTECTED.contains(&spelled.as_str())
+        || PROTECTED_PREFIXES
+            .iter()
+            .any(|prefix| spelled.starts_with(prefix))
+}
+
+/// What `Connection` named: of this hop only, also where it comes as a trailer.
+#[derive(Debug, Default)]
+pub(super) struct Named(Vec<HeaderName>);
+
+impl ConnectionHeader {
+    pub(super) fn into_named(self) -> Named {
+        Named(self.named)
     }
 }
 
@@ -118,10 +142,40 @@ pub(super) fn prepare_request(
 }
 
 /// Takes off a response what was meant for the proxy.
-pub(super) fn prepare_response(headers: &mut HeaderMap) {
+pub(super) fn prepare_response(headers: &mut HeaderMap) -> Named {
     // An API server whose `Connection` can't be read has nothing there worth keeping.
     let connection = ConnectionHeader::read(headers).unwrap_or_default();
     strip(headers, &connection);
+    connection.into_named()
+}
+
+/// Takes off the trailers of a request what may not come behind a body (RFC 9110, 6.5.1): what
+/// belongs to one hop, frames or routes a message, or says who asks.
+pub(super) fn prepare_request_trailers(trailers: &mut HeaderMap, named: &Named) {
+    retain_trailers(trailers, named, |name| !is_protected(name.as_str()));
+}
+
+/// Takes off the trailers of a response what belongs to one hop or frames a message.
+pub(super) fn prepare_response_trailers(trailers: &mut HeaderMap, named: &Named) {
+    retain_trailers(trailers, named, |_| true);
+}
+
+fn retain_trailers(
+    trailers: &mut HeaderMap,
+    named: &Named,
+    may_pass: impl Fn(&HeaderName) -> bool,
+) {
+    let is_of_the_hop = |name: &HeaderName| {
+        HOP_BY_HOP.contains(name) || BEFORE_A_BODY.contains(name) || named.0.contains(name)
+    };
+    let taken: Vec<_> = trailers
+        .keys()
+        .filter(|name| is_of_the_hop(name) || !may_pass(name))
+        .cloned()
+        .collect();
+    for name in taken {
+        trailers.remove(name);
+    }
 }
 
 fn strip(headers: &mut HeaderMap, connection: &ConnectionHeader) {
@@ -154,24 +208,25 @@ fn strip_remote_identity(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds the address to the last line, as proxies do; a list that isn't text is left alone.
+/// Makes one line of all that there are, with the address at its end, as Go's
+/// `httputil.ReverseProxy` does: kube-apiserver reads the first line only (`SourceIPs` in
+/// apimachinery's `util/net`).
 fn append_client(headers: &mut HeaderMap, client: IpAddr) {
-    match headers.entry(FORWARDED_FOR) {
-        Entry::Vacant(line) => {
-            line.insert(address_value(&client.to_string()));
-        }
-        Entry::Occupied(mut lines) => {
-            if let Some(last) = lines.iter_mut().next_back()
-                && let Ok(list) = last.to_str()
-            {
-                *last = address_value(&format!("{list}, {client}"));
-            }
-        }
+    let mut list = String::new();
+    for line in headers.get_all(FORWARDED_FOR) {
+        list.push_str(line.to_str().unwrap_or(UNKNOWN));
+        list.push_str(", ");
     }
-}
-
-fn address_value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    // Go writes an IPv4 address as such, also where it came over an IPv6 socket.
+    let _ = write!(list, "{}", client.to_canonical());
+    if let Some(excess) = list.len().checked_sub(FORWARDED_FOR_MAX + 1) {
+        let comma = list[excess..].find(',').map_or(excess, |at| excess + at);
+        list.drain(..=comma);
+        list.drain(..list.len() - list.trim_start().len());
+    }
+    let value = HeaderValue::from_maybe_shared(Bytes::from(list));
+    let value = value.unwrap_or_else(|_| HeaderValue::from_static(UNKNOWN));
+    headers.insert(FORWARDED_FOR, value);
 }
 
 #[cfg(test)]
@@ -236,6 +291,105 @@ mod tests {
         assert_eq!(headers, expected);
     }
 
+    fn forwarded(lines: &[&[u8]], client: &str) -> String {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| ("x-forwarded-for", *line))
+            .collect();
+        let mut headers = map(&lines);
+        append_client(&mut headers, client.parse().unwrap());
+        assert_eq!(headers.get_all(FORWARDED_FOR).iter().count(), 1);
+        headers[FORWARDED_FOR].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn all_lines_of_addresses_become_one_with_the_client_at_its_end() {
+        let client = "10.0.0.9";
+        for (lines, expected) in [
+            (&[][..], "10.0.0.9"),
+            (&[&b"1.2.3.4"[..]], "1.2.3.4, 10.0.0.9"),
+            (
+                &[b"1.2.3.4", b"5.6.7.8,::1"],
+                "1.2.3.4, 5.6.7.8,::1, 10.0.0.9",
+            ),
+            (&[b"1.2.3.4", b"5.6.7.8\xff"], "1.2.3.4, unknown, 10.0.0.9"),
+            (&[b"\xff"], "unknown, 10.0.0.9"),
+            (&[b""], ", 10.0.0.9"),
+        ] {
+            assert_eq!(forwarded(lines, client), expected);
+        }
+        assert_eq!(forwarded(&[], "::ffff:10.0.0.9"), "10.0.0.9");
+        assert_eq!(forwarded(&[], "fd00::1"), "fd00::1");
+    }
+
+    #[test]
+    fn a_list_of_addresses_has_a_largest_size_and_loses_its_beginning() {
+        let many = b"1.2.3.4, ".repeat(10_000);
+        let list = forwarded(&[&many, b"5.6.7.8"], "10.0.0.9");
+        assert!(list.len() <= FORWARDED_FOR_MAX, "{}", list.len());
+        assert!(list.len() > FORWARDED_FOR_MAX - 16, "{}", list.len());
+        assert!(list.starts_with("1.2.3.4, 1.2.3.4, "), "{list:.40}");
+        assert!(list.ends_with(", 5.6.7.8, 10.0.0.9"));
+        let one = b"x".repeat(10_000);
+        assert_eq!(forwarded(&[&one], "10.0.0.9"), "10.0.0.9");
+    }
+
+    #[test]
+    fn trailers_name_neither_who_asks_nor_how_a_message_is_framed() {
+        let lines: Vec<_> = [
+            "x-sum",
+            "x-hop",
+            "connection",
+            "content-length",
+            "transfer-encoding",
+            "trailer",
+            "te",
+            "upgrade",
+            "expect",
+            "proxy-authorization",
+            "host",
+            "authorization",
+            "cookie",
+            "impersonate-user",
+            "impersonate_extra-x",
+            "x-remote-user",
+            "x_remote_group",
+            "x-forwarded-for",
+            "sec-websocket-protocol",
+        ]
+        .map(|name| (name, &b"1"[..]))
+        .to_vec();
+        let named = || {
+            let connection = ConnectionHeader::read(&map(&[("connection", b"X-Hop")]));
+            connection.unwrap().into_named()
+        };
+        let names = |trailers: &HeaderMap| -> Vec<String> {
+            let mut names: Vec<_> = trailers.keys().map(ToString::to_string).collect();
+            names.sort();
+            names
+        };
+        let mut trailers = map(&lines);
+        prepare_request_trailers(&mut trailers, &named());
+        assert_eq!(names(&trailers), ["x-sum"]);
+        let mut trailers = map(&lines);
+        prepare_response_trailers(&mut trailers, &named());
+        assert_eq!(
+            names(&trailers),
+            [
+                "authorization",
+                "cookie",
+                "host",
+                "impersonate-user",
+                "impersonate_extra-x",
+                "sec-websocket-protocol",
+                "x-forwarded-for",
+                "x-remote-user",
+                "x-sum",
+                "x_remote_group"
+            ]
+        );
+    }
+
     fn line() -> impl Strategy<Value = (String, Vec<u8>)> {
         let name = "(connection|te|upgrade|keep-alive|x[-_]remote[-_](user|extra-a)|x-forwarded-for|authorization|impersonate-group|[a-z][a-z_-]{0,8})";
         let tokens =
@@ -273,7 +427,9 @@ mod tests {
                 };
                 prop_assert_eq!(values(&headers), values(&before));
             }
-            prop_assert!(headers.contains_key(FORWARDED_FOR));
+            let forwarded: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
+            prop_assert_eq!(forwarded.len(), 1);
+            prop_assert!(forwarded[0].to_str().unwrap().ends_with("127.0.0.1"));
         }
     }
 }

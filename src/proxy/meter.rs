@@ -19,7 +19,13 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
-use super::{Proxy, events::Events, guard::Visit, target};
+use super::{
+    Proxy,
+    events::Events,
+    guard::Visit,
+    headers::{self, Named},
+    target,
+};
 use crate::{
     identity::{client::Client, proof::Proof},
     ledger::{Answer, Ending, Entry, Outcome, Reason},
@@ -39,6 +45,8 @@ pub(super) struct Exchange {
     body: Option<Arc<SharedBody>>,
     /// Of a watch, how far its events have come.
     events: Option<Events>,
+    /// What the response's `Connection` named.
+    named: Named,
 }
 
 /// What was asked, and by whom.
@@ -60,15 +68,17 @@ impl Exchange {
             asked,
             body: None,
             events: None,
+            named: Named::default(),
         }
     }
 
-    /// Counts the bytes of the request's body, which came by this version of HTTP.
-    pub(super) fn meter(&mut self, body: Incoming, version: Version) -> RequestBody {
+    /// Counts the bytes of the request's body, which came by this version of HTTP; its trailers
+    /// lose what its `Connection` named.
+    pub(super) fn meter(&mut self, body: Incoming, version: Version, named: Named) -> RequestBody {
         if body.is_end_stream() {
             return RequestBody::none();
         }
-        let shared = Arc::new(SharedBody::new(body, version));
+        let shared = Arc::new(SharedBody::new(body, version, named));
         self.body = Some(Arc::clone(&shared));
         RequestBody {
             shared: Some(shared),
@@ -80,6 +90,11 @@ impl Exchange {
     /// Notes that the proxy itself knows the client's credential to be a good one.
     pub(super) fn vouch(&mut self) {
         self.asked.client = Arc::new(self.asked.client.vouched());
+    }
+
+    /// The response's trailers lose what its `Connection` named.
+    pub(super) fn strip_trailers(&mut self, named: Named) {
+        self.named = named;
     }
 
     /// Books the API server's response.
@@ -170,6 +185,8 @@ pub(super) struct RequestBody {
 /// A body, and the beginning of it as long as it may have to be sent again.
 struct SharedBody {
     version: Version,
+    /// What the request's `Connection` named.
+    named: Named,
     bytes: AtomicU64,
     state: Mutex<BodyState>,
 }
@@ -210,7 +227,7 @@ impl RequestBody {
 }
 
 impl SharedBody {
-    fn new(inner: Incoming, version: Version) -> Self {
+    fn new(inner: Incoming, version: Version, named: Named) -> Self {
         let state = BodyState {
             inner,
             kept: Vec::new(),
@@ -220,6 +237,7 @@ impl SharedBody {
         };
         Self {
             version,
+            named,
             bytes: AtomicU64::new(0),
             state: Mutex::new(state),
         }
@@ -271,21 +289,21 @@ impl Body for RequestBody {
             this.next += 1;
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
-        let frame = ready!(Pin::new(&mut state.inner).poll_frame(context));
+        let mut frame = ready!(Pin::new(&mut state.inner).poll_frame(context));
         if frame.is_none() && is_cut_short(&state.inner, shared.version) {
             let reason = h2::Reason::CANCEL.into();
             return Poll::Ready(Some(Err(CutShort::Request(reason))));
         }
-        if let Some(Ok(frame)) = &frame {
-            match frame.data_ref() {
-                Some(data) => {
-                    let length = data.len() as u64;
-                    shared.bytes.fetch_add(length, Ordering::Relaxed);
-                    state.keep(data);
-                    this.next = state.kept.len();
-                }
+        if let Some(Ok(frame)) = &mut frame {
+            if let Some(data) = frame.data_ref() {
+                let length = data.len() as u64;
+                shared.bytes.fetch_add(length, Ordering::Relaxed);
+                state.keep(data);
+                this.next = state.kept.len();
+            } else if let Some(trailers) = frame.trailers_mut() {
                 // Trailers are not kept.
-                None => state.whole = false,
+                state.whole = false;
+                headers::prepare_request_trailers(trailers, &shared.named);
             }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(CutShort::from)))
@@ -445,16 +463,20 @@ impl Body for ResponseBody {
                 return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
             }
         };
-        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
-        match &frame {
+        let mut frame = ready!(Pin::new(&mut *body).poll_frame(context));
+        match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     exchange.sent(data.len() as u64);
                     if let Some(events) = &mut exchange.events {
                         events.read(data);
                     }
+                    close_at_end(body, exchange);
+                } else if let Some(trailers) = frame.trailers_mut() {
+                    headers::prepare_response_trailers(trailers, &exchange.named);
+                    // Nothing follows, and nobody asks for more.
+                    exchange.close(Ending::Complete);
                 }
-                close_at_end(body, exchange);
             }
             Some(Err(error)) => {
                 exchange.close(Ending::Failed);

@@ -20,6 +20,7 @@ mod one_task;
 mod paced;
 mod passthrough;
 mod peer;
+mod scan;
 mod session;
 mod target;
 mod tuning;

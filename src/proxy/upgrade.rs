@@ -7,10 +7,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     accept::Place,
     forward::Reply,
+    framing,
     headers::{self, ConnectionHeader},
     meter::{Exchange, ResponseBody},
     session::{SendError, Session},
@@ -60,6 +62,7 @@ pub(super) async fn ask(
     connection: &ConnectionHeader,
 ) -> Result<Asked, SendError> {
     let client = hyper::upgrade::on(&mut request);
+    session.guard.answer_half_closed(false);
     let protocol = request.headers().get(header::UPGRADE).cloned();
     headers::prepare_request(request.headers_mut(), connection, session.client);
     session.peer.identify(request.headers_mut());
@@ -78,11 +81,13 @@ pub(super) async fn ask(
         .await
         .map_err(|error| SendError::after_sending(&error))?;
     tokio::spawn(upstream.with_upgrades());
-    let response = sender
+    let mut response = sender
         .send_request(request)
         .await
         .map_err(|error| SendError::after_sending(&error))?;
     check(&response, protocol.as_ref())?;
+    framing::check_response(response.headers_mut())
+        .map_err(|flaw| SendError::bad_response(&flaw.to_string()))?;
     Ok(Asked { response, client })
 }
 
@@ -143,6 +148,20 @@ impl Accepted {
         });
         self.response.map(|()| ResponseBody::empty())
     }
+}
+
+/// Ends the client's connection as TLS ends one, where an upgrade was asked for and is not given:
+/// the library hands such a connection over at its end, whatever was answered, and does not shut
+/// it down. What ends without a farewell looks cut short to clients.
+pub(super) fn end_well(client: OnUpgrade, place: Arc<Place>) {
+    tokio::spawn(async move {
+        let end = async {
+            if let Ok(client) = client.await {
+                let _ = timeout(tunnel::LINGER, TokioIo::new(client).shutdown()).await;
+            }
+        };
+        place.until_killed(end).await;
+    });
 }
 
 async fn tunnel(client: OnUpgrade, server: OnUpgrade, mut exchange: Exchange) {

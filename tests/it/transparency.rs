@@ -8,7 +8,7 @@ use std::{
 
 use kubetoll::lab::real::RealCluster;
 
-use crate::support::{real, two_ways::TwoWays};
+use crate::support::{real, two_ways::TwoWays, wire::last_words};
 
 /// What stands for the editor of `kubectl edit`.
 const EDITOR: &str = "sed -i s/first/edited/";
@@ -158,4 +158,47 @@ async fn informers_see_the_same_directly_and_through_the_proxy() {
     );
     assert_eq!(through["watches"], direct["watches"]);
     two.proxy.stop().await;
+}
+
+/// kube-apiserver reads the first line of addresses only, and leaves out what is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_has_the_clients_address_whatever_it_says_of_itself() {
+    let Some(two) = TwoWays::start().await else {
+        return;
+    };
+    let made_up: [(&str, &[u8], &[&str]); 3] = [
+        ("one", b"", &[]),
+        (
+            "two",
+            b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\n",
+            &["192.0.2.1", "192.0.2.2"],
+        ),
+        (
+            "three",
+            b"X-Forwarded-For: 192.0.2.1\xff\r\nX-Forwarded-For: 192.0.2.2\r\n",
+            &["192.0.2.2"],
+        ),
+    ];
+    for (id, lines, expected) in made_up {
+        let head = format!(
+            "GET /version HTTP/1.1\r\nHost: p\r\nConnection: close\r\nAudit-ID: {id}\r\nAuthorization: Bearer {}\r\n",
+            two.cluster.admin_token()
+        );
+        let request = [head.as_bytes(), lines, b"\r\n"].concat();
+        let answer = last_words(&two.proxy, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let expected = [expected, &["127.0.0.1"]].concat();
+        assert_eq!(source_addresses(&two.cluster, id), expected, "{id}");
+    }
+    two.proxy.stop().await;
+}
+
+/// What the audit log has of this request, which was answered.
+fn source_addresses(cluster: &RealCluster, id: &str) -> Vec<String> {
+    let log = std::fs::read_to_string(cluster.audit_log()).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let event: serde_json::Value = { events }
+        .find(|event: &serde_json::Value| event["auditID"] == id)
+        .unwrap();
+    serde_json::from_value(event["sourceIPs"].clone()).unwrap()
 }

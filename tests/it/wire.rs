@@ -241,6 +241,60 @@ async fn an_event_is_delivered_at_once_and_a_client_that_leaves_ends_the_watch()
     proxy.stop().await;
 }
 
+/// Go's server answers it, too.
+#[tokio::test]
+async fn a_client_that_has_only_ended_its_side_gets_its_answer() {
+    let slow = Upstream::answering_late(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let proxy = slow.proxy().await;
+    for requests in [1, 3] {
+        let request = "GET /api HTTP/1.1\r\nHost: p\r\n\r\n".repeat(requests);
+        let mut stream = connect(&proxy).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let read = timeout(LONGEST, stream.read_to_end(&mut answer)).await;
+        read.expect("the connection ends").unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert_eq!(
+            answer.matches("HTTP/1.1 200 ").count(),
+            requests,
+            "{answer}"
+        );
+        assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+    }
+    proxy.stop().await;
+}
+
+/// A request that never gets its answer, and a watch, of which nothing comes: who has left can't
+/// be told from who has only ended its side.
+#[tokio::test]
+async fn a_client_that_has_left_is_waited_for_by_nobody() {
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut upstream = Upstream::echo(answer).await;
+    let proxy = upstream.proxy().await;
+    for target in [
+        "/api/v1/pods?watch=1",
+        "/api/v1/namespaces/n/pods/p/log?follow=1",
+        "/api/v1/pods",
+    ] {
+        let mut stream = connect(&proxy).await;
+        let request = format!("GET {target} HTTP/1.1\r\nHost: p\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = timeout(LONGEST, read_head(&mut stream)).await.unwrap();
+        assert!(head.unwrap().0.starts_with("HTTP/1.1 200"));
+        stream.shutdown().await.unwrap();
+        timeout(LONGEST, upstream.closed.recv())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let books = books(&proxy).await;
+    for row in &books.rows {
+        assert_eq!((row.answered, row.cut_short), (1, 1), "{row:?}");
+    }
+    proxy.stop().await;
+}
+
 #[tokio::test]
 async fn an_api_server_that_cannot_be_reached_or_trusted_is_said_in_kubernetes_words() {
     let upstream = Upstream::echo(b"").await;

@@ -99,6 +99,73 @@ async fn the_headers_of_an_authenticating_proxy_do_not_arrive() {
     proxy.stop().await;
 }
 
+/// kube-apiserver takes addresses from the first line only.
+#[tokio::test]
+async fn the_clients_address_ends_the_one_line_of_addresses() {
+    let upstream = Upstream::serving().await;
+    let proxy = upstream.proxy().await;
+    let exec = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    for (lines, more, expected) in [
+        (&[][..], "", "127.0.0.1"),
+        (
+            &[&b"1.2.3.4"[..], b"5.6.7.8"],
+            "",
+            "1.2.3.4, 5.6.7.8, 127.0.0.1",
+        ),
+        (
+            &[b"1.2.3.4", b"5.6.7.8"],
+            exec,
+            "1.2.3.4, 5.6.7.8, 127.0.0.1",
+        ),
+        (&[b"\xff", b"5.6.7.8"], "", "unknown, 5.6.7.8, 127.0.0.1"),
+        (&[b"5.6.7.8", b"caf\xe9"], "", "5.6.7.8, unknown, 127.0.0.1"),
+    ] {
+        let mut request = b"GET /api HTTP/1.1\r\nHost: p\r\n".to_vec();
+        for line in lines {
+            request.extend([&b"X-Forwarded-For: "[..], line, b"\r\n"].concat());
+        }
+        request.extend(format!("{more}Connection: close\r\n\r\n").bytes());
+        last_words(&proxy, &request).await;
+        assert_eq!(addresses(&upstream.heads().pop().unwrap()), [expected]);
+    }
+    let many = "1.2.3.4, ".repeat(10_000);
+    let request = format!(
+        "GET /api HTTP/1.1\r\nHost: p\r\nConnection: close\r\nX-Forwarded-For: {many}5.6.7.8\r\n\r\n"
+    );
+    last_words(&proxy, request.as_bytes()).await;
+    let arrived = addresses(&upstream.heads().pop().unwrap()).concat();
+    assert!(arrived.len() <= 4_096, "{}", arrived.len());
+    assert!(
+        arrived.ends_with("1.2.3.4, 5.6.7.8, 127.0.0.1"),
+        "{arrived}"
+    );
+    proxy.stop().await;
+
+    let recorder = Recorder::start(1).await;
+    let proxy = recorder.proxy().await;
+    let mut client = Client::connect(&proxy, &[]).await;
+    let mut headers = http2::get("/api").to_vec();
+    headers.extend([
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x-forwarded-for", "\u{e9}"),
+    ]);
+    client.send(&Frame::head(1, true, &headers)).await;
+    assert_eq!(client.status(1).await, 200);
+    let arrived = &recorder.requests()[0].headers;
+    let lines: Vec<_> = arrived.get_all("x-forwarded-for").iter().collect();
+    assert_eq!(lines, ["1.2.3.4, unknown, 127.0.0.1"]);
+    proxy.stop().await;
+}
+
+/// The lines of `X-Forwarded-For` in a head.
+fn addresses(head: &str) -> Vec<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines
+        .filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"))
+        .map(|(_, value)| value.to_owned())
+        .collect()
+}
+
 #[tokio::test]
 async fn impersonation_and_credentials_go_on_as_they_are() {
     let upstream = Upstream::serving().await;

@@ -12,7 +12,10 @@ mod http2;
 mod identity;
 mod labels;
 mod leaks;
+mod lengths;
 mod limits;
+mod targets;
+mod trailers;
 mod upgrades;
 
 /// A count, times what the environment asks for.

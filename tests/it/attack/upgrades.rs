@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kubetoll::identity::mint::Authority;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -9,6 +10,7 @@ use tokio::{
 
 use crate::support::{
     http2::{Client, Frame, HEADERS, PROTOCOL_ERROR, RST_STREAM},
+    proxy::TestProxy,
     recorder::Recorder,
     wire::{LONGEST, Upstream, books, connect, counted, exchange, last_words, read_head},
 };
@@ -41,6 +43,61 @@ async fn after_a_refused_upgrade_nothing_more_is_sent_on_either_connection() {
         assert!(!recorded.concat().contains("kube-system"), "{recorded:?}");
         proxy.stop().await;
     }
+}
+
+/// Also where nothing follows: the client need not end its connection itself, whoever refuses.
+#[tokio::test]
+async fn a_refused_upgrade_ends_the_clients_connection() {
+    const WANTED: &str = "Connection: Upgrade\r\n";
+    for (answer, lines) in [
+        (
+            &b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"[..],
+            WANTED,
+        ),
+        (
+            b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+            "Connection: keep-alive, Upgrade\r\n",
+        ),
+        // The proxy's own answers: to no upgrade, to two lengths, to what may not be sent on.
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", WANTED),
+        (
+            b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2, 2\r\n\r\nno",
+            WANTED,
+        ),
+        (b"", "Connection: Upgrade\r\nConnection: Authorization\r\n"),
+        // What goes on as a plain request.
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "Connection: Upgrade, close\r\nUpgrade: h2c\r\n",
+        ),
+    ] {
+        let upstream = Upstream::echo(answer).await;
+        let proxy = upstream.proxy().await;
+        for protocol in ["websocket", "SPDY/3.1"] {
+            let request =
+                format!("GET {EXEC} HTTP/1.1\r\nHost: p\r\n{lines}Upgrade: {protocol}\r\n\r\n");
+            let answer = ended_well(&proxy, request.as_bytes()).await;
+            let lower = answer.to_lowercase();
+            assert!(lower.contains("connection: close\r\n"), "{answer}");
+        }
+        proxy.stop().await;
+    }
+    let ca_pem = Authority::new("nobody").unwrap().certificate_pem();
+    let proxy = TestProxy::start("https://127.0.0.1:1", &ca_pem).await;
+    let request = format!("GET {EXEC} HTTP/1.1\r\nHost: p\r\n{WANTED}Upgrade: websocket\r\n\r\n");
+    let answer = ended_well(&proxy, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    proxy.stop().await;
+}
+
+/// Everything that comes back until the end, which TLS says.
+async fn ended_well(proxy: &TestProxy, request: &[u8]) -> String {
+    let mut stream = connect(proxy).await;
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let read = timeout(LONGEST, stream.read_to_string(&mut answer)).await;
+    read.expect("the proxy closes the connection").unwrap();
+    answer
 }
 
 #[tokio::test]

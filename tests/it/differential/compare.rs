@@ -42,11 +42,12 @@ fn take_off_request(request: &mut Message) {
         let name = name.to_ascii_lowercase().replace('_', "-");
         name != "expect" && !name.starts_with("x-remote-")
     });
-    let forwarded = |(name, _): &&mut Line| name.eq_ignore_ascii_case("x-forwarded-for");
-    match lines.iter_mut().rev().find(forwarded) {
-        Some((_, value)) => value.extend(b", 127.0.0.1"),
-        None => lines.push(("x-forwarded-for".to_owned(), b"127.0.0.1".to_vec())),
-    }
+    let is_forwarded = |(name, _): &Line| name.eq_ignore_ascii_case("x-forwarded-for");
+    let (mut forwarded, others): (Vec<_>, Vec<_>) = lines.drain(..).partition(is_forwarded);
+    *lines = others;
+    forwarded.push((String::new(), b"127.0.0.1".to_vec()));
+    let addresses: Vec<_> = forwarded.into_iter().map(|(_, value)| value).collect();
+    lines.push(("x-forwarded-for".to_owned(), addresses.join(&b", "[..])));
 }
 
 fn take_off_hop_by_hop(lines: &mut Vec<Line>) {

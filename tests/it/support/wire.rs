@@ -117,6 +117,15 @@ impl Upstream {
 
     /// Answers each request of each connection with these bytes.
     pub async fn answering(answer: &'static [u8]) -> Self {
+        Self::answering_after(answer, Duration::ZERO).await
+    }
+
+    /// The same, each after a while.
+    pub async fn answering_late(answer: &'static [u8]) -> Self {
+        Self::answering_after(answer, Duration::from_millis(200)).await
+    }
+
+    async fn answering_after(answer: &'static [u8], delay: Duration) -> Self {
         Self::start(move |mut stream, recorded| async move {
             let mut buffer = vec![0; 64 << 10];
             let mut answered = 0;
@@ -125,6 +134,7 @@ impl Upstream {
                 let requests = requests(&recorded.lock().unwrap()).len();
                 while answered < requests {
                     answered += 1;
+                    tokio::time::sleep(delay).await;
                     if stream.write_all(answer).await.is_err() {
                         return;
                     }
