@@ -115,10 +115,12 @@ async fn respond(
         return Err(refused(StatusCode::UNAUTHORIZED, why.to_owned()));
     }
     let method = request.method().clone();
+    let has_credential = request.headers().contains_key(header::AUTHORIZATION);
     if upgrade::is_wanted(&request, &connection) {
         let accepted = upgrade::ask(session, request, &connection).await;
         let response = accepted.map_err(|error| error.into_failure(&method, false))?;
         exchange.answered(response.status(), response.headers());
+        note_authenticated(session, has_credential, response.status());
         return Ok(response.into_reply());
     }
     headers::prepare_request(request.headers_mut(), &connection, session.client);
@@ -136,8 +138,17 @@ async fn respond(
         SendError::bad_response(&flaw.to_string()).into_failure(&method, is_watch)
     })?;
     exchange.answered(response.status(), response.headers());
+    note_authenticated(session, has_credential, response.status());
     headers::prepare_response(response.headers_mut());
     Ok(Reply::Upstream(response))
+}
+
+/// Notes that the API server has taken the request's credential for a good one.
+fn note_authenticated(session: &Session, has_credential: bool, status: StatusCode) {
+    let proves_nothing = matches!(status.as_u16(), 400 | 401 | 429) || status.is_server_error();
+    if has_credential && !proves_nothing {
+        session.guard.note_authenticated();
+    }
 }
 
 /// Where the proxy presents the user's credential, only those may pass who know the secret.

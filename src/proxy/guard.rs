@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,7 @@ pub(super) struct Guard {
     resets: Mutex<Resets>,
     flood: CancellationToken,
     flaw: OnceLock<(u64, Flaw)>,
+    authenticated: AtomicBool,
 }
 
 impl Guard {
@@ -47,6 +48,7 @@ impl Guard {
             resets: Mutex::new(Resets::new(now)),
             flood: CancellationToken::new(),
             flaw: OnceLock::new(),
+            authenticated: AtomicBool::new(false),
         })
     }
 
@@ -73,6 +75,21 @@ impl Guard {
     pub(super) fn note_flaw(&self, number: u64, flaw: Flaw) {
         // Only the first counts: the connection ends with it.
         let _ = self.flaw.set((number, flaw));
+    }
+
+    /// Notes that the API server's answer to a request of this connection proved that it
+    /// authenticated the request's credential.
+    pub(super) fn note_authenticated(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether any such answer came.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the limits that read it follow")
+    )]
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
     }
 
     /// Returns when the connection must be dropped. One that is of no use is first asked to
@@ -187,6 +204,14 @@ mod tests {
         let much_later = later + Duration::from_secs(3_600);
         let allowed = (0..1_000).filter(|_| resets.allow(much_later)).count();
         assert_eq!(allowed, RESETS_BURST as usize);
+    }
+
+    #[test]
+    fn a_connection_is_authenticated_once_an_answer_proved_it() {
+        let guard = Guard::new();
+        assert!(!guard.is_authenticated());
+        guard.note_authenticated();
+        assert!(guard.is_authenticated());
     }
 
     #[tokio::test(start_paused = true)]
