@@ -9,10 +9,12 @@
 
 mod accept;
 mod answer;
+mod client_stream;
 mod dial;
 mod forward;
 mod framing;
 mod guard;
+mod handshakes;
 mod headers;
 mod meter;
 mod one_task;

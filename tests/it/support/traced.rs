@@ -30,11 +30,21 @@ impl Drop for TracedProxy {
 impl TracedProxy {
     /// In front of `upstream`, logging everything that `RUST_LOG` can ask for.
     pub async fn start(upstream: &str, ca_pem: &str) -> Self {
-        Self::start_limited(upstream, ca_pem, None).await
+        Self::start_with(upstream, ca_pem, &[], None).await
     }
 
     /// With a limit of open files, if given.
     pub async fn start_limited(upstream: &str, ca_pem: &str, descriptors: Option<u32>) -> Self {
+        Self::start_with(upstream, ca_pem, &[], descriptors).await
+    }
+
+    /// With more arguments, and a limit of open files, if given.
+    pub async fn start_with(
+        upstream: &str,
+        ca_pem: &str,
+        arguments: &[&str],
+        descriptors: Option<u32>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new("test proxy").unwrap();
         let leaf = authority
@@ -52,6 +62,7 @@ impl TracedProxy {
             .arg(env!("CARGO_BIN_EXE_kubetoll-proxy"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", upstream, "--log-format", "json"])
+            .args(arguments)
             .arg("--upstream-ca")
             .arg(file("ca.crt", ca_pem))
             .arg("--tls-cert")
