@@ -110,13 +110,14 @@ async fn respond(
     let connection = ConnectionHeader::read(request.headers())
         .map_err(|error| refused(StatusCode::BAD_REQUEST, error.to_string()))?;
     pass_gate(session, &mut request)?;
-    if let Some(why) = session.peer.refusal(request.headers()) {
+    let is_upgrade = upgrade::is_wanted(&request, &connection);
+    if let Some(why) = session.peer.refusal(request.headers(), is_upgrade) {
         count(&session.proxy.connections.certificates_refused);
         return Err(refused(StatusCode::UNAUTHORIZED, why.to_owned()));
     }
     let method = request.method().clone();
     let has_credential = request.headers().contains_key(header::AUTHORIZATION);
-    if upgrade::is_wanted(&request, &connection) {
+    if is_upgrade {
         let accepted = upgrade::ask(session, request, &connection).await;
         let response = accepted.map_err(|error| error.into_failure(&method, false))?;
         exchange.answered(response.status(), response.headers());

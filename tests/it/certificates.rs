@@ -152,6 +152,14 @@ async fn a_certificate_that_ends_at_the_proxy_is_explained_and_a_token_beside_it
         said(&refused).contains("client certificate ends at the proxy"),
         "{refused:?}"
     );
+    // Nothing that the API server would take for a credential: directly the certificate would
+    // count, and here the request would be nobody's.
+    let basic = "get --raw /api/v1/namespaces --username=a --password=b";
+    let refused = lab.kubectl(&lab.through(&proxy, &lab.admin()), basic);
+    assert!(
+        said(&refused).contains("client certificate ends at the proxy"),
+        "{refused:?}"
+    );
     let both = lab.through(&proxy, &lab.admin());
     let token = format!("get namespaces --token={}", lab.cluster.admin_token());
     assert!(lab.kubectl(&both, &token).status.success());
