@@ -29,6 +29,7 @@ use super::{
     framing::Watched,
     guard::Guard,
     handshakes::Handshakes,
+    head_stream::HeadStream,
     meter::ResponseBody,
     passthrough,
     peer::Peer,
@@ -271,7 +272,7 @@ where
     S::Future: Send + 'static,
 {
     if is_http2 {
-        let stream = TokioIo::new(stream);
+        let stream = TokioIo::new(HeadStream::http2(stream, Arc::clone(guard)));
         let mut connection = pin!(tuning::server_http2().serve_connection(stream, service));
         tokio::select! {
             served = connection.as_mut() => served,
@@ -281,6 +282,7 @@ where
             }
         }
     } else {
+        let stream = HeadStream::http1(stream, Arc::clone(guard));
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(guard)));
         let http1 = tuning::server_http1().serve_connection(stream, service);
         let mut connection = pin!(http1.with_upgrades());

@@ -23,7 +23,7 @@ use super::guard::Guard;
 
 /// Longest time from a head's first byte to its last, and from the handshake to the first
 /// request; kube-apiserver's own.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(32);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(32);
 /// What is kept of a line: enough for the names and values that matter here.
 const LINE_KEPT: usize = 64;
 
@@ -351,7 +351,7 @@ mod tests {
 
     /// The first flaw of a connection's bytes, given in pieces of `size` bytes.
     fn flaw_of(bytes: &[u8], size: usize) -> Option<(u64, Flaw)> {
-        let guard = Guard::new();
+        let guard = Guard::new(Arc::default());
         let mut scan = Scan::default();
         for piece in bytes.chunks(size) {
             scan.read(piece, &guard);

@@ -132,6 +132,8 @@ impl Exchange {
             audit_id,
             object: &|| target::object(method, uri),
         });
+        // A watch has no more use for it, and it may be long.
+        self.uri = Uri::default();
     }
 }
 

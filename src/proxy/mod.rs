@@ -12,10 +12,13 @@ mod answer;
 mod client_stream;
 mod dial;
 mod forward;
+mod frames;
 mod framing;
 mod guard;
 mod handshakes;
+mod head_stream;
 mod headers;
+mod heads;
 mod meter;
 mod one_task;
 mod paced;
@@ -39,6 +42,7 @@ use arc_swap::ArcSwapOption;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Books;
+use heads::HeadBudget;
 
 pub use accept::{Listener, serve};
 pub use dial::{Dialer, DialerError};
@@ -103,6 +107,7 @@ pub struct Proxy {
     pub connections: Connections,
     leaving: AtomicBool,
     drain: CancellationToken,
+    heads: Arc<HeadBudget>,
 }
 
 /// Counters of the proxy's connections.
@@ -151,6 +156,7 @@ impl Proxy {
             connections: Connections::default(),
             leaving: AtomicBool::new(false),
             drain: CancellationToken::new(),
+            heads: Arc::default(),
         })
     }
 
