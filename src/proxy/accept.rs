@@ -7,7 +7,7 @@ use hyper::{
     service::{HttpService, service_fn},
 };
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, server::Acceptor};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -15,17 +15,21 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
 use super::{
-    Proxy, count,
+    Proxy,
+    client_stream::ClientStream,
+    count,
     forward::{NoAnswer, forward},
     framing::Watched,
     guard::Guard,
+    handshakes::Handshakes,
+    head_stream::HeadStream,
     meter::ResponseBody,
     passthrough,
     peer::Peer,
@@ -35,9 +39,6 @@ use super::{
 
 /// Longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most TLS handshakes at once. Only who has begun to shake hands counts: silent connections must
-/// not keep others out.
-const HANDSHAKES_MAX: usize = 1_024;
 /// What Go's servers answer to plain HTTP on an HTTPS port.
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
@@ -65,14 +66,13 @@ pub struct Listener {
 ///
 /// [`Options::drain`]: super::Options
 pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToken) {
-    let acceptor = TlsAcceptor::from(listener.tls);
     if let Ok(own) = listener.tcp.local_addr() {
         for dialer in proxy.front_proxy.iter().chain([&proxy.dialer]) {
             dialer.set_own_address(own);
         }
     }
     let connections = Arc::new(Semaphore::new(proxy.options.connections_max));
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let handshakes = Handshakes::new();
     let tasks = TaskTracker::new();
     let kill = CancellationToken::new();
     let mut pause = Pause::default();
@@ -102,9 +102,9 @@ pub async fn serve(listener: Listener, proxy: Arc<Proxy>, stop: CancellationToke
             stop: stop.clone(),
             place: Arc::clone(&place),
         };
-        let (acceptor, handshakes) = (acceptor.clone(), Arc::clone(&handshakes));
+        let (tls, handshakes) = (Arc::clone(&listener.tls), Arc::clone(&handshakes));
         tokio::spawn(async move {
-            let served = connection.serve(stream, acceptor, &handshakes);
+            let served = connection.serve(stream, tls, &handshakes);
             place.until_killed(served).await;
         });
     }
@@ -144,8 +144,9 @@ impl Pause {
 
 /// What a connection turned out to be.
 enum Shaken {
-    Tls(Box<TlsStream<TcpStream>>),
-    PassThrough(TcpStream),
+    Tls(Box<TlsStream<ClientStream>>),
+    /// With what was read of it.
+    PassThrough(TcpStream, Vec<u8>),
 }
 
 /// A connection's place among those that are allowed. It is held until nothing is left of the
@@ -178,17 +179,19 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, acceptor: TlsAcceptor, handshakes: &Semaphore) {
+    async fn serve(self, stream: TcpStream, tls: Arc<ServerConfig>, handshakes: &Arc<Handshakes>) {
         if let Err(error) = prepare(&stream) {
             tracing::debug!(%error, "cannot set socket options");
         }
         let shaken = {
-            let shaking = self.shake_hands(stream, acceptor, handshakes);
+            let shaking = self.shake_hands(stream, tls, handshakes);
             timeout(HANDSHAKE_TIMEOUT, shaking).await
         };
         match shaken {
             Ok(Ok(Shaken::Tls(stream))) => self.serve_tls(stream).await,
-            Ok(Ok(Shaken::PassThrough(stream))) => passthrough::relay(&self.proxy, stream).await,
+            Ok(Ok(Shaken::PassThrough(stream, hello))) => {
+                passthrough::relay(&self.proxy, stream, hello).await;
+            }
             Ok(Err(error)) => {
                 count(&self.proxy.connections.handshakes_failed);
                 tracing::debug!(client = %self.client, %error, "TLS handshake failed");
@@ -200,20 +203,23 @@ impl Connection {
     async fn shake_hands(
         &self,
         stream: TcpStream,
-        acceptor: TlsAcceptor,
-        handshakes: &Semaphore,
+        tls: Arc<ServerConfig>,
+        handshakes: &Arc<Handshakes>,
     ) -> io::Result<Shaken> {
         if is_plain_http(&stream).await? {
             return refuse_plain_http(stream).await;
         }
-        if passthrough::is_wanted(&stream, &self.proxy.options.sni_passthrough).await {
-            return Ok(Shaken::PassThrough(stream));
+        let names = &self.proxy.options.sni_passthrough;
+        let place = handshakes.enter(self.client.ip()).await;
+        let stream = ClientStream::new(stream, place.progress(), !names.is_empty());
+        tokio::select! {
+            biased;
+            shaken = shake_hands(stream, tls, names) => shaken,
+            () = place.given_up() => Err(io::ErrorKind::TimedOut.into()),
         }
-        let _permit = handshakes.acquire().await;
-        acceptor.accept(stream).await.map(Box::new).map(Shaken::Tls)
     }
 
-    async fn serve_tls(self, stream: Box<TlsStream<TcpStream>>) {
+    async fn serve_tls(self, stream: Box<TlsStream<ClientStream>>) {
         let verified = self.proxy.front_proxy.is_some();
         let peer = Peer::of(stream.get_ref().1.peer_certificates(), verified);
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -255,7 +261,7 @@ impl Connection {
 
 /// Serves requests until the connection's end, or until it has ended well after `stop`.
 async fn serve_http<S>(
-    stream: Box<TlsStream<TcpStream>>,
+    stream: Box<TlsStream<ClientStream>>,
     is_http2: bool,
     service: S,
     guard: &Arc<Guard>,
@@ -266,7 +272,7 @@ where
     S::Future: Send + 'static,
 {
     if is_http2 {
-        let stream = TokioIo::new(stream);
+        let stream = TokioIo::new(HeadStream::http2(stream, Arc::clone(guard)));
         let mut connection = pin!(tuning::server_http2().serve_connection(stream, service));
         tokio::select! {
             served = connection.as_mut() => served,
@@ -276,6 +282,7 @@ where
             }
         }
     } else {
+        let stream = HeadStream::http1(stream, Arc::clone(guard));
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(guard)));
         let http1 = tuning::server_http1().serve_connection(stream, service);
         let mut connection = pin!(http1.with_upgrades());
@@ -294,6 +301,24 @@ where
             }
         }
     }
+}
+
+/// Reads the ClientHello, and goes on with it or passes it on.
+async fn shake_hands(
+    stream: ClientStream,
+    tls: Arc<ServerConfig>,
+    passed_through: &[Box<str>],
+) -> io::Result<Shaken> {
+    let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let unread = start.io.unread();
+    if let Some(hello) = unread
+        && passthrough::is_wanted(start.client_hello().server_name(), passed_through)
+    {
+        return Ok(Shaken::PassThrough(start.io.into_tcp(), hello));
+    }
+    let mut stream = start.into_stream(tls).await?;
+    stream.get_mut().0.settle();
+    Ok(Shaken::Tls(Box::new(stream)))
 }
 
 /// Whether a client speaks HTTP where TLS is spoken, whose first byte is no letter.

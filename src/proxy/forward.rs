@@ -11,6 +11,7 @@ use super::{
     count, framing,
     guard::Visit,
     headers::{self, ConnectionHeader},
+    heads,
     meter::{Asked, Exchange, ResponseBody},
     session::{SendError, Session},
     target::name_call,
@@ -56,31 +57,38 @@ pub(super) async fn forward(
     let visit = session.guard.visit();
     let flaw = framing::check(request.version(), request.headers_mut()).err();
     let flaw = visit.flaw().or(flaw);
+    let cost = heads::cost(&request);
+    let room = session.guard.head_ends(cost);
     let version = request.version();
     let upgrade = request.extensions().get::<OnUpgrade>().cloned();
     let (mut exchange, is_watch, target_error) = open(&session, visit, &request);
-    let responded = match flaw {
-        Some(flaw) => Err(refused(StatusCode::BAD_REQUEST, flaw.to_string())),
-        None => respond(&session, request, &mut exchange, is_watch, target_error).await,
+    let responded = match (flaw, room) {
+        (Some(flaw), _) => Err(refused(StatusCode::BAD_REQUEST, flaw.to_string())),
+        (None, Err(error)) => Err(Failure::Answer(OwnAnswer::unavailable(
+            Reason::Refused,
+            error.to_string(),
+            is_watch,
+        ))),
+        (None, Ok(())) => respond(&session, request, &mut exchange, is_watch, target_error).await,
     };
     if let Some(client) = upgrade
         && !matches!(responded, Ok(Reply::Upgrade(_)))
     {
         upgrade::end_well(client, Arc::clone(&session.place));
     }
+    session.guard.note_answer(cost);
     match responded {
         Ok(Reply::Upstream(mut response)) => {
-            if session.says_close() {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(header::CONNECTION, close);
-            }
+            session.say_close(&mut response);
             let (version, proxy) = (response.version(), &session.proxy);
             Ok(response.map(|body| ResponseBody::upstream(body, version, exchange, proxy)))
         }
         Ok(Reply::Upgrade(accepted)) => Ok(accepted.start(exchange, Arc::clone(&session.place))),
         Err(Failure::Answer(answer)) => {
             exchange.unanswered(answer.reason);
-            Ok(answer.into_response(version).map(ResponseBody::Own))
+            let mut response = answer.into_response(version);
+            session.say_close(&mut response);
+            Ok(response.map(ResponseBody::Own))
         }
         Err(Failure::Silence(reason)) => {
             exchange.unanswered(reason);
@@ -149,12 +157,13 @@ async fn respond(
     if pass_gate(session, &mut request)? {
         exchange.vouch();
     }
-    if let Some(why) = session.peer.refusal(request.headers()) {
+    let is_upgrade = upgrade::is_wanted(&request, &connection);
+    if let Some(why) = session.peer.refusal(request.headers(), is_upgrade) {
         count(&session.proxy.connections.certificates_refused);
         return Err(refused(StatusCode::UNAUTHORIZED, why.to_owned()));
     }
     let method = request.method().clone();
-    if upgrade::is_wanted(&request, &connection) {
+    if is_upgrade {
         let accepted = upgrade::ask(session, request, &connection).await;
         let response = accepted.map_err(|error| error.into_failure(&method, false).closing())?;
         exchange.answered(response.status(), response.headers());
@@ -195,6 +204,7 @@ fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<bool,
             "this listener serves one command only",
         )));
     }
+    session.guard.note_authenticated();
     if let Some(authorization) = gate.authorization.load_full() {
         let value = HeaderValue::clone(&authorization);
         request.headers_mut().insert(header::AUTHORIZATION, value);

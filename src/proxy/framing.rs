@@ -19,7 +19,7 @@ use super::{guard::Guard, scan::Scan};
 
 /// Longest time from a head's first byte to its last, and from the handshake to the first
 /// request; kube-apiserver's own.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(32);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(32);
 /// How long a request is still worked on whose client has ended its side of the connection. Who
 /// has left altogether looks the same, and its request shall end too.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
@@ -256,12 +256,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_end_of_a_client_is_heard_when_its_request_may_not_outlive_it() {
         const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: p\r\n\r\n";
-        let idle = Guard::new();
+        let idle = Guard::new(Arc::default());
         assert_eq!(kept_back(b"", &idle).await, Duration::ZERO);
         assert_eq!(kept_back(&HEAD[..9], &idle).await, Duration::ZERO);
         // It has come, and nobody works on it yet.
         assert!(kept_back(HEAD, &idle).await >= HALF_CLOSED_MAX);
-        let busy = Guard::new();
+        let busy = Guard::new(Arc::default());
         let _visit = busy.visit();
         // As in a tunnel: what looks like a head is none.
         assert_eq!(kept_back(&HEAD.repeat(2), &busy).await, Duration::ZERO);

@@ -1,5 +1,5 @@
-//! What one downstream connection may cost: how long it may be of no use, and how many requests
-//! it may take back.
+//! What one downstream connection may cost: how long it may be of no use, how many requests it may
+//! take back, and when it must end as long as it has proved no credential.
 
 use std::{
     sync::{
@@ -12,7 +12,10 @@ use std::{
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::framing::Flaw;
+use super::{
+    framing::Flaw,
+    heads::{HeadBudget, Heads, NothingLeft},
+};
 
 /// A connection without a request is closed after so long; clients close theirs after 90 s.
 const UNUSED_MAX: Duration = Duration::from_secs(120);
@@ -23,6 +26,9 @@ const FAREWELL: Duration = Duration::from_secs(10);
 const RESETS_BURST: u32 = 300;
 /// Further requests per second that may be taken back.
 const RESETS_PER_SECOND: u32 = 50;
+
+/// How long a connection may take to end that has sent large heads and proved no credential.
+const LARGE_END: Duration = Duration::from_secs(32);
 
 /// Watches over one downstream connection.
 pub(super) struct Guard {
@@ -37,10 +43,18 @@ pub(super) struct Guard {
     /// Whether the request that is open is answered though its client has ended its side of the
     /// connection; of HTTP/1.1 only.
     answers_half_closed: AtomicBool,
+    authenticated: AtomicBool,
+    heads: Heads,
+    upstream_ended: AtomicBool,
+    /// The connection is to end once what is under way is answered.
+    leaving: CancellationToken,
+    /// It must, before long.
+    large: CancellationToken,
 }
 
 impl Guard {
-    pub(super) fn new() -> Arc<Self> {
+    /// Of a connection that shares this budget as long as it has proved no credential.
+    pub(super) fn new(budget: Arc<HeadBudget>) -> Arc<Self> {
         let now = Instant::now();
         Arc::new(Self {
             created: now,
@@ -51,6 +65,11 @@ impl Guard {
             flood: CancellationToken::new(),
             flaw: OnceLock::new(),
             answers_half_closed: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
+            heads: Heads::new(budget),
+            upstream_ended: AtomicBool::new(false),
+            leaving: CancellationToken::new(),
+            large: CancellationToken::new(),
         })
     }
 
@@ -94,19 +113,99 @@ impl Guard {
         let _ = self.flaw.set((number, flaw));
     }
 
+    /// Notes that the API server's answer to a request of this connection proved that it
+    /// authenticated the request's credential.
+    pub(super) fn note_authenticated(&self) {
+        if !self.authenticated.swap(true, Ordering::Relaxed) {
+            self.heads.release();
+        }
+    }
+
+    /// Whether any such answer came.
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
+    }
+
+    /// So much is there of a head that is not at its end.
+    pub(super) fn head_grows(&self, bytes: usize) -> Result<(), NothingLeft> {
+        if self.is_authenticated() {
+            return Ok(());
+        }
+        self.heads.set_unfinished(bytes)
+    }
+
+    /// A head came to its end.
+    pub(super) fn head_ends(&self, cost: usize) -> Result<(), NothingLeft> {
+        if self.is_authenticated() {
+            return Ok(());
+        }
+        self.heads.end(cost)
+    }
+
+    /// A request whose head cost so much is answered. Without a proved credential, no connection stays that has grown
+    /// large buffers.
+    pub(super) fn note_answer(&self, cost: usize) {
+        if self.is_authenticated() {
+            return;
+        }
+        self.heads.answer(cost);
+        if self.heads.is_above_free() {
+            self.leaving.cancel();
+            self.large.cancel();
+        }
+    }
+
+    /// Notes that the API server ended a connection that it had for this client. Without a proved
+    /// credential that is meant for the client: its connection ends, too, once what is under way
+    /// is answered.
+    pub(super) fn note_upstream_ended(&self) {
+        self.upstream_ended.store(true, Ordering::SeqCst);
+        self.leave_with_upstream();
+    }
+
+    /// An answer that is under way may still prove the credential.
+    fn leave_with_upstream(&self) {
+        let ended = self.upstream_ended.load(Ordering::SeqCst);
+        if ended && self.open.load(Ordering::SeqCst) == 0 && !self.is_authenticated() {
+            self.leaving.cancel();
+        }
+    }
+
+    /// Whether it is to end with the answers that are under way.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
     /// Returns when the connection must be dropped. One that is of no use is first asked to
     /// end, by `stop`.
     pub(super) async fn must_end(&self, stop: &CancellationToken) {
         tokio::select! {
             () = self.flood.cancelled() => {}
-            () = self.unused() => {
+            () = self.large() => {}
+            () = self.asked_to_end(stop) => {}
+        }
+    }
+
+    async fn asked_to_end(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.unused() => stop.cancel(),
+            () = self.leaving.cancelled() => {
                 stop.cancel();
-                sleep(FAREWELL).await;
-                if !self.is_idle() {
-                    // A request was on its way: the connection ends with it.
-                    self.flood.cancelled().await;
-                }
+                self.unused().await;
             }
+        }
+        sleep(FAREWELL).await;
+        if !self.is_idle() {
+            // A request was on its way: the connection ends with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn large(&self) {
+        self.large.cancelled().await;
+        sleep(LARGE_END).await;
+        if self.is_authenticated() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -146,6 +245,11 @@ impl Visit {
         (*number == self.number).then_some(*flaw)
     }
 
+    /// Notes that the request's client is one whose credential the API server accepts.
+    pub(super) fn note_authenticated(&self) {
+        self.guard.note_authenticated();
+    }
+
     /// Notes that the client took the request back before it was answered.
     pub(super) fn taken_back(&self) {
         self.guard.note_reset();
@@ -157,7 +261,8 @@ impl Drop for Visit {
         let ended = self.guard.created.elapsed().as_millis();
         let ended = u64::try_from(ended).unwrap_or(u64::MAX);
         self.guard.ended.store(ended, Ordering::Relaxed);
-        self.guard.open.fetch_sub(1, Ordering::Relaxed);
+        self.guard.open.fetch_sub(1, Ordering::SeqCst);
+        self.guard.leave_with_upstream();
     }
 }
 
@@ -208,9 +313,52 @@ mod tests {
         assert_eq!(allowed, RESETS_BURST as usize);
     }
 
+    #[test]
+    fn a_connection_is_authenticated_once_an_answer_proved_it() {
+        let guard = Guard::new(Arc::default());
+        assert!(!guard.is_authenticated());
+        guard.note_authenticated();
+        assert!(guard.is_authenticated());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_large_heads_ends_after_its_answer_unless_it_is_authenticated() {
+        for authenticated in [false, true] {
+            let (guard, stop) = (Guard::new(Arc::default()), CancellationToken::new());
+            let _open = guard.visit();
+            guard.head_ends(1_000).unwrap();
+            guard.note_answer(1_000);
+            assert!(!guard.is_leaving());
+            guard.head_ends(1 << 20).unwrap();
+            if authenticated {
+                guard.note_authenticated();
+            }
+            guard.note_answer(1 << 20);
+            assert_eq!(guard.is_leaving(), !authenticated);
+            let end = tokio::time::timeout(2 * LARGE_END, guard.must_end(&stop)).await;
+            assert_eq!(end.is_ok(), !authenticated);
+            assert_eq!(stop.is_cancelled(), !authenticated);
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_upstream_connection_ends_this_one_once_nothing_is_open_that_could_prove_it() {
+        for authenticated in [false, true] {
+            let guard = Guard::new(Arc::default());
+            let visit = guard.visit();
+            guard.note_upstream_ended();
+            assert!(!guard.is_leaving());
+            if authenticated {
+                guard.note_authenticated();
+            }
+            drop(visit);
+            assert_eq!(guard.is_leaving(), !authenticated);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_unused_connection_is_asked_to_end_and_then_dropped() {
-        let guard = Guard::new();
+        let guard = Guard::new(Arc::default());
         let stop = CancellationToken::new();
         let visit = guard.visit();
         let start = Instant::now();

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     identity::{client::Client, proof::Proof},
-    ledger::{Answer, Ending, Entry, Outcome, Reason},
+    ledger::{Answer, Ending, Entry, Outcome, Reason, Standing},
 };
 
 /// Most bytes of a request's body that are kept for sending it again.
@@ -150,6 +150,9 @@ impl Exchange {
             ..
         } = &self.asked;
         let booked = client.book(proof);
+        if booked.standing == Standing::Authenticated {
+            self.visit.note_authenticated();
+        }
         self.entry.answer(Answer {
             outcome,
             party: booked.party,
@@ -160,6 +163,8 @@ impl Exchange {
             audit_id,
             object: &|| target::object(method, uri),
         });
+        // A watch has no more use for it, and it may be long.
+        self.asked.uri = Uri::default();
     }
 }
 

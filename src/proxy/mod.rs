@@ -9,12 +9,17 @@
 
 mod accept;
 mod answer;
+mod client_stream;
 mod dial;
 mod events;
 mod forward;
+mod frames;
 mod framing;
 mod guard;
+mod handshakes;
+mod head_stream;
 mod headers;
+mod heads;
 mod meter;
 mod one_task;
 mod paced;
@@ -39,6 +44,7 @@ use arc_swap::ArcSwapOption;
 use tokio_util::sync::CancellationToken;
 
 use crate::{identity::client::Clients, ledger::Books};
+use heads::HeadBudget;
 
 pub use accept::{Listener, serve};
 pub use dial::{Dialer, DialerError};
@@ -105,6 +111,7 @@ pub struct Proxy {
     pub(crate) clients: Arc<Clients>,
     leaving: AtomicBool,
     drain: CancellationToken,
+    heads: Arc<HeadBudget>,
 }
 
 /// Counters of the proxy's connections.
@@ -156,6 +163,7 @@ impl Proxy {
             clients,
             leaving: AtomicBool::new(false),
             drain: CancellationToken::new(),
+            heads: Arc::default(),
         })
     }
 

@@ -50,10 +50,11 @@ impl Peer {
         }
     }
 
-    /// Why a request can't go on: it has no credential but the certificate that ends here.
-    pub(super) fn refusal(&self, headers: &HeaderMap) -> Option<&str> {
+    /// Why a request can't go on: it has nothing that the API server would take for a credential,
+    /// but for the certificate that ends here, and would be that of nobody.
+    pub(super) fn refusal(&self, headers: &HeaderMap, is_upgrade: bool) -> Option<&str> {
         match self {
-            Self::Unusable(why) if !has_credential(headers) => Some(why),
+            Self::Unusable(why) if !has_credential(headers, is_upgrade) => Some(why),
             Self::Unusable(_) | Self::Unnamed | Self::Named(_) => None,
         }
     }
@@ -72,16 +73,39 @@ impl Peer {
     }
 }
 
-fn has_credential(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::AUTHORIZATION)
-        || headers
-            .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .any(|line| {
-                line.as_bytes()
-                    .split(|&byte| byte == b',')
-                    .any(|protocol| protocol.trim_ascii().starts_with(WEBSOCKET_BEARER))
-            })
+fn has_credential(headers: &HeaderMap, is_upgrade: bool) -> bool {
+    let authorization = headers.get(header::AUTHORIZATION);
+    authorization.is_some_and(|value| is_bearer(value.as_bytes()))
+        || is_upgrade && has_websocket_bearer(headers)
+}
+
+/// Whether there is a token as kube-apiserver's authenticator of bearer tokens reads it: the first
+/// line, trimmed, split at two spaces; the scheme in any case, then a token that is not empty.
+/// Everything else is no credential there, and its request that of `system:anonymous`.
+fn is_bearer(authorization: &[u8]) -> bool {
+    let trimmed = match std::str::from_utf8(authorization) {
+        Ok(text) => text.trim().as_bytes(),
+        Err(_) => authorization.trim_ascii(),
+    };
+    let mut parts = trimmed.splitn(3, |&byte| byte == b' ');
+    let is_scheme = parts
+        .next()
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
+    is_scheme && parts.next().is_some_and(|token| !token.is_empty())
+}
+
+/// Whether a WebSocket carries a token, good or bad: kube-apiserver takes no other request for one.
+fn has_websocket_bearer(headers: &HeaderMap) -> bool {
+    let is_websocket = headers
+        .get(header::UPGRADE)
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut protocols = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    is_websocket
+        && protocols.any(|protocol| {
+            let token = protocol.trim_ascii().strip_prefix(WEBSOCKET_BEARER);
+            token.is_some_and(|token| !token.is_empty())
+        })
 }
 
 impl NamedPeer {
@@ -145,11 +169,46 @@ mod tests {
         let chain = [authority.client("admin", "ops").unwrap().certificate()];
         let peer = Peer::of(Some(&chain), false);
         let mut headers = HeaderMap::new();
-        assert!(peer.refusal(&headers).unwrap().contains("token"));
+        assert!(peer.refusal(&headers, false).unwrap().contains("token"));
         let protocols = "v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.dA";
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols.parse().unwrap());
-        assert_eq!(peer.refusal(&headers), None);
-        assert_eq!(Peer::of(None, false).refusal(&HeaderMap::new()), None);
+        headers.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
+        assert_eq!(peer.refusal(&headers, true), None);
+        assert!(peer.refusal(&headers, false).is_some());
+        headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+        assert!(peer.refusal(&headers, true).is_some());
+        assert_eq!(
+            Peer::of(None, false).refusal(&HeaderMap::new(), false),
+            None
+        );
+    }
+
+    #[test]
+    fn a_token_is_read_as_kube_apiserver_reads_it() {
+        for (value, expected) in [
+            (&b"Bearer t"[..], true),
+            (b"bEARER t more of it", true),
+            (b" \tBearer t", true),
+            ("Bearer \u{a0}".as_bytes(), false),
+            ("\u{2003}Bearer t\u{a0}".as_bytes(), true),
+            (b"Bearer \xff", true),
+            (b"", false),
+            (b"Bearer", false),
+            (b"Bearer ", false),
+            (b"Bearer  t", false),
+            (b"Bearer\tt", false),
+            (b"Bearert", false),
+            (b"Basic YTpi", false),
+            (b"junk", false),
+        ] {
+            let shown = String::from_utf8_lossy(value);
+            assert_eq!(is_bearer(value), expected, "{shown:?}");
+        }
+        let mut headers = HeaderMap::new();
+        for line in ["junk", "Bearer t"] {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_static(line));
+        }
+        assert!(!has_credential(&headers, false));
     }
 
     #[test]
@@ -160,6 +219,6 @@ mod tests {
             .unwrap()
             .certificate()];
         let peer = Peer::of(Some(&chain), true);
-        assert!(peer.refusal(&HeaderMap::new()).is_some());
+        assert!(peer.refusal(&HeaderMap::new(), false).is_some());
     }
 }

@@ -306,6 +306,8 @@ fn after_chunk_size(size: Number) -> At {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -313,7 +315,7 @@ mod tests {
     /// What is found in a connection's bytes that come in these pieces: where it ends, how many
     /// heads there are, and the first flaw.
     fn found<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (String, Option<(u64, Flaw)>) {
-        let guard = Guard::new();
+        let guard = Guard::new(Arc::default());
         let mut scan = Scan::default();
         for piece in pieces {
             scan.read(piece, &guard);
@@ -326,7 +328,7 @@ mod tests {
         found(bytes.chunks(size)).1
     }
 
-    fn first_flaw(guard: &std::sync::Arc<Guard>) -> Option<(u64, Flaw)> {
+    fn first_flaw(guard: &Arc<Guard>) -> Option<(u64, Flaw)> {
         let visits: Vec<_> = (0..8).map(|_| guard.visit()).collect();
         let mut flaws = (0..).zip(&visits);
         flaws.find_map(|(number, visit)| Some((number, visit.flaw()?)))

@@ -3,10 +3,13 @@
 use std::{
     error::Error,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::Body as _;
 use hyper::{
     body::Incoming,
@@ -33,6 +36,9 @@ use crate::{
 
 /// How often a request that was provably not sent is given to a fresh connection.
 const ATTEMPTS_MAX: usize = 3;
+/// How many connections that the API server ended are replaced while no credential is proved: it
+/// ends each of them after one request, so that such a client pays for a handshake per request.
+const ENDED_UNPROVED_MAX: usize = 3;
 
 /// What ALPN chose for the downstream connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,8 @@ pub(super) struct Session {
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
     http2: tokio::sync::Mutex<Option<Http2Sender>>,
+    /// How many of them ended while no credential was proved.
+    ended_unproved: AtomicUsize,
     http1: Mutex<Vec<Http1Sender>>,
 }
 
@@ -93,24 +101,34 @@ impl Session {
             Peer::Named(peer) => Some(peer.user.as_str().into()),
             Peer::Unnamed | Peer::Unusable(_) => None,
         };
+        let guard = Guard::new(Arc::clone(&proxy.heads));
+        if user.is_some() {
+            // By its certificate.
+            guard.note_authenticated();
+        }
         let names = ClientNames::new(user);
         Self {
             proxy,
             client,
             peer,
             place,
-            guard: Guard::new(),
+            guard,
             names: Mutex::new(names),
             protocol,
             http2: tokio::sync::Mutex::new(None),
+            ended_unproved: AtomicUsize::new(0),
             http1: Mutex::new(Vec::new()),
         }
     }
 
-    /// Whether the connection is to end with the answers that are under way: HTTP/1.1 says so in
+    /// Where the connection is to end with the answers that are under way, HTTP/1.1 says so in
     /// each of them.
-    pub(super) fn says_close(&self) -> bool {
-        self.protocol == Protocol::Http1 && self.proxy.drain.is_cancelled()
+    pub(super) fn say_close<B>(&self, response: &mut Response<B>) {
+        let ends = self.proxy.drain.is_cancelled() || self.guard.is_leaving();
+        if self.protocol == Protocol::Http1 && ends {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
     }
 
     /// The client that sent these headers.
@@ -183,6 +201,9 @@ impl Session {
         if let Some(open) = slot.as_ref().filter(|open| !open.sender.is_closed()) {
             return Ok(Upstream::Http2(open.clone()));
         }
+        if slot.is_some() {
+            self.note_ended()?;
+        }
         let before = slot.as_ref().map(|closed| &closed.endpoint);
         let dialled = self.counted(self.dialer().dial_any(before).await)?;
         if !dialled.is_http2() {
@@ -193,11 +214,34 @@ impl Session {
             .handshake(TokioIo::new(Paced::new(TokioIo::new(dialled.stream))))
             .await
             .map_err(|error| SendError::handshake(&error))?;
-        tokio::spawn(tasks.run(connection));
+        let guard = Arc::downgrade(&self.guard);
+        tokio::spawn(async move {
+            tasks.run(connection).await;
+            if let Some(guard) = guard.upgrade() {
+                guard.note_upstream_ended();
+            }
+        });
         let endpoint = dialled.endpoint;
         let open = Http2Sender { sender, endpoint };
         *slot = Some(open.clone());
         Ok(Upstream::Http2(open))
+    }
+
+    /// The API server ended the connection of this client.
+    fn note_ended(&self) -> Result<(), SendError> {
+        if self.guard.is_authenticated() {
+            return Ok(());
+        }
+        self.guard.note_upstream_ended();
+        if self.ended_unproved.fetch_add(1, Ordering::Relaxed) < ENDED_UNPROVED_MAX {
+            return Ok(());
+        }
+        Err(SendError {
+            reason: Reason::Unprocessed,
+            message: "the API server ends each connection of a client without a credential: \
+                connect again"
+                .to_owned(),
+        })
     }
 
     async fn send_http1(

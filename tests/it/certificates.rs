@@ -16,7 +16,12 @@ use kubetoll::{
     record::Snapshot,
 };
 
-use crate::support::{kubevirt::free_ports, process::ProxyProcess, real};
+use crate::support::{
+    http2::{self, Client, Frame},
+    kubevirt::free_ports,
+    process::ProxyProcess,
+    real,
+};
 
 struct Cluster {
     cluster: RealCluster,
@@ -152,12 +157,55 @@ async fn a_certificate_that_ends_at_the_proxy_is_explained_and_a_token_beside_it
         said(&refused).contains("client certificate ends at the proxy"),
         "{refused:?}"
     );
+    // Nothing that the API server would take for a credential: directly the certificate would
+    // count, and here the request would be nobody's.
+    let basic = "get --raw /api/v1/namespaces --username=a --password=b";
+    let refused = lab.kubectl(&lab.through(&proxy, &lab.admin()), basic);
+    assert!(
+        said(&refused).contains("client certificate ends at the proxy"),
+        "{refused:?}"
+    );
     let both = lab.through(&proxy, &lab.admin());
     let token = format!("get namespaces --token={}", lab.cluster.admin_token());
     assert!(lab.kubectl(&both, &token).status.success());
     let books = books(&proxy).await;
     let refused = books.rows.iter().filter(|row| row.reason == "refused");
     assert!(refused.map(|row| row.answered).sum::<u64>() > 0);
+}
+
+/// Upstream connections that the proxy opened.
+fn opened(proxy: &ProxyProcess) -> u64 {
+    let page = proxy.metrics();
+    let mut lines = page.lines();
+    let line = lines.find(|line| line.contains("side=\"upstream\",event=\"opened\""));
+    let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    value.unwrap_or_else(|| panic!("no such counter: {page}"))
+}
+
+/// It ends the connection of a client without a credential after each request, and so does the
+/// proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn kube_apiservers_end_of_an_anonymous_connection_is_passed_on() {
+    let Some(lab) = Cluster::start().await else {
+        return;
+    };
+    let proxy = lab.proxy(&[]);
+    for (number, token) in [(1, None), (2, Some("Bearer nobody"))] {
+        let mut client = Client::connect_to(&proxy.url, &lab.proxy_authority, &[]).await;
+        let mut headers = http2::get("/version").to_vec();
+        headers.extend(token.map(|token| ("authorization", token)));
+        client.send(&Frame::head(1, true, &headers)).await;
+        assert_eq!(client.end().await, Some(0));
+        assert_eq!(opened(&proxy), number);
+    }
+    let token = format!("Bearer {}", lab.cluster.admin_token());
+    let mut client = Client::connect_to(&proxy.url, &lab.proxy_authority, &[]).await;
+    let mut headers = http2::get("/api/v1/namespaces").to_vec();
+    headers.push(("authorization", &token));
+    for stream in (1..21).step_by(2) {
+        client.send(&Frame::head(stream, true, &headers)).await;
+        assert_eq!(client.status(stream).await, 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

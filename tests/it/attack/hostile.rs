@@ -393,6 +393,8 @@ async fn a_goaway_after_each_request_loses_and_doubles_none() {
     let (started, mut answered) = (Instant::now(), 0);
     let mut post = get("/api/v1/namespaces/n/pods").to_vec();
     post[0] = (":method", "POST");
+    // Without a credential, the end of the connection would be passed on.
+    post.push(("authorization", "Bearer t"));
     for stream in (0..u32::try_from(count).unwrap()).map(|number| 2 * number + 1) {
         client.send(&Frame::head(stream, false, &post)).await;
         client

@@ -191,6 +191,44 @@ async fn silent_connections_keep_nobody_out() {
     proxy.stop().await;
 }
 
+/// More handshakes that do not go on than there are places: who comes takes one of theirs, and
+/// nobody looks after them again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_that_do_not_go_on_give_their_places_up_and_cost_no_time() {
+    let upstream = Upstream::serving().await;
+    for arguments in [&[][..], &["--sni-passthrough=api.test"]] {
+        let process =
+            TracedProxy::start_with_arguments(&upstream.url, &upstream.ca_pem, arguments).await;
+        let address = process.url.trim_start_matches("https://");
+        let mut halves = Vec::new();
+        for number in 0..1_100 {
+            let mut half = TcpStream::connect(address).await.unwrap();
+            // One byte, or the beginning of a ClientHello.
+            let bytes = &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..];
+            let bytes = if number % 2 == 0 { bytes } else { &bytes[..1] };
+            half.write_all(bytes).await.unwrap();
+            halves.push(half);
+        }
+        // Less than half of the time after which they end by themselves.
+        let served = timeout(Duration::from_secs(5), async {
+            let mut client = connect_with(&process.url, &process.authority, &[]).await;
+            client
+                .write_all(b"GET /api HTTP/1.1\r\nHost: p\r\n\r\n")
+                .await
+                .unwrap();
+            read_head(&mut client).await.unwrap().0
+        });
+        let head = served.await.expect("a newcomer waits for nobody");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let ticks = process.cpu_ticks();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let busy = process.cpu_ticks() - ticks;
+        eprintln!("{arguments:?}: {busy} hundredths of a second in two seconds");
+        assert!(busy < 30, "{arguments:?}: {busy} hundredths of a second");
+        drop(halves);
+    }
+}
+
 #[tokio::test]
 async fn connections_beyond_the_limit_are_closed_and_those_within_live_on() {
     let upstream = Upstream::serving().await;

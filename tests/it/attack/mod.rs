@@ -16,6 +16,7 @@ mod lengths;
 mod limits;
 mod targets;
 mod trailers;
+mod unproved;
 mod upgrades;
 
 /// A count, times what the environment asks for.

@@ -30,22 +30,28 @@ impl Drop for TracedProxy {
 impl TracedProxy {
     /// In front of `upstream`, logging everything that `RUST_LOG` can ask for.
     pub async fn start(upstream: &str, ca_pem: &str) -> Self {
-        Self::start_limited(upstream, ca_pem, None).await
+        Self::start_with(upstream, ca_pem, &[], None, None).await
     }
 
     /// With a limit of open files, if given.
     pub async fn start_limited(upstream: &str, ca_pem: &str, descriptors: Option<u32>) -> Self {
-        Self::start_with(upstream, ca_pem, descriptors, None).await
+        Self::start_with(upstream, ca_pem, &[], descriptors, None).await
+    }
+
+    /// With more arguments.
+    pub async fn start_with_arguments(upstream: &str, ca_pem: &str, arguments: &[&str]) -> Self {
+        Self::start_with(upstream, ca_pem, arguments, None, None).await
     }
 
     /// Whose admin port asks for `token`.
     pub async fn start_with_token(upstream: &str, ca_pem: &str, token: &str) -> Self {
-        Self::start_with(upstream, ca_pem, None, Some(token)).await
+        Self::start_with(upstream, ca_pem, &[], None, Some(token)).await
     }
 
     async fn start_with(
         upstream: &str,
         ca_pem: &str,
+        arguments: &[&str],
         descriptors: Option<u32>,
         token: Option<&str>,
     ) -> Self {
@@ -66,6 +72,7 @@ impl TracedProxy {
             .arg(env!("CARGO_BIN_EXE_kubetoll-proxy"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", upstream, "--log-format", "json"])
+            .args(arguments)
             .arg("--upstream-ca")
             .arg(file("ca.crt", ca_pem))
             .arg("--tls-cert")

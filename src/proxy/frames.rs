@@ -1,0 +1,110 @@
+//! Reads along where frames of HTTP/2 begin, for heads that take more than one of them.
+
+/// What a client sends before its first frame.
+const PREFACE: usize = 24;
+/// Length, kind, flags, stream.
+const FRAME_HEAD: usize = 9;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+/// What a byte of a head may become once it is unpacked: a reference to a line of HPACK's table.
+const UNPACKED: usize = 128;
+/// What a head may be once it is unpacked: the library refuses lines beyond 1 MiB, which counts
+/// 32 bytes for each besides its text.
+const UNPACKED_MAX: usize = 4 << 20;
+
+/// Where in a client's frames the next byte is.
+#[derive(Debug)]
+pub(super) struct Frames {
+    /// Bytes to be skipped: the preface, or a frame's payload.
+    skip: usize,
+    head: [u8; FRAME_HEAD],
+    filled: usize,
+    unfinished: usize,
+}
+
+impl Frames {
+    pub(super) fn new() -> Self {
+        Self {
+            skip: PREFACE,
+            head: [0; FRAME_HEAD],
+            filled: 0,
+            unfinished: 0,
+        }
+    }
+
+    /// What the head that has begun and not ended may cost; 0 where there is none.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            let taken = (FRAME_HEAD - self.filled).min(bytes.len());
+            self.head[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+            self.filled += taken;
+            bytes = &bytes[taken..];
+            if self.filled == FRAME_HEAD {
+                self.filled = 0;
+                self.begin_frame();
+            }
+        }
+    }
+
+    fn begin_frame(&mut self) {
+        let [a, b, c, kind, flags, ..] = self.head;
+        self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        if matches!(kind, HEADERS | CONTINUATION) {
+            self.unfinished = if flags & END_HEADERS == 0 {
+                let more = (self.skip + FRAME_HEAD) * UNPACKED;
+                (self.unfinished + more).min(UNPACKED_MAX)
+            } else {
+                0
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
+        let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
+        bytes.extend(vec![0xff; usize::from(length)]);
+        bytes
+    }
+
+    #[test]
+    fn a_head_is_unfinished_until_the_frame_that_ends_it_however_the_bytes_come() {
+        let steps = [
+            (frame(4, 0, 0), 0),
+            (frame(HEADERS, END_HEADERS, 30), 0),
+            (frame(HEADERS, 1, 30), 39 * UNPACKED),
+            (frame(CONTINUATION, 0, 0), 48 * UNPACKED),
+            (frame(CONTINUATION, END_HEADERS, 5), 0),
+            (frame(0, END_HEADERS, 200), 0),
+            (frame(HEADERS, 0, 1), 10 * UNPACKED),
+        ];
+        for size in [1, 2, 7, 1_000] {
+            let mut frames = Frames::new();
+            frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+            for (bytes, expected) in &steps {
+                for piece in bytes.chunks(size) {
+                    frames.read(piece);
+                }
+                assert_eq!(frames.unfinished(), *expected, "{size}");
+            }
+            for _ in 0..1_000 {
+                frames.read(&frame(CONTINUATION, 0, 255));
+            }
+            assert_eq!(frames.unfinished(), UNPACKED_MAX);
+        }
+    }
+}

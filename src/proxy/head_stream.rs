@@ -1,0 +1,146 @@
+//! A client's bytes, and how many of them are a head without an end: nobody holds more of those
+//! than [`super::heads`] allows, nor for ever.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::{frames::Frames, framing::HEAD_TIMEOUT, guard::Guard};
+
+/// A stream of which unfinished heads are counted.
+pub(super) struct HeadStream<S> {
+    inner: S,
+    guard: Arc<Guard>,
+    reader: Reader,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+enum Reader {
+    /// What is read while no request is open is a head: so much of it, behind so many requests.
+    Http1 {
+        bytes: usize,
+        behind: u64,
+    },
+    Http2(Frames),
+}
+
+impl<S> HeadStream<S> {
+    pub(super) fn http1(inner: S, guard: Arc<Guard>) -> Self {
+        let reader = Reader::Http1 {
+            bytes: 0,
+            behind: 0,
+        };
+        Self::new(inner, guard, reader)
+    }
+
+    pub(super) fn http2(inner: S, guard: Arc<Guard>) -> Self {
+        Self::new(inner, guard, Reader::Http2(Frames::new()))
+    }
+
+    fn new(inner: S, guard: Arc<Guard>, reader: Reader) -> Self {
+        Self {
+            inner,
+            guard,
+            reader,
+            deadline: None,
+        }
+    }
+
+    fn count(&mut self, read: &[u8]) -> io::Result<()> {
+        let unfinished = match &mut self.reader {
+            Reader::Http1 { bytes, behind } => {
+                let begun = self.guard.begun();
+                if *behind != begun || !self.guard.is_idle() {
+                    (*bytes, *behind) = (0, begun);
+                }
+                if self.guard.is_idle() {
+                    *bytes += read.len();
+                }
+                *bytes
+            }
+            Reader::Http2(frames) => {
+                let before = frames.unfinished();
+                frames.read(read);
+                if frames.unfinished() == 0 && before == 0 {
+                    return Ok(());
+                }
+                frames.unfinished()
+            }
+        };
+        self.guard
+            .head_grows(unfinished)
+            .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))
+    }
+
+    /// Whether a head of HTTP/2 has been without its end for too long; those of HTTP/1.1 are
+    /// watched where their lines are read.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let is_awaited = matches!(&self.reader, Reader::Http2(frames) if frames.unfinished() > 0);
+        if !is_awaited {
+            self.deadline = None;
+            return false;
+        }
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
+        deadline.as_mut().poll(context).is_ready()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let this = &mut *self;
+        let new = &buffer.filled()[before..];
+        if !new.is_empty() {
+            this.count(new)?;
+        }
+        if this.is_late(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for HeadStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
