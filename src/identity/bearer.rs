@@ -28,18 +28,17 @@ impl<'h> Presented<'h> {
         if has_websocket_token(headers) {
             return Self::WebSocket;
         }
-        let first = headers.get(header::AUTHORIZATION);
-        first
-            .and_then(|value| bearer(value.as_bytes()))
-            .map_or(Self::Nothing, Self::Bearer)
+        token(headers).map_or(Self::Nothing, Self::Bearer)
     }
 }
 
-/// What Go's `strings.TrimSpace` and `strings.SplitN(…, " ", 3)` leave of the first line: two spaces
-/// before the token make it an empty one, which counts as none; what follows it is ignored.
-fn bearer(value: &[u8]) -> Option<Cow<'_, str>> {
+/// The token in `Authorization`: what Go's `strings.TrimSpace` and `strings.SplitN(…, " ", 3)` leave
+/// of the first line. Two spaces before the token make it an empty one, which counts as none; what
+/// follows it is ignored.
+pub fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let first = headers.get(header::AUTHORIZATION)?;
     // Bytes that are not UTF-8 are no white space, and make no token that anybody has.
-    match String::from_utf8_lossy(value) {
+    match String::from_utf8_lossy(first.as_bytes()) {
         Cow::Borrowed(text) => token_of(text).map(Cow::Borrowed),
         Cow::Owned(text) => token_of(&text).map(|token| Cow::Owned(token.to_owned())),
     }
@@ -52,11 +51,14 @@ fn token_of(text: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn has_websocket_token(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    lines.iter().any(|line| {
-        let mut protocols = line.as_bytes().split(|&byte| byte == b',');
-        protocols.any(|protocol| protocol.trim_ascii().starts_with(WEBSOCKET_PREFIX))
+/// Whether the protocols that a WebSocket asks for have a token among them, good or bad.
+/// kube-apiserver reads it only of an upgrade to a WebSocket.
+pub fn has_websocket_token(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut protocols = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    protocols.any(|protocol| {
+        let token = protocol.trim_ascii().strip_prefix(WEBSOCKET_PREFIX);
+        token.is_some_and(|token| !token.is_empty())
     })
 }
 
@@ -83,7 +85,9 @@ mod tests {
     #[test]
     fn the_first_line_is_read_as_kubernetes_reads_it() {
         let unicode_spaces = "\u{a0}Bearer abc\u{2003}".as_bytes();
-        let cases: [(&[&[u8]], Option<&str>); 13] = [
+        let cases: [(&[&[u8]], Option<&str>); 15] = [
+            (&["Bearer \u{a0}".as_bytes()], None),
+            (&[b"Bearer \xff"], Some("\u{fffd}")),
             (&[b"Bearer abc"], Some("abc")),
             (&[b"bEARER abc"], Some("abc")),
             (&[b" \t Bearer abc \t"], Some("abc")),

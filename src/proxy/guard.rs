@@ -142,8 +142,8 @@ impl Guard {
         self.heads.end(cost)
     }
 
-    /// A request whose head cost so much is answered. Without a proved credential, no connection stays that has grown
-    /// large buffers.
+    /// A request whose head cost so much is answered. Without a proved credential, no connection
+    /// stays that has grown large buffers.
     pub(super) fn note_answer(&self, cost: usize) {
         if self.is_authenticated() {
             return;

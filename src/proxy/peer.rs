@@ -3,14 +3,12 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rustls_pki_types::CertificateDer;
 
-use crate::identity::client_certificate::CertificateUser;
+use crate::identity::{bearer, client_certificate::CertificateUser};
 
 const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
 const REMOTE_UID: HeaderName = HeaderName::from_static("x-remote-uid");
 const REMOTE_GROUP: HeaderName = HeaderName::from_static("x-remote-group");
 const REMOTE_EXTRA: &str = "x-remote-extra-";
-/// How a browser sends a bearer token with a WebSocket.
-const WEBSOCKET_BEARER: &[u8] = b"base64url.bearer.authorization.k8s.io.";
 
 /// Why a certificate is of no use where the proxy has no means to pass it on.
 const ENDS_HERE: &str = "a client certificate ends at the proxy and can't be passed on: use a \
@@ -74,38 +72,10 @@ impl Peer {
 }
 
 fn has_credential(headers: &HeaderMap, is_upgrade: bool) -> bool {
-    let authorization = headers.get(header::AUTHORIZATION);
-    authorization.is_some_and(|value| is_bearer(value.as_bytes()))
-        || is_upgrade && has_websocket_bearer(headers)
-}
-
-/// Whether there is a token as kube-apiserver's authenticator of bearer tokens reads it: the first
-/// line, trimmed, split at two spaces; the scheme in any case, then a token that is not empty.
-/// Everything else is no credential there, and its request that of `system:anonymous`.
-fn is_bearer(authorization: &[u8]) -> bool {
-    let trimmed = match std::str::from_utf8(authorization) {
-        Ok(text) => text.trim().as_bytes(),
-        Err(_) => authorization.trim_ascii(),
-    };
-    let mut parts = trimmed.splitn(3, |&byte| byte == b' ');
-    let is_scheme = parts
-        .next()
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"));
-    is_scheme && parts.next().is_some_and(|token| !token.is_empty())
-}
-
-/// Whether a WebSocket carries a token, good or bad: kube-apiserver takes no other request for one.
-fn has_websocket_bearer(headers: &HeaderMap) -> bool {
-    let is_websocket = headers
-        .get(header::UPGRADE)
-        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut protocols = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    is_websocket
-        && protocols.any(|protocol| {
-            let token = protocol.trim_ascii().strip_prefix(WEBSOCKET_BEARER);
-            token.is_some_and(|token| !token.is_empty())
-        })
+    let protocol = headers.get(header::UPGRADE);
+    let is_websocket = is_upgrade
+        && protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    bearer::token(headers).is_some() || (is_websocket && bearer::has_websocket_token(headers))
 }
 
 impl NamedPeer {
@@ -181,34 +151,6 @@ mod tests {
             Peer::of(None, false).refusal(&HeaderMap::new(), false),
             None
         );
-    }
-
-    #[test]
-    fn a_token_is_read_as_kube_apiserver_reads_it() {
-        for (value, expected) in [
-            (&b"Bearer t"[..], true),
-            (b"bEARER t more of it", true),
-            (b" \tBearer t", true),
-            ("Bearer \u{a0}".as_bytes(), false),
-            ("\u{2003}Bearer t\u{a0}".as_bytes(), true),
-            (b"Bearer \xff", true),
-            (b"", false),
-            (b"Bearer", false),
-            (b"Bearer ", false),
-            (b"Bearer  t", false),
-            (b"Bearer\tt", false),
-            (b"Bearert", false),
-            (b"Basic YTpi", false),
-            (b"junk", false),
-        ] {
-            let shown = String::from_utf8_lossy(value);
-            assert_eq!(is_bearer(value), expected, "{shown:?}");
-        }
-        let mut headers = HeaderMap::new();
-        for line in ["junk", "Bearer t"] {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_static(line));
-        }
-        assert!(!has_credential(&headers, false));
     }
 
     #[test]

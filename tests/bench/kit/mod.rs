@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod contender;
+pub mod crowd;
 pub mod load;
 pub mod program;
 pub mod proxy;

@@ -5,6 +5,7 @@
 
 mod admin;
 mod credentials;
+mod crowd;
 mod framing;
 mod h2spec;
 mod hostile;
