@@ -17,6 +17,7 @@ use super::{
     run::{print_result, verdict},
 };
 use crate::{
+    cli::lines,
     driver::measure::{self, Plan},
     identity::{
         credential::UserCredential,
@@ -152,7 +153,7 @@ impl ExecArgs {
         result.exit_code = ours.code();
         result.child_exit_code = Some(code_of(status));
         match self.output {
-            Output::Text => eprint!("{}", report::run_text::run(&result)),
+            Output::Text => lines::tell_report(&report::run_text::run(&result)),
             Output::Json => print_result(&result, Output::Json)?,
         }
         Ok(exit_of(Some(status), ours))

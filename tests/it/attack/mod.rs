@@ -11,6 +11,7 @@ mod identity;
 mod labels;
 mod leaks;
 mod limits;
+mod terminal;
 mod upgrades;
 
 /// A count, times what the environment asks for.
