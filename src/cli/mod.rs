@@ -1,20 +1,13 @@
 //! What was typed, and its resolution into what is meant.
 
-/// Says something on standard error. Whoever reads it may be gone, as in `2>&1 | head`: that must
-/// end nothing, or a run would leave its objects behind.
+/// Says something on standard error.
 macro_rules! tell {
-    ($($words:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($words)*);
-    }};
+    ($($words:tt)*) => { $crate::cli::lines::tell(format_args!($($words)*)) };
 }
 
 /// The same on standard output, for a command that has more to do.
 macro_rules! print_line {
-    ($($words:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($words)*);
-    }};
+    ($($words:tt)*) => { $crate::cli::lines::print_line(format_args!($($words)*)) };
 }
 
 pub mod driver;

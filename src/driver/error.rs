@@ -3,7 +3,7 @@
 use kube::core::Status;
 
 use super::proxies::ProxyError;
-use crate::{rights::Missing, workload::Kind};
+use crate::{record::printable_line, rights::Missing, workload::Kind};
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +107,8 @@ impl RunError {
     }
 }
 
-/// hyper's own text says only that it failed; why is in its causes.
+/// hyper's own text says only that it failed; why is in its causes. One line, whatever a server
+/// made of them.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -115,14 +116,14 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    text
+    printable_line(&text).into_owned()
 }
 
-/// An error with its causes; of a refusal, what the API server says.
+/// An error with its causes; of a refusal, what the API server says, on one line.
 pub(super) fn describe(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         let Status { message, code, .. } = &**status;
-        return format!("{message} ({code})");
+        return printable_line(&format!("{message} ({code})")).into_owned();
     }
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -134,5 +135,5 @@ pub(super) fn describe(error: &kube::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    printable_line(&text).into_owned()
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::roads::Road;
 use crate::record::{
-    ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot,
+    ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot, printable_line,
 };
 
 /// Longest wait for an answer.
@@ -202,7 +202,7 @@ impl ProxyClient {
     fn unreachable(&self, detail: String) -> ProxyError {
         ProxyError::Unreachable {
             url: self.url.clone(),
-            detail,
+            detail: printable_line(&detail).into_owned(),
         }
     }
 
@@ -213,6 +213,7 @@ impl ProxyClient {
             .chars()
             .take(200)
             .collect();
+        let detail = printable_line(&detail).into_owned();
         match status {
             StatusCode::CONFLICT => ProxyError::Busy { url, detail },
             StatusCode::NOT_FOUND => ProxyError::Lost { url, detail },

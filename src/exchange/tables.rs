@@ -1,9 +1,11 @@
 //! A history as CSV: for spreadsheets and data frames, and for Apache Otava.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::write::{ExportError, Series, Written, by_metric, folder};
-use crate::record::{HistoryRun, OtavaConfig, OtavaCsv, OtavaMetric, OtavaTest, label};
+use crate::record::{
+    HistoryRun, OtavaConfig, OtavaCsv, OtavaMetric, OtavaTest, label, printable_line,
+};
 
 /// Labels that have a column of their own.
 const LABELS: [&str; 6] = [
@@ -14,6 +16,15 @@ const LABELS: [&str; 6] = [
     label::COMMIT,
     label::MACHINE,
 ];
+
+/// A name in a cell. A spreadsheet would take some for a formula and run it; an apostrophe before
+/// it makes it text.
+fn cell(name: &str) -> Cow<'_, str> {
+    if name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        return Cow::Owned(format!("'{}", printable_line(name)));
+    }
+    printable_line(name)
+}
 
 /// One line for each value. `component` is empty for KubeVirt's names, which are over all.
 pub(super) fn values(runs: &[HistoryRun]) -> Result<Vec<u8>, ExportError> {
@@ -27,13 +38,13 @@ pub(super) fn values(runs: &[HistoryRun]) -> Result<Vec<u8>, ExportError> {
             run.at.to_string(),
             run.objects.map(|count| count.to_string()),
         );
-        let mut start = vec![run.id.as_str(), &at];
-        start.extend(LABELS.map(|name| run.label(name)));
+        let mut start = vec![cell(&run.id), Cow::Borrowed(at.as_str())];
+        start.extend(LABELS.map(|name| cell(run.label(name))));
         let valid = if run.valid { "true" } else { "false" };
         start.extend([
-            run.origin.as_str(),
-            valid,
-            objects.as_deref().unwrap_or_default(),
+            Cow::Borrowed(run.origin.as_str()),
+            Cow::Borrowed(valid),
+            Cow::Borrowed(objects.as_deref().unwrap_or_default()),
         ]);
         let components = run
             .components
@@ -42,8 +53,8 @@ pub(super) fn values(runs: &[HistoryRun]) -> Result<Vec<u8>, ExportError> {
         for (component, values) in std::iter::once(("", &run.values)).chain(components) {
             for (metric, value) in values {
                 let value = value.to_string();
-                let end = [component, metric, &value];
-                table.write_record(start.iter().copied().chain(end))?;
+                let end = [cell(component), cell(metric), Cow::Borrowed(&*value)];
+                table.write_record(start.iter().chain(&end).map(|cell| cell.as_bytes()))?;
             }
         }
     }
@@ -78,11 +89,11 @@ fn otava_table(points: &[(&HistoryRun, f64)]) -> Result<Vec<u8>, ExportError> {
     table.write_record(["time", "run", label::KUBEVIRT, label::COMMIT, "value"])?;
     for (run, value) in points {
         table.write_record([
-            &run.at.to_string(),
-            &run.id,
-            run.label(label::KUBEVIRT),
-            run.label(label::COMMIT),
-            &value.to_string(),
+            &*run.at.to_string(),
+            &*cell(&run.id),
+            &*cell(run.label(label::KUBEVIRT)),
+            &*cell(run.label(label::COMMIT)),
+            &*value.to_string(),
         ])?;
     }
     finish(table)
@@ -111,4 +122,24 @@ fn otava_test(file: String, metric: &str) -> OtavaTest {
 fn finish(table: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, ExportError> {
     let finished = table.into_inner().map_err(|error| error.into_error());
     Ok(finished.map_err(csv::Error::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        let names = ["=HYPERLINK(1)", "+1", "-1", "@a", "\t=1", "a=b", "\u{1b}"];
+        let cells = [
+            "'=HYPERLINK(1)",
+            "'+1",
+            "'-1",
+            "'@a",
+            "'\\u0009=1",
+            "a=b",
+            "\\u001b",
+        ];
+        assert_eq!(names.map(cell), cells);
+    }
 }

@@ -1,8 +1,9 @@
-//! Kubeconfigs that Kubetoll writes.
+//! Kubeconfigs that Kubetoll writes, and what of a user's own they must keep.
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use kube::config::{AuthInfo, Cluster, Context};
 use serde_json::{Value, json};
 
 /// What a kubeconfig presents to the API server.
@@ -50,6 +51,39 @@ pub fn kubeconfig(server: &str, ca_pem: &[u8], credential: &Credential) -> Value
         "users": [{"name": "kubetoll", "user": user}],
         "contexts": [{"name": "kubetoll", "context": {"cluster": "kubetoll", "user": "kubetoll"}}],
         "current-context": "kubetoll",
+    })
+}
+
+/// Makes a kubeconfig of [`kubeconfig`] act where and as whom a user's own does: in `namespace`, and
+/// impersonating whom `user` impersonates (`as`, `as-uid`, `as-groups`, `as-user-extra`).
+pub fn act_as(config: &mut Value, namespace: Option<&str>, user: &AuthInfo) {
+    if let Some(namespace) = namespace {
+        config["contexts"][0]["context"]["namespace"] = json!(namespace);
+    }
+    let fields = [
+        ("as", json!(user.impersonate)),
+        ("as-uid", json!(user.impersonate_uid)),
+        ("as-groups", json!(user.impersonate_groups)),
+        ("as-user-extra", json!(user.impersonate_user_extra)),
+    ];
+    for (field, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+        config["users"][0]["user"][field] = value;
+    }
+}
+
+/// A field of a context, its cluster or its user, such as `user.as-scopes`, that is none of those
+/// that Kubernetes has had so far: a newer one may say who acts or where.
+pub fn unknown_field(context: &Context, cluster: &Cluster, user: &AuthInfo) -> Option<String> {
+    let plugin = user.exec.as_ref();
+    let places = [
+        ("context", Some(&context.other)),
+        ("cluster", Some(&cluster.other)),
+        ("user", Some(&user.other)),
+        ("user.exec", plugin.map(|plugin| &plugin.other)),
+    ];
+    places.into_iter().find_map(|(place, fields)| {
+        let field = fields?.keys().next()?;
+        Some(format!("{place}.{field}"))
     })
 }
 

@@ -84,6 +84,13 @@ impl Upstream {
                 "insecure-skip-tls-verify: the proxy never skips verification; give the CA",
             ));
         }
+        if cluster
+            .proxy_url
+            .as_ref()
+            .is_some_and(|url| !url.is_empty())
+        {
+            return Err(wrong("proxy-url: the proxy dials the API server itself"));
+        }
         let ca = match (
             &cluster.certificate_authority_data,
             &cluster.certificate_authority,
@@ -166,5 +173,28 @@ impl CaSource {
                 .filter_map(Result::ok)
                 .collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::kubeconfig::{Credential, kubeconfig};
+
+    #[test]
+    fn a_kubeconfig_that_leads_through_another_proxy_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        let token = Credential::Token("t".to_owned());
+        let mut config = kubeconfig("https://127.0.0.1:1", b"ca", &token);
+        std::fs::write(&path, config.to_string()).unwrap();
+        assert_eq!(
+            Upstream::from_kubeconfig(&path).unwrap().url,
+            "https://127.0.0.1:1"
+        );
+        config["clusters"][0]["cluster"]["proxy-url"] = "socks5://127.0.0.1:2".into();
+        std::fs::write(&path, config.to_string()).unwrap();
+        let refused = Upstream::from_kubeconfig(&path).unwrap_err().to_string();
+        assert!(refused.contains("proxy-url"), "{refused}");
     }
 }

@@ -13,6 +13,7 @@ mod exchange;
 mod history;
 mod installation;
 mod markers;
+mod printable;
 mod result;
 mod run;
 mod snapshot;
@@ -39,6 +40,7 @@ pub use history::{
 };
 pub use installation::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
+pub use printable::{printable, printable_line};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
     Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,

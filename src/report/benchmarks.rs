@@ -9,7 +9,7 @@ use super::graph::{
     scenario_title,
 };
 use crate::{
-    record::{Change, ChangeKind},
+    record::{Change, ChangeKind, printable_line},
     stats::nearest_rank,
 };
 
@@ -198,8 +198,17 @@ fn lately(series: &Series) -> Vec<f64> {
 
 /// Text in a cell of a Markdown table.
 pub(crate) fn cell(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('|', "\\|");
-    text.replace('<', "&lt;").replace(['\n', '\r'], " ")
+    let text = text.replace(['\n', '\r'], " ");
+    let text = printable_line(&text).replace('\\', "\\\\");
+    let text = text.replace('|', "\\|").replace('[', "\\[");
+    text.replace('<', "&lt;")
+}
+
+/// The words of a picture, between brackets and between quotes.
+fn title(text: impl std::borrow::Borrow<str>) -> String {
+    cell(text.borrow())
+        .replace(']', "\\]")
+        .replace('"', "&quot;")
 }
 
 /// A path in a Markdown link.

@@ -4,8 +4,6 @@
 //! whether or not anything runs, so that their number says how long a run took. Where a run has no
 //! namespace, everything but leases and watches counts.
 
-use std::fmt::Write as _;
-
 use super::{
     compare_text::number,
     row_name::row_name,
@@ -91,11 +89,11 @@ pub fn budget_text(report: &BudgetReport) -> String {
         }
         align_right(&mut table, &[3, 4]);
         for line in table.to_string().lines() {
-            let _ = writeln!(text, "{}", line.trim_end());
+            put_line!(text, "{}", line.trim_end());
         }
     }
     let kept = report.rows.len() - over.len();
-    let _ = writeln!(text, "{kept} budgets kept, {} exceeded", over.len());
+    put_line!(text, "{kept} budgets kept, {} exceeded", over.len());
     if !report.valid {
         text.push_str("THE COUNTS ARE NOT VALID\n");
     }

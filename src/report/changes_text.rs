@@ -1,7 +1,5 @@
 //! The changes of a history as text.
 
-use std::fmt::Write as _;
-
 use jiff::tz::TimeZone;
 
 use super::{
@@ -24,7 +22,7 @@ pub fn changes(changes: &[Change], around: bool) -> String {
     });
     for same_job in changes.chunk_by(|one, other| one.job == other.job) {
         let job = &same_job[0].job;
-        let _ = writeln!(text, "{}", if job.is_empty() { "(no job)" } else { job });
+        put_line!(text, "{}", if job.is_empty() { "(no job)" } else { job });
         let mut table = table(&[
             "AT",
             "SCENARIO",
@@ -41,17 +39,17 @@ pub fn changes(changes: &[Change], around: bool) -> String {
         }
         align_right(&mut table, &[4, 5, 6, 7, 8]);
         for line in table.to_string().lines() {
-            let _ = writeln!(text, "  {}", line.trim_end());
+            put_line!(text, "  {}", line.trim_end());
         }
         for change in same_job.iter().filter(|_| around) {
-            let _ = writeln!(text, "\n  {} {}", change.scenario, change.metric);
+            put_line!(text, "\n  {} {}", change.scenario, change.metric);
             for run in &change.around {
-                let _ = writeln!(text, "    {}", line(change, run));
+                put_line!(text, "    {}", line(change, run));
             }
         }
         text.push('\n');
     }
-    let _ = writeln!(text, "{} changes", changes.len());
+    put_line!(text, "{} changes", changes.len());
     text
 }
 
@@ -105,7 +103,7 @@ fn minute(at: jiff::Timestamp) -> String {
 pub fn acknowledgements(acks: &[Acknowledgement]) -> String {
     let mut text = String::new();
     for ack in acks {
-        let _ = writeln!(text, "{}", ack_id(ack));
+        put_line!(text, "{}", ack_id(ack));
     }
     if acks.is_empty() {
         text.push_str("no change is acknowledged\n");

@@ -1,7 +1,5 @@
 //! A comparison for people: on a terminal, and in a pull request.
 
-use std::fmt::Write as _;
-
 use super::text::{align_right, table};
 use crate::record::{
     Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Verdict,
@@ -12,12 +10,14 @@ const NAMED: usize = 3;
 
 /// Text for a terminal. Without `all`, metrics that don't differ are only counted.
 pub fn text(found: &Comparison, all: bool) -> String {
-    let mut text = format!("A  {}\nB  {}\n", group(&found.a), group(&found.b));
+    let mut text = String::new();
+    put_line!(text, "A  {}", group(&found.a));
+    put_line!(text, "B  {}", group(&found.b));
     for warning in warnings(found) {
-        let _ = writeln!(text, "{warning}");
+        put_line!(text, "{warning}");
     }
     for scenario in &found.scenarios {
-        let _ = writeln!(text, "\n{}", title(scenario));
+        put_line!(text, "\n{}", title(scenario));
         let mut table = table(&[
             "METRIC",
             "A",
@@ -37,10 +37,10 @@ pub fn text(found: &Comparison, all: bool) -> String {
         align_right(&mut table, &[1, 2, 3, 4, 5]);
         if !table.is_empty() {
             for line in table.to_string().lines() {
-                let _ = writeln!(text, "  {}", line.trim_end());
+                put_line!(text, "  {}", line.trim_end());
             }
         }
-        let _ = writeln!(text, "  {}", rest(scenario, all));
+        put_line!(text, "  {}", rest(scenario, all));
     }
     if !found.limits.is_empty() || found.learned.is_some() {
         text.push_str("\nLimits\n");
@@ -51,10 +51,10 @@ pub fn text(found: &Comparison, all: bool) -> String {
             Some(false) => "EXCEEDED",
             None => "MISSING ",
         };
-        let _ = writeln!(text, "  {word}  {}", limit_line(limit));
+        put_line!(text, "  {word}  {}", limit_line(limit));
     }
     if let Some(learned) = &found.learned {
-        let _ = writeln!(text, "  {}", learned_line(found, learned));
+        put_line!(text, "  {}", learned_line(found, learned));
     }
     text
 }
@@ -74,10 +74,10 @@ pub fn markdown(found: &Comparison, all: bool) -> String {
         escaped(&group(&found.b))
     );
     for warning in warnings(found) {
-        let _ = writeln!(text, "\n> {}", escaped(&warning));
+        put_line!(text, "\n> {}", escaped(&warning));
     }
     for scenario in &found.scenarios {
-        let _ = writeln!(text, "\n**{}**\n", escaped(&title(scenario)));
+        put_line!(text, "\n**{}**\n", escaped(&title(scenario)));
         let mut rows = shown(scenario, all).peekable();
         if rows.peek().is_some() {
             text.push_str(
@@ -88,9 +88,9 @@ pub fn markdown(found: &Comparison, all: bool) -> String {
         for metric in rows {
             let cells = cells(metric, (scenario.a_runs, scenario.b_runs), found.alpha)
                 .map(|cell| escaped(&cell));
-            let _ = writeln!(text, "| {} |", cells.join(" | "));
+            put_line!(text, "| {} |", cells.join(" | "));
         }
-        let _ = writeln!(text, "\n{}", rest(scenario, all));
+        put_line!(text, "\n{}", rest(scenario, all));
     }
     markdown_limits(&mut text, found, all);
     text
@@ -107,10 +107,10 @@ fn markdown_limits(text: &mut String, found: &Comparison, all: bool) {
             Some(false) => "**exceeded**",
             None => "**missing**",
         };
-        let _ = writeln!(text, "| {} | {word} |", escaped(&limit_line(limit)));
+        put_line!(text, "| {} | {word} |", escaped(&limit_line(limit)));
     }
     if let Some(learned) = &found.learned {
-        let _ = writeln!(text, "\n{}", learned_line(found, learned));
+        put_line!(text, "\n{}", learned_line(found, learned));
     }
 }
 
@@ -122,7 +122,7 @@ fn group(group: &GroupInfo) -> String {
     };
     let mut text = format!("{}: {runs}, {}", group.name, origins.join(" and "));
     if group.runs.len() <= NAMED && !group.runs.contains(&group.name) {
-        let _ = write!(text, " ({})", group.runs.join(", "));
+        put!(text, " ({})", group.runs.join(", "));
     }
     text
 }
@@ -161,7 +161,7 @@ fn title(scenario: &ScenarioComparison) -> String {
     if scenario.per_object {
         title.push_str("; different numbers of objects, so counts are per object");
     } else if let Some(objects) = scenario.a_objects {
-        let _ = write!(title, "; {objects} objects each");
+        put!(title, "; {objects} objects each");
     }
     title
 }
@@ -198,7 +198,7 @@ fn rest(scenario: &ScenarioComparison, all: bool) -> String {
         text.push_str(" (--all shows them)");
     }
     if tested > 0 {
-        let _ = write!(text, "; {tested} were tested");
+        put!(text, "; {tested} were tested");
     }
     text
 }
@@ -298,10 +298,11 @@ fn learned_line(found: &Comparison, learned: &Learned) -> String {
         100.0 * learned.rate_of_any
     );
     if learned.too_short > 0 {
-        let _ = write!(
+        put!(
             line,
             "; {} metrics have no bound, for it takes {} runs since their last step",
-            learned.too_short, learned.runs_needed
+            learned.too_short,
+            learned.runs_needed
         );
     }
     line

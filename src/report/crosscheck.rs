@@ -1,7 +1,5 @@
 //! What a crosscheck found, for people.
 
-use std::fmt::Write as _;
-
 use super::text::{align_right, table};
 use crate::record::{ComponentCheck, Crosscheck, Finding};
 
@@ -16,10 +14,10 @@ pub fn text(check: &Crosscheck) -> String {
         text.push_str("\nfrom the components' own metrics:\n");
     }
     for (name, value) in &check.values {
-        let _ = writeln!(text, "  {name}: {value:.4}");
+        put_line!(text, "  {name}: {value:.4}");
     }
     for problem in &check.problems {
-        let _ = writeln!(text, "\nNOT VALID: {problem}");
+        put_line!(text, "\nNOT VALID: {problem}");
     }
     text
 }
@@ -28,7 +26,7 @@ fn component_text(text: &mut String, component: &ComponentCheck) {
     let endpoints = component.endpoints.join(", ");
     let counter = component.counter.as_deref();
     let counter = counter.unwrap_or("IT HAS NO COUNTER OF ITS CALLS");
-    let _ = writeln!(text, "\n{} ({endpoints}): {counter}", component.component);
+    put_line!(text, "\n{} ({endpoints}): {counter}", component.component);
     if component.rows.is_empty() {
         return;
     }
@@ -57,14 +55,17 @@ fn component_text(text: &mut String, component: &ComponentCheck) {
         ]);
     }
     align_right(&mut table, &[3, 4, 5]);
-    for line in table.lines() {
-        let _ = writeln!(text, "{}", line.trim_end());
+    for line in table.to_string().lines() {
+        put_line!(text, "{}", line.trim_end());
     }
     for row in component.rows.iter().filter(|row| !row.why.is_empty()) {
-        let _ = writeln!(
+        put_line!(
             text,
             "{} {} {}: {}",
-            row.verb, row.resource, row.code, row.why
+            row.verb,
+            row.resource,
+            row.code,
+            row.why
         );
     }
 }

@@ -1,7 +1,5 @@
 //! The history for a terminal.
 
-use std::fmt::Write as _;
-
 use super::text::{align_right, table};
 use crate::record::{Checked, HistoryRun, ImportReport, label};
 
@@ -41,16 +39,16 @@ pub fn runs(runs: &[HistoryRun]) -> String {
 /// One run: labels and numbers.
 pub fn run(run: &HistoryRun) -> String {
     let mut text = format!("{}\n", run.id);
-    let _ = writeln!(text, "  time     {}", run.at);
-    let _ = writeln!(text, "  origin   {}", run.origin.as_str());
-    let _ = writeln!(text, "  valid    {}", if run.valid { "yes" } else { "NO" });
+    put_line!(text, "  time     {}", run.at);
+    put_line!(text, "  origin   {}", run.origin.as_str());
+    put_line!(text, "  valid    {}", if run.valid { "yes" } else { "NO" });
     if let Some(objects) = run.objects {
-        let _ = writeln!(text, "  objects  {objects}");
+        put_line!(text, "  objects  {objects}");
     }
     let raw = if run.record.is_some() { "yes" } else { "no" };
-    let _ = writeln!(text, "  record   {raw}");
+    put_line!(text, "  record   {raw}");
     for (name, value) in &run.labels {
-        let _ = writeln!(text, "  {name}={value}");
+        put_line!(text, "  {name}={value}");
     }
     values(&mut text, "KubeVirt's names", &run.values);
     for (component, counts) in &run.components {
@@ -61,9 +59,9 @@ pub fn run(run: &HistoryRun) -> String {
 
 fn values(text: &mut String, title: &str, values: &std::collections::BTreeMap<String, f64>) {
     let width = values.keys().map(String::len).max().unwrap_or(0);
-    let _ = writeln!(text, "\n{title}");
+    put_line!(text, "\n{title}");
     for (name, value) in values {
-        let _ = writeln!(text, "  {name:width$}  {value}");
+        put_line!(text, "  {name:width$}  {value}");
     }
 }
 
@@ -72,14 +70,14 @@ pub fn imported(report: &ImportReport) -> String {
     let runs = &report.runs;
     let mut text = format!("{} runs new, {} known already", runs.new, runs.known);
     if runs.removed > 0 {
-        let _ = write!(text, ", {} removed before and left so", runs.removed);
+        put!(text, ", {} removed before and left so", runs.removed);
     }
     let refused = runs.conflicts.len() + runs.refused.len();
     if refused > 0 {
-        let _ = write!(text, ", {refused} refused");
+        put!(text, ", {refused} refused");
     }
     if !report.skipped.is_empty() {
-        let _ = write!(text, ", {} files skipped", report.skipped.len());
+        put!(text, ", {} files skipped", report.skipped.len());
     }
     text.push('\n');
     text
@@ -94,7 +92,7 @@ pub fn checked(checked: &Checked) -> String {
         checked.damage.len()
     );
     for line in &checked.damage {
-        let _ = writeln!(text, "  {line}");
+        put_line!(text, "  {line}");
     }
     text
 }

@@ -1,7 +1,5 @@
 //! How an installation is, for people.
 
-use std::fmt::Write;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::record::{ComponentInstallation, Installation};
@@ -17,7 +15,7 @@ pub fn text(installation: &Installation, now: Timestamp) -> String {
         kubevirt,
         ..
     } = installation;
-    let _ = writeln!(text, "KubeVirt {namespace}/{kubevirt}");
+    put_line!(text, "KubeVirt {namespace}/{kubevirt}");
     match installation.certificates_until {
         Some(until) => {
             let warning = if until.duration_since(now) < SOON {
@@ -26,14 +24,14 @@ pub fn text(installation: &Installation, now: Timestamp) -> String {
                 ""
             };
             let line = format!("certificates end {} {warning}", until.strftime("%Y-%m-%d"));
-            let _ = writeln!(text, "{}", line.trim_end());
+            put_line!(text, "{}", line.trim_end());
         }
         None => text += "no certificates\n",
     }
     for component in &installation.components {
-        let _ = writeln!(text, "  {:16} {}", component.component, line(component));
+        put_line!(text, "  {:16} {}", component.component, line(component));
         for drift in &component.drift {
-            let _ = writeln!(text, "  {:16} ! {drift}", "");
+            put_line!(text, "  {:16} ! {drift}", "");
         }
     }
     text

@@ -1,5 +1,20 @@
 //! Writers: what a record comes to, and what it looks like to people.
 
+/// Adds words to a text; line ends in them are shown, see [`text::words`].
+macro_rules! put {
+    ($text:ident, $($words:tt)*) => {
+        $text.push_str(&$crate::report::text::words(format_args!($($words)*)))
+    };
+}
+
+/// Adds a line to a text, which nothing in it can end.
+macro_rules! put_line {
+    ($text:ident, $($words:tt)*) => {{
+        put!($text, $($words)*);
+        $text.push('\n');
+    }};
+}
+
 pub mod benchmarks;
 mod budget;
 mod budget_file;

@@ -1,7 +1,5 @@
 //! The result of a run as text.
 
-use std::fmt::Write as _;
-
 use super::{
     crosscheck,
     text::{align_right, resource, table},
@@ -55,14 +53,15 @@ fn head(text: &mut String, result: &RunResult) {
         0 => String::new(),
         count => format!("{count} × "),
     };
-    let _ = writeln!(
+    put_line!(
         text,
         "\n{count}{}{simulated}   run {}",
-        result.scenario, result.id
+        result.scenario,
+        result.id
     );
     let cluster = &result.cluster;
     if !cluster.kubernetes_version.is_empty() {
-        let _ = writeln!(
+        put_line!(
             text,
             "Kubernetes {}, KubeVirt {}, namespace {}",
             cluster.kubernetes_version,
@@ -78,7 +77,7 @@ fn head(text: &mut String, result: &RunResult) {
         let component = proxy.component.as_deref().unwrap_or("all components");
         let since = proxy.since.round(jiff::Unit::Second).unwrap_or(proxy.since);
         let node = proxy.pod.as_ref().map(|pod| format!(" on {}", pod.node));
-        let _ = writeln!(
+        put_line!(
             text,
             "proxy {}{} ({component}) counting since {since}",
             proxy.admin,
@@ -96,7 +95,7 @@ fn rows<'r>(text: &mut String, title: &str, rows: impl Iterator<Item = &'r Resul
     if rows.peek().is_none() {
         return;
     }
-    let _ = writeln!(text, "\n{title}");
+    put_line!(text, "\n{title}");
     let mut table = table(&[
         "COMPONENT",
         "VERB",
@@ -126,7 +125,7 @@ fn rows<'r>(text: &mut String, title: &str, rows: impl Iterator<Item = &'r Resul
     }
     align_right(&mut table, &[3, 4, 5]);
     for line in table.to_string().lines() {
-        let _ = writeln!(text, "  {}", line.trim_end());
+        put_line!(text, "  {}", line.trim_end());
     }
 }
 
@@ -136,7 +135,7 @@ fn baseline(text: &mut String, result: &RunResult) {
     let Some(window) = &result.baseline else {
         return;
     };
-    let _ = writeln!(
+    put_line!(
         text,
         "\nBefore the run, in {:.1} s without a create",
         window.seconds
@@ -145,7 +144,7 @@ fn baseline(text: &mut String, result: &RunResult) {
         text.push_str("  no calls\n");
     }
     for row in &window.rows {
-        let _ = write!(
+        put!(
             text,
             "  {:>6}  {} {} {} {}",
             row.count,
@@ -155,7 +154,7 @@ fn baseline(text: &mut String, result: &RunResult) {
             outcome(row)
         );
         if window.seconds >= 60.0 {
-            let _ = write!(
+            put!(
                 text,
                 "  ({:.1} a minute)",
                 row.count as f64 * 60.0 / window.seconds
@@ -181,9 +180,9 @@ fn outcome(row: &ResultRow) -> &str {
 fn wasted(text: &mut String, result: &RunResult) {
     let wasted: Vec<&ResultRow> = result.rows.iter().filter(|row| row.wasted).collect();
     let total: u64 = wasted.iter().map(|row| row.count).sum();
-    let _ = writeln!(text, "\nWasted calls (404, 409, 422, 429): {total}");
+    put_line!(text, "\nWasted calls (404, 409, 422, 429): {total}");
     for row in wasted {
-        let _ = writeln!(
+        put_line!(
             text,
             "  {:>6}  {} {} {} {}",
             row.count,
@@ -207,7 +206,7 @@ fn values(text: &mut String, result: &RunResult) {
         .max()
         .unwrap_or_default();
     for (name, value) in &result.values {
-        let _ = writeln!(text, "  {name:<width$}  {value}");
+        put_line!(text, "  {name:<width$}  {value}");
     }
 }
 
@@ -223,12 +222,12 @@ fn latency(text: &mut String, result: &RunResult) {
             } else {
                 format!("{value}")
             };
-            let _ = writeln!(text, "  vmiCreationToRunningSeconds{name}  {value}");
+            put_line!(text, "  vmiCreationToRunningSeconds{name}  {value}");
         }
     }
     if let Some(quantiles) = result.latency.by_driver {
         for (name, value) in names(quantiles) {
-            let _ = writeln!(
+            put_line!(
                 text,
                 "  by the driver's clock {name}        {:.0} ms",
                 value * 1e3
@@ -268,7 +267,7 @@ fn thresholds(text: &mut String, thresholds: &[ThresholdVerdict]) {
             Some(false) => "EXCEEDED",
             None => "MISSING ",
         };
-        let _ = writeln!(
+        put_line!(
             text,
             "  {word}  {}: {} of at most {}",
             verdict.name,
@@ -285,7 +284,7 @@ fn budgets(text: &mut String, budgets: &[BudgetVerdict]) {
     text.push_str("\nBudgets\n");
     for budget in budgets {
         let word = if budget.kept { "ok      " } else { "EXCEEDED" };
-        let _ = writeln!(text, "  {word}  {}: {}", budget.budget, budget.count);
+        put_line!(text, "  {word}  {}: {}", budget.budget, budget.count);
     }
 }
 
@@ -293,7 +292,7 @@ fn checks(text: &mut String, result: &RunResult) {
     text.push_str("\nThe run's checks of itself\n");
     for check in &result.checks {
         let word = if check.ok { "ok    " } else { "FAILED" };
-        let _ = writeln!(text, "  {word}  {}: {}", check.name, check.detail);
+        put_line!(text, "  {word}  {}: {}", check.name, check.detail);
     }
     if !result.valid {
         text.push_str("THE COUNTS ARE NOT VALID\n");

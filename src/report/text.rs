@@ -1,10 +1,10 @@
 //! Text for a terminal.
 
-use std::fmt::Write as _;
+use std::fmt::Display;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::record::{AuditReport, CallRecord, Verification};
+use crate::record::{AuditReport, CallRecord, Verification, printable_line};
 
 /// Counts of an audit log.
 pub fn audit(report: &AuditReport) -> String {
@@ -30,7 +30,7 @@ pub fn audit(report: &AuditReport) -> String {
         text.push_str("\nKubeVirt's components, by KubeVirt's rule:\n");
     }
     for (name, value) in &report.values {
-        let _ = writeln!(text, "  {name}: {}", value.value);
+        put_line!(text, "  {name}: {}", value.value);
     }
     text
 }
@@ -44,13 +44,13 @@ pub fn verification(found: &Verification) -> String {
     };
     let mut text = format!("compared {how}\nequal        {}\n", found.equal);
     let explained: u64 = found.explained.values().sum();
-    let _ = writeln!(text, "explained    {explained}");
+    put_line!(text, "explained    {explained}");
     for (why, count) in &found.explained {
-        let _ = writeln!(text, "  {count:>6}  {why}");
+        put_line!(text, "  {count:>6}  {why}");
     }
-    let _ = writeln!(text, "unexplained  {}", found.unexplained_count);
+    put_line!(text, "unexplained  {}", found.unexplained_count);
     for difference in &found.unexplained {
-        let _ = writeln!(
+        put_line!(
             text,
             "  {:>6}  {} {}: books {:?}, log {:?}",
             difference.count,
@@ -69,7 +69,7 @@ pub fn verification(found: &Verification) -> String {
         } else {
             user
         };
-        let _ = writeln!(text, "  {count:>6}  {user}");
+        put_line!(text, "  {count:>6}  {user}");
     }
     if !found.overlaps {
         text.push_str("the log has nothing of the time of the run\n");
@@ -90,29 +90,58 @@ pub(crate) fn resource(group: &str, resource: &str, subresource: &str, path: &st
     }
     let mut text = resource.to_owned();
     if !group.is_empty() {
-        let _ = write!(text, ".{group}");
+        put!(text, ".{group}");
     }
     if !subresource.is_empty() {
-        let _ = write!(text, "/{subresource}");
+        put!(text, "/{subresource}");
     }
     text
 }
 
-/// A table without borders, as kubectl prints them.
-pub(crate) fn table(head: &[&str]) -> Table {
+/// Words of a line without its end. A line end that a name has is shown, so that nobody else makes
+/// lines of a report; those before the words are the report's own.
+pub(crate) fn words(words: std::fmt::Arguments<'_>) -> String {
+    let words = words.to_string();
+    let own = words.trim_start_matches('\n');
+    let before = &words[..words.len() - own.len()];
+    format!("{before}{}", printable_line(own))
+}
+
+/// A table without borders, as kubectl prints them. A name can't leave its cell.
+pub(crate) struct Rows(Table);
+
+pub(crate) fn table(head: &[&str]) -> Rows {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(head.to_vec());
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table
+    Rows(table)
 }
 
-pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
+pub(crate) fn align_right(table: &mut Rows, columns: &[usize]) {
     for &column in columns {
-        if let Some(column) = table.column_mut(column) {
+        if let Some(column) = table.0.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+    }
+}
+
+impl Rows {
+    pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) {
+        let cells = cells.into_iter();
+        let cells = cells.map(|cell| printable_line(cell.as_ref()).into_owned());
+        self.0.add_row(cells);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Display for Rows {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
     }
 }

@@ -1,5 +1,6 @@
 //! The one integration binary.
 //!
+//! - `acting`: where a command acts and as whom, under `exec` and through `kubeconfig`
 //! - `attack`: what an attacker sends, and what comes of it
 //! - `certificates`: clients that come with a certificate
 //! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
@@ -33,6 +34,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic what is wrong")]
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
+mod acting;
 mod attack;
 mod certificates;
 mod cli;

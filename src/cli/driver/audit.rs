@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -73,14 +73,11 @@ pub(super) fn run_audit(args: AuditArgs) -> Result<Exit> {
     });
     let damaged = read_all(&args.files, |entry| counter.add(&entry))?;
     let report = counter.report();
-    let mut stdout = io::stdout().lock();
-    let written = match args.output {
-        Output::Json => serde_json::to_writer_pretty(&mut stdout, &report)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(stdout)),
-        Output::Text => write!(stdout, "{}", report::text::audit(&report)),
+    let text = match args.output {
+        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Output::Text => report::text::audit(&report),
     };
-    let exit = lines::exit_after_writing(written);
+    let exit = lines::print(&text);
     Ok(if damaged > 0 { Exit::Failed } else { exit })
 }
 
@@ -97,14 +94,11 @@ pub(super) fn run_verify(args: &VerifyArgs) -> Result<Exit> {
         }
     })?;
     let found = verify(&run, &log);
-    let mut stdout = io::stdout().lock();
-    let written = match args.output {
-        Output::Json => serde_json::to_writer_pretty(&mut stdout, &found)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(stdout)),
-        Output::Text => write!(stdout, "{}", report::text::verification(&found)),
+    let text = match args.output {
+        Output::Json => serde_json::to_string_pretty(&found)? + "\n",
+        Output::Text => report::text::verification(&found),
     };
-    match lines::exit_after_writing(written) {
+    match lines::print(&text) {
         Exit::Ok if damaged > 0 => Ok(Exit::Failed),
         Exit::Ok => Ok(verdict(&found)),
         exit => Ok(exit),

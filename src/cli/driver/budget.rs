@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -100,8 +99,8 @@ pub(super) fn run(args: &BudgetArgs) -> Result<Exit> {
         Output::Text => report::budget_text(&report),
         Output::Json => serde_json::to_string_pretty(&report)? + "\n",
     };
-    let written = io::stdout().write_all(text.as_bytes());
-    Ok(exit.or(lines::exit_after_writing(written)))
+    let written = lines::print(&text);
+    Ok(exit.or(written))
 }
 
 fn verdict(report: &BudgetReport) -> Exit {

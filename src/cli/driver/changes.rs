@@ -1,7 +1,5 @@
 //! `kubetoll changes`: where the history changes.
 
-use std::io::{self, Write};
-
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
@@ -135,7 +133,7 @@ impl FindArgs {
             Output::Text => changes_text::changes(&found, self.around),
             Output::Json => serde_json::to_string_pretty(&found)? + "\n",
         };
-        let written = lines::exit_after_writing(io::stdout().write_all(text.as_bytes()));
+        let written = lines::print(&text);
         Ok(if alarm { Exit::NotMet } else { written })
     }
 
@@ -203,8 +201,8 @@ impl AckArgs {
             Output::Text => changes_text::acknowledgements(acks),
             Output::Json => serde_json::to_string_pretty(acks)? + "\n",
         };
-        let written = io::stdout().write_all(text.as_bytes());
-        Ok(lines::exit_after_writing(written))
+        let written = lines::print(&text);
+        Ok(written)
     }
 
     /// An id that was misspelt would acknowledge nothing, for good. What another sensitivity finds

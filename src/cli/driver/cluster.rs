@@ -1,16 +1,19 @@
 //! Which cluster a command is for.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use kube::{
     Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{Cluster, Context as ContextFields, KubeConfigOptions, Kubeconfig},
 };
+
+use crate::identity::{credential::as_clients_read_it, kubeconfig::unknown_field};
 
 /// Longest silence of the API server in one call.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -72,36 +75,97 @@ impl WhereArgs {
         self.in_cluster || self.kubeconfig.is_some() || self.context.is_some()
     }
 
-    /// The client's configuration, and the name of the context.
+    /// Where this is, for a client that may do without a namespace.
     pub(super) async fn config(&self) -> Result<(Config, String)> {
+        let target = self.target().await?;
+        Ok((target.config, target.context))
+    }
+
+    /// The API server, the user and the namespace.
+    pub(super) async fn target(&self) -> Result<Target> {
         if self.in_cluster {
             let config = Config::incluster().context("not in a cluster")?;
-            return Ok((config, "(in cluster)".to_owned()));
+            // As client-go does, for pods that are told their namespace.
+            let told = env::var("POD_NAMESPACE").ok();
+            let namespace = told.unwrap_or_else(|| config.default_namespace.clone());
+            return Ok(Target {
+                config,
+                context: "(in cluster)".to_owned(),
+                namespace: Some(namespace).filter(|name| !name.is_empty()),
+                cluster: Cluster::default(),
+            });
         }
         configured(self.kubeconfig.as_deref(), self.context.as_deref()).await
     }
 }
 
-/// The configuration of a kubeconfig's context, and that context's name; without a file the one
-/// of KUBECONFIG or ~/.kube/config, without a name the current one.
-pub(super) async fn configured(
-    kubeconfig: Option<&Path>,
-    context: Option<&str>,
-) -> Result<(Config, String)> {
-    let kubeconfig = match kubeconfig {
+/// Which API server, as whom and in which namespace.
+pub(super) struct Target {
+    /// For kube's client. Its user is as client-go reads one.
+    pub(super) config: Config,
+    /// The context's name.
+    pub(super) context: String,
+    /// The namespace, if one is set.
+    pub(super) namespace: Option<String>,
+    /// The cluster as the kubeconfig has it.
+    pub(super) cluster: Cluster,
+}
+
+/// A kubeconfig; without a file that of KUBECONFIG, whose files are merged, or ~/.kube/config.
+/// Relative paths in it become absolute.
+pub(super) fn read(kubeconfig: Option<&Path>) -> Result<Kubeconfig> {
+    match kubeconfig {
         Some(path) => {
-            Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?
+            Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))
         }
-        None => Kubeconfig::read().context("cannot use the kubeconfig")?,
-    };
+        None => Kubeconfig::read().context("cannot use the kubeconfig"),
+    }
+}
+
+/// What a kubeconfig's context names, without a name the current one.
+async fn configured(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Target> {
+    let kubeconfig = read(kubeconfig)?;
     let context = context
         .map(str::to_owned)
-        .or(kubeconfig.current_context.clone());
+        .or(kubeconfig.current_context.clone())
+        .unwrap_or_default();
     let options = KubeConfigOptions {
-        context: context.clone(),
+        context: Some(context.clone()).filter(|name| !name.is_empty()),
         ..KubeConfigOptions::default()
     };
+    let (fields, cluster) = parts(&kubeconfig, &context);
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let config = config.context("cannot use the kubeconfig")?;
-    Ok((config, context.unwrap_or_default()))
+    let mut config = config.context("cannot use the kubeconfig")?;
+    if let Some(field) = unknown_field(&fields, &cluster, &config.auth_info) {
+        bail!(
+            "the kubeconfig's {field} is not known here, and could change who acts or where: take \
+             it out"
+        );
+    }
+    let authority = config.cluster_url.authority();
+    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
+        bail!("the kubeconfig's cluster.server names a user, which is not supported");
+    }
+    config.auth_info = as_clients_read_it(config.auth_info)?;
+    Ok(Target {
+        config,
+        context,
+        namespace: fields.namespace.filter(|name| !name.is_empty()),
+        cluster,
+    })
+}
+
+/// A context and its cluster. What is missing is said by the client's own reader of the file.
+fn parts(kubeconfig: &Kubeconfig, context: &str) -> (ContextFields, Cluster) {
+    let contexts = kubeconfig.contexts.iter();
+    let context = contexts
+        .filter(|named| named.name == context)
+        .find_map(|named| named.context.clone())
+        .unwrap_or_default();
+    let clusters = kubeconfig.clusters.iter();
+    let cluster = clusters
+        .filter(|named| named.name == context.cluster)
+        .find_map(|named| named.cluster.clone())
+        .unwrap_or_default();
+    (context, cluster)
 }

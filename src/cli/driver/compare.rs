@@ -1,11 +1,6 @@
 //! `kubetoll compare`: two groups of runs, and what may differ.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{self, Write},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -138,8 +133,8 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
         Form::Markdown => compare_text::markdown(&found, args.all),
         Form::Junit => report::junit(&found)? + "\n",
     };
-    let written = io::stdout().write_all(text.as_bytes());
-    Ok(exit.or(lines::exit_after_writing(written)))
+    let written = lines::print(&text);
+    Ok(exit.or(written))
 }
 
 impl CompareArgs {
@@ -247,7 +242,7 @@ impl LimitArgs {
         };
         let mut found = report::compare(&a, &b, |name| self.names(name), &how)?;
         report::judge(&mut found, &a, &b, &self.fail_on, self.false_alarms);
-        eprint!("\n{}", compare_text::text(&found, false));
+        lines::tell_report(&format!("\n{}", compare_text::text(&found, false)));
         Ok(verdict(&found))
     }
 

@@ -18,6 +18,7 @@ use crate::{
     cli::lines,
     record::{
         HISTORY_SCHEMA, HistoryLine, HistoryRun, ImportReport, RUN_SCHEMA, RunRecord, SchemaName,
+        printable,
     },
     report,
     store::Store,
@@ -58,7 +59,7 @@ fn write(store: &mut Store, runs: &[HistoryRun], mut out: impl Write) -> Result<
             run,
         };
         let text = serde_json::to_string(&line)? + "\n";
-        if let Err(error) = out.write_all(text.as_bytes()) {
+        if let Err(error) = out.write_all(printable(&text).as_bytes()) {
             return Ok(Err(error));
         }
     }

@@ -1,13 +1,6 @@
 //! `kubetoll crosscheck`: what the wire saw beside what components count themselves.
 
-use std::{
-    ffi::OsString,
-    io::{self, Write as _},
-    path::PathBuf,
-    pin::pin,
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{ffi::OsString, path::PathBuf, pin::pin, process::ExitStatus, time::Duration};
 
 use anyhow::Result;
 use clap::{ArgGroup, Args};
@@ -89,7 +82,7 @@ pub(super) async fn run(args: CrosscheckArgs, stop: CancellationToken) -> Result
         Output::Text => report::crosscheck::text(&check),
         Output::Json => serde_json::to_string_pretty(&check)? + "\n",
     };
-    let printed = lines::exit_after_writing(io::stdout().write_all(text.as_bytes()));
+    let printed = lines::print(&text);
     Ok(exit_of(status, verdict(&check)).or(printed))
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +11,7 @@ use clap::Args;
 use super::{
     Exit, Output,
     history::{SelectArgs, StoreArgs},
-    results::write_file,
+    results::{write_file, write_text},
 };
 use crate::{
     cli::{lines, progress::Terminal},
@@ -96,7 +95,7 @@ pub(super) fn run_graph(args: &GraphArgs) -> Result<Exit> {
     let out = &args.what.out;
     let page = page("KubeVirt performance and scale", &graphs)?;
     let drawn = draw(out, "", graphs.iter())?;
-    write_file(&out.join("index.html"), page.as_bytes())?;
+    write_text(&out.join("index.html"), &page)?;
     print("index.html", drawn, out, args.output)
 }
 
@@ -116,7 +115,7 @@ pub(super) fn run_docs(args: &DocsArgs) -> Result<Exit> {
         })
         .collect();
     let page = benchmarks(&illustrations, &changes)?;
-    write_file(&out.join("perf-scale-benchmarks.md"), page.as_bytes())?;
+    write_text(&out.join("perf-scale-benchmarks.md"), &page)?;
     print("perf-scale-benchmarks.md", drawn, out, args.output)
 }
 
@@ -188,7 +187,7 @@ fn draw<'g>(
             svg: format!("{place}.svg"),
             png: format!("{place}.png"),
         };
-        write_file(&out.join(&files.svg), svg.as_bytes())?;
+        write_text(&out.join(&files.svg), &svg)?;
         write_file(&out.join(&files.png), &png(&svg, PNG_SCALE)?)?;
         drawn.push(files);
         progress.step(index + 1, count);
@@ -228,8 +227,8 @@ fn print(page: &str, graphs: Vec<DrawnGraph>, out: &Path, output: Output) -> Res
             out.join(page).display()
         ),
     };
-    let written = io::stdout().write_all(text.as_bytes());
-    Ok(lines::exit_after_writing(written))
+    let written = lines::print(&text);
+    Ok(written)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fs::{self, File},
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
 };
 
@@ -202,7 +202,7 @@ pub(super) fn finish(report: &ImportReport, output: Output) -> Result<Exit> {
         Output::Text => history_text::imported(report),
         Output::Json => serde_json::to_string_pretty(report)? + "\n",
     };
-    let exit = lines::exit_after_writing(io::stdout().write_all(text.as_bytes()));
+    let exit = lines::print(&text);
     Ok(if report.is_complete() {
         exit
     } else {

@@ -1,7 +1,5 @@
 //! `kubetoll attach`, `kubetoll detach` and `kubetoll status`.
 
-use std::io::{self, Write};
-
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
@@ -251,8 +249,8 @@ pub(super) async fn status(args: StatusArgs, stop: CancellationToken) -> Result<
         .components
         .iter()
         .all(|component| component.drift.is_empty());
-    let written = io::stdout().write_all(text.as_bytes());
-    Ok(match lines::exit_after_writing(written) {
+    let written = lines::print(&text);
+    Ok(match written {
         Exit::Ok if !is_well => Exit::NotMet,
         exit => exit,
     })
@@ -299,8 +297,8 @@ fn print_preview(objects: &[Value], warnings: &[String], form: Form) -> Result<E
     for warning in warnings {
         tell!("kubetoll: {warning}");
     }
-    let written = io::stdout().write_all(text.as_bytes());
-    Ok(lines::exit_after_writing(written))
+    let written = lines::print(&text);
+    Ok(written)
 }
 
 /// An object without what is secret, and with its patches legible.

@@ -27,7 +27,7 @@ mod results;
 mod run;
 mod runs;
 
-use std::io;
+use std::io::{self, Write as _};
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -37,7 +37,10 @@ use tracing_subscriber::{
     EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use super::exit::{self, Exit, Misuse};
+use super::{
+    exit::{self, Exit, Misuse},
+    lines,
+};
 
 /// Says exactly what every API call of a Kubernetes component costs, per run.
 #[derive(Debug, Parser)]
@@ -117,8 +120,10 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Kubeconfig(args) => kubeconfig::run(&args),
         Command::Completions { shell } => {
             let mut command = DriverArgs::command();
-            clap_complete::generate(shell, &mut command, "kubetoll", &mut io::stdout());
-            Ok(Exit::Ok)
+            let mut script = Vec::new(); // on a closed standard output it would panic
+            clap_complete::generate(shell, &mut command, "kubetoll", &mut script);
+            let written = io::stdout().write_all(&script);
+            Ok(lines::exit_after_writing(written))
         }
     };
     result.unwrap_or_else(|error| {

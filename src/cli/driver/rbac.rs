@@ -1,7 +1,5 @@
 //! `kubetoll rbac`: what a user must be allowed.
 
-use std::io::{self, Write};
-
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
@@ -55,8 +53,8 @@ pub(super) fn run(args: &RbacArgs) -> Result<Exit> {
             KubeVirt's namespace is --kubevirt-namespace";
         bail!(Misuse(options.to_owned()));
     }
-    let written = io::stdout().write_all(args.text().as_bytes());
-    Ok(lines::exit_after_writing(written))
+    let written = lines::print(&args.text());
+    Ok(written)
 }
 
 impl RbacArgs {

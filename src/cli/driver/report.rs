@@ -1,9 +1,6 @@
 //! `kubetoll report`: the report of one run.
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -74,14 +71,12 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     result.exit_code = exit.code();
     let text = write(form, &record, &result, &history)?;
     if args.out == Path::new("-") {
-        return Ok(
-            match lines::exit_after_writing(io::stdout().write_all(text.as_bytes())) {
-                Exit::Ok => exit,
-                failed => failed,
-            },
-        );
+        return Ok(match lines::print(&text) {
+            Exit::Ok => exit,
+            failed => failed,
+        });
     }
-    results::write_file(&args.out, text.as_bytes())?;
+    results::write_text(&args.out, &text)?;
     Ok(exit)
 }
 

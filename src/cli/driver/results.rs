@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::{
-    record::{RunRecord, RunResult},
+    record::{RunRecord, RunResult, printable},
     report::{perf_audit_file_name, perf_audit_results},
 };
 
@@ -28,10 +28,15 @@ pub(super) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Resul
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value)
+    let mut text = serde_json::to_string_pretty(value)
         .with_context(|| format!("cannot write {}", path.display()))?;
-    text.push(b'\n');
-    write_file(path, &text)
+    text.push('\n');
+    write_text(path, &text)
+}
+
+/// Writes a report or a document. Whoever shows it in a terminal sees the names in it, and no more.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
+    write_file(path, printable(text).as_bytes())
 }
 
 /// All of it or nothing: a crash leaves the old file or the new one. Folders are made.

@@ -28,7 +28,7 @@ use crate::{
         proxies::ProxyClient,
     },
     identity,
-    record::{ClusterRecord, RunRecord, RunResult, ThresholdFile},
+    record::{ClusterRecord, RunRecord, RunResult, ThresholdFile, printable},
     report,
     workload::{Scenario, Spec, Template},
 };
@@ -383,7 +383,7 @@ pub(super) fn print_result(result: &RunResult, output: Output) -> Result<()> {
         Output::Text => report::run_text::run(result),
         Output::Json => serde_json::to_string_pretty(result)? + "\n",
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match std::io::stdout().write_all(printable(&text).as_bytes()) {
         // A reader that has seen enough (`| head`) is no failure.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print the result"),

@@ -1,10 +1,6 @@
 //! `kubetoll runs`: the history.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -133,8 +129,8 @@ impl Common {
             Output::Text => text(value),
             Output::Json => serde_json::to_string_pretty(value)? + "\n",
         };
-        let written = io::stdout().write_all(text.as_bytes());
-        Ok(lines::exit_after_writing(written))
+        let written = lines::print(&text);
+        Ok(written)
     }
 }
 

@@ -15,6 +15,7 @@ mod labels;
 mod leaks;
 mod lengths;
 mod limits;
+mod terminal;
 mod targets;
 mod trailers;
 mod unproved;
