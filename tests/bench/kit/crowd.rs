@@ -11,6 +11,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, header};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -39,6 +40,8 @@ const ATTACKS: [&str; 10] = [
     "PATCH /apis/evilN/v1/evils/evilN HTTP/1.1\r\nHost: p\r\nHost: evil\r\nUser-Agent: virt-controller/v1\r\nAuthorization: Bearer TOKEN\r\n\r\n",
 ];
 
+/// Of each forged token.
+const SIGNATURE: &str = "c2lnbmF0dXJl";
 /// How long an attacker waits for an answer, or with what it has not ended.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -114,8 +117,14 @@ pub fn forged(number: u64) -> String {
         r#"{{"sub":"system:serviceaccount:kubevirt:kubevirt-controller","jti":"{WORD}{number}"}}"#
     );
     format!(
-        "{}.{}.c2lnbmF0dXJl",
+        "{}.{}.{SIGNATURE}",
         part(r#"{"alg":"RS256"}"#),
         part(&claims)
     )
+}
+
+/// Whether a request has a forged token, for an upstream that is none of Kubernetes's.
+pub fn is_forged(headers: &HeaderMap) -> bool {
+    let token = headers.get(header::AUTHORIZATION);
+    token.is_some_and(|token| token.as_bytes().ends_with(SIGNATURE.as_bytes()))
 }

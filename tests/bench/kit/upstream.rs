@@ -4,6 +4,7 @@
 //! - `delay=MILLISECONDS`: how long the answer takes
 //! - `bytes=SIZE`: the size of the answer
 //! - an upgrade is accepted and echoes
+//! - a forged token of the crowd is refused with 401
 
 use std::{
     collections::HashMap,
@@ -38,6 +39,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+use super::crowd;
 
 /// kube-apiserver's.
 const STREAMS_MAX: u32 = 100;
@@ -233,8 +236,12 @@ async fn answer(
 ) -> Response<AnswerBody> {
     let query = Query(request.uri().query().unwrap_or_default().to_owned());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let is_forged = crowd::is_forged(request.headers());
     let upgrade = request.headers().get(header::UPGRADE).cloned();
-    let code = if upgrade.is_some() {
+    let upgrade = upgrade.filter(|_| !is_forged);
+    let code = if is_forged {
+        StatusCode::UNAUTHORIZED
+    } else if upgrade.is_some() {
         StatusCode::SWITCHING_PROTOCOLS
     } else if path.ends_with("missing") {
         StatusCode::NOT_FOUND
