@@ -20,6 +20,7 @@ mod terminal;
 mod trailers;
 mod unproved;
 mod upgrades;
+mod watches;
 
 /// A count, times what the environment asks for.
 fn scaled(count: usize) -> usize {

@@ -218,7 +218,7 @@ async fn metrics_after_load() -> BTreeMap<String, BTreeSet<String>> {
 
 fn scrape(admin: &str) -> String {
     let mut stream = TcpStream::connect(admin.trim_start_matches("http://")).unwrap();
-    let request = b"GET /metrics HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -23,6 +23,15 @@ pub(super) struct Request {
     pub(super) expects: bool,
 }
 
+impl Request {
+    /// About as many bytes as its head has.
+    pub(super) fn head_bytes(&self) -> usize {
+        let lines = self.lines.iter();
+        let lines = lines.map(|(name, value)| name.len() + value.len() + 4);
+        self.target.len() + lines.sum::<usize>()
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,

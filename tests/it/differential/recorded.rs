@@ -132,6 +132,10 @@ impl Harness {
         let mut found = Vec::new();
         for seed in (first..count).step_by(WORKERS.try_into().unwrap()) {
             let case = Case::generate(seed, self.http2);
+            if case.request.head_bytes() > LARGE {
+                // Of a client that has proved no credential, some large heads end the connection.
+                through = Client::new(self.http2);
+            }
             let one = self
                 .exchange(&mut direct, &self.direct, &case, &format!("{seed}-direct"))
                 .await;
@@ -173,6 +177,9 @@ impl Harness {
         Ok(Exchange { arrived, answered })
     }
 }
+
+/// Bytes of a head that the proxy remembers of a client that has proved no credential.
+const LARGE: usize = 3 << 10;
 
 /// Compares that many cases; panics with what differs.
 async fn compare(http2: bool, count: u64) {
