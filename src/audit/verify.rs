@@ -6,8 +6,7 @@ use jiff::Timestamp;
 
 use super::AuditEntry;
 use crate::record::{
-    AUDIT_ID_MAX, CallRecord, Difference, ProxyRun, RowRecord, RunRecord, UNAUTHENTICATED,
-    UNPROVEN, Verification,
+    CallRecord, Difference, ProxyRun, RowRecord, RunRecord, Verification, kept_audit_id,
 };
 
 /// Most differences that are listed one by one.
@@ -73,8 +72,10 @@ impl Verification {
 }
 
 fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
-    let mut unmatched: HashMap<&str, &AuditEntry> =
-        log.iter().map(|entry| (kept_id(entry), entry)).collect();
+    let mut unmatched: HashMap<&str, &AuditEntry> = log
+        .iter()
+        .map(|entry| (kept_audit_id(&entry.id), entry))
+        .collect();
     let mut users = BTreeSet::new();
     let mut matched = BTreeSet::new();
     let mut unanswered: BTreeMap<CallRecord, Vec<&RowRecord>> = BTreeMap::new();
@@ -96,10 +97,10 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
             }
             match unmatched.remove(line.audit_id.as_str()) {
                 Some(entry) => {
-                    if !is_nobodys(row) {
+                    if !is_nobodys(proxy, row) {
                         users.insert(entry.user.as_str());
                     }
-                    matched.insert(kept_id(entry));
+                    matched.insert(kept_audit_id(&entry.id));
                     compare(row, entry, found);
                 }
                 None if matched.contains(line.audit_id.as_str()) => booked_twice(row, found),
@@ -121,15 +122,6 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
     }
 }
 
-/// What a journal keeps of an audit ID.
-fn kept_id(entry: &AuditEntry) -> &str {
-    let mut end = entry.id.len().min(AUDIT_ID_MAX);
-    while !entry.id.is_char_boundary(end) {
-        end -= 1;
-    }
-    &entry.id[..end]
-}
-
 /// The rows, which are what is printed, against the journal, which is what is looked up.
 fn count_journal(proxy: &ProxyRun, found: &mut Verification) {
     let mut lines: BTreeMap<u32, u64> = BTreeMap::new();
@@ -141,7 +133,7 @@ fn count_journal(proxy: &ProxyRun, found: &mut Verification) {
         if lines == row.answered {
             continue;
         }
-        if lines < row.answered && is_nobodys(row) && proxy.closed.journal_lost_others > 0 {
+        if lines < row.answered && is_nobodys(proxy, row) && proxy.closed.journal_lost_others > 0 {
             // Who has no credential fills a part of the journal of its own.
             let lost = row.answered - lines;
             found.explain("not authenticated, and without a line in the journal", lost);
@@ -281,9 +273,11 @@ fn is_same_call(row: &RowRecord, entry: &AuditEntry) -> bool {
     ours == theirs || (row.user.is_empty() && ours == folded(&entry.call))
 }
 
-/// Whether nothing says whose requests a row counts.
-fn is_nobodys(row: &RowRecord) -> bool {
-    [UNAUTHENTICATED, UNPROVEN].contains(&row.component.as_str())
+/// Whether no answer says whose requests a row counts; where the proxy names all clients, its own
+/// component stands in the place of the two that say so.
+fn is_nobodys(proxy: &ProxyRun, row: &RowRecord) -> bool {
+    let given = proxy.opened.proxy.component.is_some();
+    row.is_nobodys() || (given && row.user.is_empty())
 }
 
 fn folded(call: &CallRecord) -> CallRecord {
@@ -321,16 +315,16 @@ type CountKey = (String, CallRecord, String);
 fn by_count(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
     let mut books: BTreeMap<CountKey, u64> = BTreeMap::new();
     let mut users = BTreeSet::new();
-    for row in run
+    let rows = run
         .proxies
         .iter()
-        .flat_map(|proxy: &ProxyRun| &proxy.difference)
-    {
+        .flat_map(|proxy| proxy.difference.iter().map(move |row| (proxy, row)));
+    for (proxy, row) in rows {
         if row.code.is_empty() {
             found.explain(&format!("no answer ({})", row.reason), row.answered);
             continue;
         }
-        if is_nobodys(row) {
+        if is_nobodys(proxy, row) {
             found.explain(
                 "not authenticated: comparable by audit ID only",
                 row.answered,

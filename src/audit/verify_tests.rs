@@ -59,6 +59,7 @@ fn snapshot(taken: i64, rows: Vec<RowRecord>, opened: u64) -> Snapshot {
             call: call(),
             opened,
             closed: rows.len() as u64,
+            folded: false,
         }],
         rows,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::proxies::{ProxyClient, ProxyError};
-use crate::record::Snapshot;
+use crate::record::{RowRecord, Snapshot};
 
 /// How often the proxies are asked.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,8 +23,8 @@ pub enum Settled {
 }
 
 /// Waits until nothing but watches is in flight and no call was answered for `silence`: of those
-/// that name `namespace`, or, where there is none, of all but leases and watches. At the longest
-/// `longest`.
+/// that name `namespace`, or, where there is none, of all but leases and watches. What clients do
+/// that the API server has not authenticated counts for nothing. At the longest `longest`.
 pub async fn settle(
     proxies: &[ProxyClient],
     run: &str,
@@ -62,7 +62,8 @@ pub async fn settle(
 
 fn not_standing(snapshot: &Snapshot) -> u64 {
     let rows = snapshot.rows.iter();
-    rows.filter(|row| row.call.verb != "watch" && row.call.resource != "leases")
+    let is_standing = |row: &RowRecord| row.call.verb == "watch" || row.call.resource == "leases";
+    rows.filter(|row| !is_standing(row) && !row.is_nobodys())
         .map(|row| row.answered)
         .sum()
 }

@@ -189,6 +189,11 @@ impl Client {
         Booked { party, standing }
     }
 
+    /// Whether the API server has authenticated its credential before, and not refused it since.
+    pub fn is_known(&self) -> bool {
+        self.is_good(Proof::Nothing)
+    }
+
     fn is_good(&self, proof: Proof) -> bool {
         match self.credential {
             Credential::Vouched => proof != Proof::Rejected,

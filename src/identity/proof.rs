@@ -15,13 +15,38 @@
 //! | CORS, for a preflight request | 204 |
 //!
 //! Behind it, priority and fairness names its flow schema in a header of the answer, whatever the
-//! code; requests that it doesn't limit (`exec`, `log`, `proxy`) and refused impersonations have
+//! code, also a 401 of an aggregated API server; requests that it doesn't limit (`exec`, `log`, `proxy`) and refused impersonations have
 //! none. Of those, only codes prove something that nobody in front of the filter gives, and only
 //! for paths of resources: there no handler answers before authorization.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::classify::CallName;
+
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+
+/// What a request was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// One of kube-apiserver's verbs on a resource.
+    Resource,
+    /// The same on a subresource `proxy`: what stands behind it may say 401 as well.
+    Proxied,
+    /// Anything else.
+    Other,
+}
+
+impl Asked {
+    /// What a call of this name is for.
+    pub fn of(name: &CallName<'_>) -> Self {
+        match (name.verb, name.resource) {
+            ("", _) | (_, "") => Self::Other,
+            ("proxy", _) => Self::Proxied,
+            _ if name.subresource == "proxy" => Self::Proxied,
+            _ => Self::Resource,
+        }
+    }
+}
 
 /// What an answer proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +60,16 @@ pub enum Proof {
 }
 
 impl Proof {
-    /// What the API server's answer proves about the bearer token of a request.
-    /// `is_resource` says whether the request was one of kube-apiserver's verbs on a resource.
-    pub fn of(status: StatusCode, headers: &HeaderMap, is_resource: bool) -> Self {
-        if status == StatusCode::UNAUTHORIZED {
-            Self::Rejected
-        } else if headers.contains_key(FLOW_SCHEMA) || (is_resource && is_from_behind(status)) {
-            Self::Authenticated
-        } else {
-            Self::Nothing
+    /// What the API server's answer to a request of this kind proves about its bearer token.
+    pub fn of(status: StatusCode, headers: &HeaderMap, asked: Asked) -> Self {
+        if headers.contains_key(FLOW_SCHEMA) {
+            return Self::Authenticated;
+        }
+        match asked {
+            Asked::Proxied if status == StatusCode::UNAUTHORIZED => Self::Nothing,
+            _ if status == StatusCode::UNAUTHORIZED => Self::Rejected,
+            Asked::Resource | Asked::Proxied if is_from_behind(status) => Self::Authenticated,
+            _ => Self::Nothing,
         }
     }
 }
@@ -64,25 +90,30 @@ mod tests {
     fn only_what_is_answered_behind_the_authentication_filter_proves_a_credential() {
         let (none, mut flow) = (HeaderMap::new(), HeaderMap::new());
         flow.insert(FLOW_SCHEMA, "6f1f".parse().unwrap());
-        for (code, headers, is_resource, proof) in [
-            (200, &none, true, Proof::Authenticated),
-            (403, &none, true, Proof::Authenticated),
-            (409, &none, true, Proof::Authenticated),
-            (400, &none, true, Proof::Nothing),
-            (429, &none, true, Proof::Nothing),
-            (500, &none, true, Proof::Nothing),
-            (504, &none, true, Proof::Nothing),
-            (204, &none, true, Proof::Nothing),
-            (200, &none, false, Proof::Nothing),
-            (403, &none, false, Proof::Nothing),
-            (200, &flow, false, Proof::Authenticated),
-            (400, &flow, true, Proof::Authenticated),
-            (429, &flow, true, Proof::Authenticated),
-            (401, &flow, true, Proof::Rejected),
-            (401, &none, false, Proof::Rejected),
+        let (resource, other) = (Asked::Resource, Asked::Other);
+        for (code, headers, asked, proof) in [
+            (200, &none, resource, Proof::Authenticated),
+            (403, &none, resource, Proof::Authenticated),
+            (409, &none, resource, Proof::Authenticated),
+            (400, &none, resource, Proof::Nothing),
+            (429, &none, resource, Proof::Nothing),
+            (500, &none, resource, Proof::Nothing),
+            (504, &none, resource, Proof::Nothing),
+            (204, &none, resource, Proof::Nothing),
+            (200, &none, other, Proof::Nothing),
+            (403, &none, other, Proof::Nothing),
+            (200, &flow, other, Proof::Authenticated),
+            (400, &flow, resource, Proof::Authenticated),
+            (429, &flow, resource, Proof::Authenticated),
+            // A server behind kube-apiserver says so.
+            (401, &flow, resource, Proof::Authenticated),
+            (401, &none, Asked::Proxied, Proof::Nothing),
+            (200, &none, Asked::Proxied, Proof::Authenticated),
+            (401, &none, resource, Proof::Rejected),
+            (401, &none, other, Proof::Rejected),
         ] {
             let status = StatusCode::from_u16(code).unwrap();
-            assert_eq!(Proof::of(status, headers, is_resource), proof, "{code}");
+            assert_eq!(Proof::of(status, headers, asked), proof, "{code}");
         }
     }
 }

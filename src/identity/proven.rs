@@ -9,7 +9,8 @@ use std::{
     },
 };
 
-/// Most credentials that are remembered; then the one that was not proven for longest is forgotten.
+/// Most credentials that are remembered. Then that one is forgotten whose proof on a new connection
+/// is the longest ago.
 const PROVEN_MAX: usize = 4_096;
 
 /// The memory of one proxy process.
@@ -20,7 +21,7 @@ const PROVEN_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Proven {
     key: RandomState,
-    /// When each was proven last, as a number that only grows.
+    /// When each was proven on a connection last, as a number that only grows.
     known: Mutex<HashMap<u64, u64>>,
     moment: AtomicU64,
 }

@@ -115,18 +115,20 @@ impl Entry {
         self.row = Some(row);
     }
 
-    /// What the request is booked as. It was opened under its own name if an authenticated client
-    /// had made that call before, else under the folded one.
+    /// What the request is booked as.
     fn call_of(&self, answer: &Answer<'_>) -> Arc<CallBook> {
         let mut call = Arc::clone(&self.call);
         let books = &self.books;
         match (answer.standing, call.is_folded) {
-            (Standing::Authenticated, false)
-            | (Standing::Configured, _)
-            | (Standing::Nobody, true) => {}
+            (Standing::Authenticated | Standing::Configured, false) | (Standing::Nobody, true) => {}
             (Standing::Authenticated, true) => {
                 (answer.name)(&mut |name| call = books.confirmed_call(name));
             }
+            (Standing::Configured, true) => (answer.name)(&mut |name| {
+                if let Some(known) = books.known_call(name) {
+                    call = known;
+                }
+            }),
             (Standing::Nobody, false) => {
                 (answer.name)(&mut |name| call = books.folded_call(name));
             }

@@ -39,7 +39,9 @@ pub use entry::{Answer, Ending, Entry, HandName, Standing};
 pub use row::{BUCKETS_SECONDS, Histogram, Outcome, Reason};
 use row::{CallBook, Row};
 use run::OpenRun;
-pub use run::{AUDIT_ID_MAX, JournalLine, ObjectCount, ObjectRef, RunDetail, RunError, RunOptions};
+pub use run::{
+    JournalLine, ObjectCount, ObjectRef, RunDetail, RunError, RunOptions, kept_audit_id,
+};
 pub use snapshot::{CallCount, RowCount, Snapshot};
 
 /// Most rows of authenticated clients, and most of their calls, that the books hold apart.
@@ -157,9 +159,14 @@ impl Books {
         })
     }
 
-    /// Opens the entry of a request whose head was read.
-    pub fn open(self: &Arc<Self>, call: &CallName<'_>) -> Entry {
-        let book = self.call_book(call);
+    /// Opens the entry of a request whose head was read. Where its client is known to be one that
+    /// the API server authenticates, it is in flight by its own name, else by the folded one.
+    pub fn open(self: &Arc<Self>, call: &CallName<'_>, is_known: bool) -> Entry {
+        let book = if is_known {
+            self.confirmed_call(call)
+        } else {
+            self.folded_call(call)
+        };
         {
             let _desk = self.desk();
             book.opened.fetch_add(1, Ordering::Relaxed);
@@ -174,12 +181,11 @@ impl Books {
             .unwrap_or_else(|poison| poison.into_inner())
     }
 
-    /// Where a request is in flight until it is answered.
-    fn call_book(&self, name: &CallName<'_>) -> Arc<CallBook> {
-        let known = with_key(name.parts(), |key| {
+    /// The call by its own name, if an authenticated client has made it.
+    fn known_call(&self, name: &CallName<'_>) -> Option<Arc<CallBook>> {
+        with_key(name.parts(), |key| {
             self.calls.get(key).map(|book| Arc::clone(&book))
-        });
-        known.unwrap_or_else(|| self.folded_call(name))
+        })
     }
 
     /// The call by its own name, since an authenticated client has made it.

@@ -17,7 +17,7 @@ const JOURNAL_MAX: usize = 1_000_000;
 const JOURNAL_OTHERS_MAX: usize = 100_000;
 /// Longest audit ID that is kept, in bytes. The API server makes UUIDs of 36, but repeats whatever
 /// a client asks for.
-pub const AUDIT_ID_MAX: usize = 128;
+const AUDIT_ID_MAX: usize = 128;
 
 /// What a run asks of the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,7 +53,7 @@ pub struct JournalLine {
     pub row: u32,
     /// When it was answered, in microseconds since 1970.
     pub at_micros: i64,
-    /// The beginning of the API server's audit ID, [`AUDIT_ID_MAX`] bytes at most; empty where no
+    /// The beginning of the API server's audit ID, 128 bytes at most; empty where no
     /// response came.
     pub audit_id: Box<str>,
 }
@@ -119,7 +119,7 @@ impl Journal {
         self.lines.push(JournalLine {
             row,
             at_micros: answer.at_micros,
-            audit_id: beginning(audit_id, AUDIT_ID_MAX).into(),
+            audit_id: kept_audit_id(audit_id).into(),
         });
     }
 }
@@ -177,13 +177,13 @@ impl OpenRun {
     }
 }
 
-/// At most so many bytes of a text.
-fn beginning(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
+/// What is kept of an audit ID: its first 128 bytes.
+pub fn kept_audit_id(id: &str) -> &str {
+    let mut end = id.len().min(AUDIT_ID_MAX);
+    while !id.is_char_boundary(end) {
         end -= 1;
     }
-    &text[..end]
+    &id[..end]
 }
 
 fn locked(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{
-    Books, Party,
+    Books,
     row::{CallBook, Histogram, Outcome, Row},
     run::OpenRun,
 };
@@ -29,7 +29,7 @@ pub(super) struct Counters {
     rows: Vec<(Arc<Row>, RowCounters)>,
     /// Opened and closed.
     calls: Vec<(Arc<CallBook>, u64, u64)>,
-    overflow_party: Arc<Party>,
+    overflowed: u64,
 }
 
 struct RowCounters {
@@ -76,10 +76,12 @@ pub struct RowCount {
 pub struct CallCount {
     /// The parts of the call's name.
     pub call: [String; 8],
-    /// Requests opened.
+    /// Requests opened. A request that is answered may move to another call.
     pub opened: u64,
     /// Requests closed.
     pub closed: u64,
+    /// Whether these are requests of clients that no answer has authenticated, by folded names.
+    pub folded: bool,
 }
 
 impl RowCount {
@@ -125,14 +127,18 @@ impl Books {
         Counters {
             rows: Vec::with_capacity(self.rows.len() + ROOM_TO_GROW),
             calls: Vec::with_capacity(calls + ROOM_TO_GROW),
-            overflow_party: Arc::clone(&self.shared.overflow_party),
+            overflowed: 0,
         }
     }
 
     /// Copies all counters; for one instant the caller holds the closed desk.
     pub(super) fn read(&self, counters: &mut Counters) {
         for row in &self.rows {
-            counters.rows.push((Arc::clone(&row), read_row(&row)));
+            let read = read_row(&row);
+            if self.is_overflow(&row) {
+                counters.overflowed += read.answered;
+            }
+            counters.rows.push((Arc::clone(&row), read));
         }
         let mut read = |call: &Arc<CallBook>| {
             let (opened, closed) = (load(&call.opened), load(&call.closed));
@@ -143,6 +149,20 @@ impl Books {
         }
         read(&self.shared.overflow_call);
         read(&self.shared.other_call);
+    }
+}
+
+impl Books {
+    /// Whether a row counts what full tables could not tell apart. What nobody was authenticated
+    /// for loses nothing by that: it is nobody's by any name.
+    fn is_overflow(&self, row: &Row) -> bool {
+        let shared = &self.shared;
+        let is_nobodys = [&shared.unauthenticated, &shared.unproven]
+            .iter()
+            .any(|party| Arc::ptr_eq(&row.party, party));
+        Arc::ptr_eq(&row.party, &shared.overflow_party)
+            || Arc::ptr_eq(&row.call, &shared.overflow_call)
+            || (Arc::ptr_eq(&row.call, &shared.other_call) && !is_nobodys)
     }
 }
 
@@ -168,7 +188,7 @@ fn read_row(row: &Row) -> RowCounters {
 impl Counters {
     /// Gives the counters their names and their order.
     pub(super) fn into_snapshot(self) -> Snapshot {
-        let overflowed = self.overflowed();
+        let overflowed = self.overflowed;
         let answered = self.rows.into_iter().filter(|(_, row)| row.answered > 0);
         let mut rows: Vec<RowCount> = answered.map(|(row, count)| named(&row, count)).collect();
         rows.sort_unstable_by_key(|row| row.id);
@@ -178,23 +198,17 @@ impl Counters {
                 call: call.parts.each_ref().map(ToString::to_string),
                 opened,
                 closed,
+                folded: call.is_folded,
             })
             .collect();
-        calls.sort_unstable_by(|one, other| one.call.cmp(&other.call));
+        calls.sort_unstable_by(|one, other| {
+            (&one.call, one.folded).cmp(&(&other.call, other.folded))
+        });
         Snapshot {
             rows,
             calls,
             overflowed,
         }
-    }
-
-    fn overflowed(&self) -> u64 {
-        let is_overflow = |row: &Row| {
-            Arc::ptr_eq(&row.party, &self.overflow_party)
-                || CallName::from_parts(row.call.parts.each_ref().map(|part| &**part)).is_overflow()
-        };
-        let rows = self.rows.iter().filter(|(row, _)| is_overflow(row));
-        rows.map(|(_, count)| count.answered).sum()
     }
 }
 

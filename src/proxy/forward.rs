@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     classify::{CallName, TargetError},
+    identity::{client::Client, proof},
     ledger::Reason,
 };
 
@@ -57,11 +58,15 @@ pub(super) async fn forward(
     let visit = session.guard.visit();
     let flaw = framing::check(request.version(), request.headers_mut()).err();
     let flaw = visit.flaw().or(flaw);
+    let client = session.client(request.headers());
+    if !session.guard.is_authenticated() && client.is_known() {
+        session.guard.note_authenticated();
+    }
     let cost = heads::cost(&request);
     let room = session.guard.head_ends(cost);
     let version = request.version();
     let upgrade = request.extensions().get::<OnUpgrade>().cloned();
-    let (mut exchange, is_watch, target_error) = open(&session, visit, &request);
+    let (mut exchange, is_watch, target_error) = open(&session, client, visit, &request);
     let responded = match (flaw, room) {
         (Some(flaw), _) => Err(refused(StatusCode::BAD_REQUEST, flaw.to_string())),
         (None, Err(error)) => Err(Failure::Answer(OwnAnswer::unavailable(
@@ -108,18 +113,18 @@ fn refused(status: StatusCode, message: String) -> Failure {
 
 fn open(
     session: &Session,
+    client: Arc<Client>,
     visit: Visit,
     request: &Request<Incoming>,
 ) -> (Exchange, bool, Option<TargetError>) {
-    let client = session.client(request.headers());
     let (method, uri) = (request.method(), request.uri());
     name_call(method, uri, |name, error| {
-        let entry = session.proxy.books.open(name);
+        let entry = session.proxy.books.open(name, client.is_known());
         let asked = Asked {
             client,
             method: method.clone(),
             uri: uri.clone(),
-            is_resource: !name.resource.is_empty() && !name.verb.is_empty(),
+            kind: proof::Asked::of(name),
             is_watch: name.verb == "watch",
         };
         session.guard.answer_half_closed(!is_long_running(name));

@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -27,7 +27,10 @@ use super::{
     target,
 };
 use crate::{
-    identity::{client::Client, proof::Proof},
+    identity::{
+        client::Client,
+        proof::{self, Proof},
+    },
     ledger::{Answer, Ending, Entry, Outcome, Reason, Standing},
 };
 
@@ -42,11 +45,18 @@ pub(super) struct Exchange {
     visit: Visit,
     started: Instant,
     asked: Asked,
-    body: Option<Arc<SharedBody>>,
+    body: Option<SentBody>,
     /// Of a watch, how far its events have come.
     events: Option<Events>,
     /// What the response's `Connection` named.
     named: Named,
+}
+
+/// What an exchange knows of its request's body. The body itself goes with who sends it on: of one
+/// that nobody wants any more, nothing is to be taken from the client.
+struct SentBody {
+    bytes: Arc<AtomicU64>,
+    shared: Weak<SharedBody>,
 }
 
 /// What was asked, and by whom.
@@ -54,8 +64,7 @@ pub(super) struct Asked {
     pub(super) client: Arc<Client>,
     pub(super) method: Method,
     pub(super) uri: Uri,
-    /// Whether it is one of kube-apiserver's verbs on a resource.
-    pub(super) is_resource: bool,
+    pub(super) kind: proof::Asked,
     pub(super) is_watch: bool,
 }
 
@@ -79,7 +88,10 @@ impl Exchange {
             return RequestBody::none();
         }
         let shared = Arc::new(SharedBody::new(body, version, named));
-        self.body = Some(Arc::clone(&shared));
+        self.body = Some(SentBody {
+            bytes: Arc::clone(&shared.bytes),
+            shared: Arc::downgrade(&shared),
+        });
         RequestBody {
             shared: Some(shared),
             next: 0,
@@ -102,11 +114,11 @@ impl Exchange {
         if self.asked.is_watch && status == StatusCode::OK {
             self.events = Some(Events::of(headers));
         }
-        if let Some(body) = &self.body {
+        if let Some(body) = self.body.as_ref().and_then(|body| body.shared.upgrade()) {
             body.forget();
         }
         let audit_id = headers.get(AUDIT_ID).and_then(|id| id.to_str().ok());
-        let proof = Proof::of(status, headers, self.asked.is_resource);
+        let proof = Proof::of(status, headers, self.asked.kind);
         self.book(Outcome::Code(status.as_u16()), proof, audit_id);
     }
 
@@ -192,7 +204,7 @@ struct SharedBody {
     version: Version,
     /// What the request's `Connection` named.
     named: Named,
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
     state: Mutex<BodyState>,
 }
 
@@ -243,7 +255,7 @@ impl SharedBody {
         Self {
             version,
             named,
-            bytes: AtomicU64::new(0),
+            bytes: Arc::default(),
             state: Mutex::new(state),
         }
     }
@@ -343,8 +355,8 @@ impl Body for RequestBody {
 pub(super) enum ResponseBody {
     /// The API server's, the version of HTTP it came by, and the exchange that its end closes.
     Upstream(Incoming, Version, Box<Exchange>),
-    /// The same of a watch, which also ends when the proxy stops.
-    Watch(Incoming, Version, Box<Exchange>, EndOfWatch),
+    /// The same of a watch, which also ends when the proxy stops; `None` once its moment has come.
+    Watch(Incoming, Version, Box<Exchange>, Option<EndOfWatch>),
     /// The proxy's own.
     Own(Full<Bytes>),
 }
@@ -402,7 +414,12 @@ impl ResponseBody {
         close_at_end(&body, &mut exchange);
         let exchange = Box::new(exchange);
         if exchange.events.is_some() {
-            Self::Watch(body, version, exchange, end_of_watch(Arc::clone(proxy)))
+            Self::Watch(
+                body,
+                version,
+                exchange,
+                Some(end_of_watch(Arc::clone(proxy))),
+            )
         } else {
             Self::Upstream(body, version, exchange)
         }
@@ -457,7 +474,8 @@ impl Body for ResponseBody {
         let (body, version, exchange) = match self.get_mut() {
             Self::Upstream(body, version, exchange) => (body, *version, exchange),
             Self::Watch(body, version, exchange, end) => {
-                if exchange.is_between_events() && end.as_mut().poll(context).is_ready() {
+                end.take_if(|end| end.as_mut().poll(context).is_ready());
+                if end.is_none() && exchange.is_between_events() {
                     exchange.close(Ending::Dropped);
                     return Poll::Ready(None);
                 }

@@ -51,7 +51,7 @@ pub use run::{
     RUN_SCHEMA, RunRecord,
 };
 pub use snapshot::{
-    ADMIN_TOKEN_HEADER, AUDIT_ID_MAX, CallRecord, Durations, InFlight, JournalRecord,
-    NotComparable, ObjectRecord, OpenRun, ProxyInfo, RowRecord, RunDetailRecord, RunProgress,
-    Snapshot, UNAUTHENTICATED, UNPROVEN,
+    ADMIN_TOKEN_HEADER, CallRecord, Durations, InFlight, JournalRecord, NotComparable,
+    ObjectRecord, OpenRun, ProxyInfo, RowRecord, RunDetailRecord, RunProgress, Snapshot,
+    UNAUTHENTICATED, UNPROVEN, kept_audit_id,
 };

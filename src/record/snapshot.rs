@@ -10,7 +10,7 @@ use crate::{
     ledger::{self, Outcome},
 };
 
-pub use crate::ledger::{AUDIT_ID_MAX, UNAUTHENTICATED, UNPROVEN};
+pub use crate::ledger::{UNAUTHENTICATED, UNPROVEN, kept_audit_id};
 
 /// The schema's name and version.
 const SCHEMA: &str = "kubetoll.snapshot/1";
@@ -117,10 +117,13 @@ pub struct InFlight {
     /// What was called.
     #[serde(flatten)]
     pub call: CallRecord,
-    /// Requests opened.
+    /// Requests opened; a request that is answered may move to another call.
     pub opened: u64,
     /// Requests closed.
     pub closed: u64,
+    /// Whether these are requests of clients that no answer has authenticated, by coarse names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub folded: bool,
 }
 
 /// The header of the admin port's token, beside `Authorization`: for who comes through the API
@@ -234,17 +237,23 @@ impl Snapshot {
             .collect()
     }
 
-    /// Requests in flight, but for watches.
+    /// Requests in flight of clients that the API server has authenticated, but for watches. Others
+    /// could keep some open for ever.
     pub fn in_flight_but_watches(&self) -> u64 {
         self.calls
             .iter()
-            .filter(|call| call.call.verb != "watch")
+            .filter(|call| call.call.verb != "watch" && !call.folded)
             .map(|call| call.opened - call.closed)
             .sum()
     }
 }
 
 impl RowRecord {
+    /// Whether nothing says whose requests these are.
+    pub fn is_nobodys(&self) -> bool {
+        [UNAUTHENTICATED, UNPROVEN].contains(&self.component.as_str())
+    }
+
     /// Whether the API server said that it did what was asked.
     pub fn is_success(&self) -> bool {
         self.code.starts_with('2')
@@ -353,6 +362,7 @@ impl From<ledger::CallCount> for InFlight {
             call: count.name().into(),
             opened: count.opened,
             closed: count.closed,
+            folded: count.folded,
         }
     }
 }

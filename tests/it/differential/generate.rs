@@ -23,11 +23,14 @@ pub(super) struct Request {
     pub(super) expects: bool,
 }
 
+/// What the proxy adds for each line of a head.
+const LINE: usize = 128;
+
 impl Request {
-    /// About as many bytes as its head has.
+    /// What its head costs the proxy, about.
     pub(super) fn head_bytes(&self) -> usize {
         let lines = self.lines.iter();
-        let lines = lines.map(|(name, value)| name.len() + value.len() + 4);
+        let lines = lines.map(|(name, value)| name.len() + value.len() + LINE);
         self.target.len() + lines.sum::<usize>()
     }
 }
