@@ -44,6 +44,8 @@ pub(super) struct Guard {
     /// connection; of HTTP/1.1 only.
     answers_half_closed: AtomicBool,
     authenticated: AtomicBool,
+    /// Whether any request was answered.
+    answered: AtomicBool,
     heads: Heads,
     upstream_ended: AtomicBool,
     /// The connection is to end once what is under way is answered.
@@ -66,6 +68,7 @@ impl Guard {
             flaw: OnceLock::new(),
             answers_half_closed: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             heads: Heads::new(budget),
             upstream_ended: AtomicBool::new(false),
             leaving: CancellationToken::new(),
@@ -134,6 +137,20 @@ impl Guard {
         self.heads.set_unfinished(bytes)
     }
 
+    /// So much more is kept of what was read. A client whose first answer is still to come is waited
+    /// for; without one, heads may never become requests.
+    pub(super) fn head_is_kept(&self, bytes: usize) -> Result<(), NothingLeft> {
+        if self.is_authenticated() {
+            return Ok(());
+        }
+        self.heads.keep(bytes)?;
+        let waits = !self.is_idle() && !self.answered.load(Ordering::Relaxed);
+        if !waits && self.heads.is_above_free() {
+            self.large.cancel();
+        }
+        Ok(())
+    }
+
     /// A head came to its end.
     pub(super) fn head_ends(&self, cost: usize) -> Result<(), NothingLeft> {
         if self.is_authenticated() {
@@ -148,6 +165,7 @@ impl Guard {
         if self.is_authenticated() {
             return;
         }
+        self.answered.store(true, Ordering::Relaxed);
         self.heads.answer(cost);
         if self.heads.is_above_free() {
             self.leaving.cancel();
@@ -338,6 +356,25 @@ mod tests {
             let end = tokio::time::timeout(2 * LARGE_END, guard.must_end(&stop)).await;
             assert_eq!(end.is_ok(), !authenticated);
             assert_eq!(stop.is_cancelled(), !authenticated);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heads_that_are_kept_end_a_connection_unless_its_first_answer_is_still_to_come() {
+        for (open, answered, ends) in [
+            (false, false, true),
+            (true, true, true),
+            (true, false, false),
+        ] {
+            let (guard, stop) = (Guard::new(Arc::default()), CancellationToken::new());
+            let _open = open.then(|| guard.visit());
+            if answered {
+                guard.note_answer(1_000);
+            }
+            guard.head_is_kept(1 << 20).unwrap();
+            let wait = LARGE_END + Duration::from_secs(1);
+            let end = tokio::time::timeout(wait, guard.must_end(&stop)).await;
+            assert_eq!(end.is_ok(), ends, "{open} {answered}");
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{frames::Frames, framing::HEAD_TIMEOUT, guard::Guard};
+use super::{frames::Frames, framing::HEAD_TIMEOUT, guard::Guard, heads::NothingLeft};
 
 /// A stream of which unfinished heads are counted.
 pub(super) struct HeadStream<S> {
@@ -69,15 +69,17 @@ impl<S> HeadStream<S> {
             Reader::Http2(frames) => {
                 let before = frames.unfinished();
                 frames.read(read);
+                let kept = frames.take_kept();
+                if kept > 0 {
+                    self.guard.head_is_kept(kept).map_err(refusal)?;
+                }
                 if frames.unfinished() == 0 && before == 0 {
                     return Ok(());
                 }
                 frames.unfinished()
             }
         };
-        self.guard
-            .head_grows(unfinished)
-            .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))
+        self.guard.head_grows(unfinished).map_err(refusal)
     }
 
     /// Whether a head of HTTP/2 has been without its end for too long; those of HTTP/1.1 are
@@ -93,6 +95,10 @@ impl<S> HeadStream<S> {
             .get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
         deadline.as_mut().poll(context).is_ready()
     }
+}
+
+fn refusal(error: NothingLeft) -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, error)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {

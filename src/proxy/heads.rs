@@ -43,6 +43,9 @@ struct Sent {
     small: usize,
     /// Of the head that has begun.
     unfinished: usize,
+    /// What HPACK's table may hold on to. It never gets less: an entry is there until others need
+    /// its place.
+    kept: usize,
     /// What was taken from the budget.
     taken: usize,
 }
@@ -95,6 +98,11 @@ impl Heads {
         self.change(|sent| sent.unfinished = bytes)
     }
 
+    /// HPACK's table may hold on to so many bytes more, heads and what came between them.
+    pub(super) fn keep(&self, bytes: usize) -> Result<(), NothingLeft> {
+        self.change(|sent| sent.kept = sent.kept.saturating_add(bytes))
+    }
+
     /// A request whose head cost so much is answered.
     pub(super) fn answer(&self, bytes: usize) {
         if bytes <= SMALL {
@@ -103,9 +111,9 @@ impl Heads {
         }
     }
 
-    /// Whether more was sent of large heads than each connection may send.
+    /// Whether more stays of what was sent than each connection may send.
     pub(super) fn is_above_free(&self) -> bool {
-        self.lock().large > FREE
+        self.lock().lasting() > FREE
     }
 
     /// Gives everything back: a credential is proved, or the connection is gone.
@@ -133,8 +141,13 @@ impl Heads {
 }
 
 impl Sent {
+    /// What stays as long as the connection. Large heads are among what is kept, over HTTP/2.
+    fn lasting(&self) -> usize {
+        self.large.max(self.kept)
+    }
+
     fn due(&self) -> usize {
-        self.large
+        self.lasting()
             .saturating_add(self.small)
             .saturating_add(self.unfinished)
             .saturating_sub(FREE)
@@ -204,6 +217,24 @@ mod tests {
             heads.answer(SMALL + 1);
         }
         assert!(heads.is_above_free());
+    }
+
+    #[test]
+    fn what_a_table_holds_on_to_is_never_given_back_before_the_end() {
+        let budget = Arc::new(HeadBudget::default());
+        let left = || budget.left.load(Ordering::Relaxed);
+        let heads = Heads::new(Arc::clone(&budget));
+        heads.keep(FREE).unwrap();
+        assert!(!heads.is_above_free());
+        heads.end(SMALL).unwrap();
+        assert_eq!(left(), BUDGET - SMALL);
+        heads.keep(SMALL).unwrap();
+        heads.answer(SMALL);
+        assert_eq!(left(), BUDGET - SMALL);
+        assert!(heads.is_above_free());
+        assert_eq!(heads.keep(BUDGET), Err(NothingLeft));
+        drop(heads);
+        assert_eq!(left(), BUDGET);
     }
 
     #[test]

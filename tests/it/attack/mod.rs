@@ -9,6 +9,7 @@ mod crowd;
 mod framing;
 mod h2spec;
 mod hostile;
+mod hpack;
 mod http2;
 mod identity;
 mod labels;

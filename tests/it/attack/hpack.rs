@@ -1,0 +1,158 @@
+//! Entries of HPACK's table that each hold on to the buffer they were read from: a path of one
+//! byte keeps 16 KiB, or a megabyte, of what was sent with it.
+
+use tokio::time::timeout;
+
+use crate::support::{
+    http2::{ACK, CONTINUATION, Client, END_HEADERS, END_STREAM, Frame, HEADERS, PING, get},
+    recorder::Recorder,
+    traced::TracedProxy,
+    wire::LONGEST,
+};
+
+/// As many entries of `:path` as a table of 4,096 bytes has room for.
+const ENTRIES: u32 = 107;
+/// Longest payload of a frame.
+const FRAME: usize = 16 << 10;
+/// A kind of frame that no standard knows, so that it is ignored.
+const UNKNOWN: u8 = 0xf0;
+/// `:path: /`, which is to be kept, as text and in Huffman's code.
+const PATH: &[u8] = &[0x44, 1, b'/'];
+const PATH_HUFFMAN: &[u8] = &[0x44, 0x81, 0x63];
+
+/// A head in as many frames as it takes. It has no method, so that it never becomes a request.
+fn head(stream: u32, block: &[u8]) -> Vec<u8> {
+    let pieces = block.chunks(FRAME);
+    let last = pieces.len() - 1;
+    let frames = pieces.enumerate().map(|(number, piece)| {
+        let (kind, first) = match number {
+            0 => (HEADERS, END_STREAM),
+            _ => (CONTINUATION, 0),
+        };
+        let flags = first | if number == last { END_HEADERS } else { 0 };
+        Frame::new(kind, flags, stream, piece).bytes()
+    });
+    frames.flatten().collect()
+}
+
+/// A header that is not to be kept, and a path that is. In Huffman's code 0 is `0`.
+fn block(length: usize, huffman: bool) -> Vec<u8> {
+    let mut block = vec![0, 1, b'x', if huffman { 0xff } else { 0x7f }];
+    let mut rest = length - 127;
+    while rest >= 128 {
+        block.push(u8::try_from(rest % 128).unwrap() | 128);
+        rest /= 128;
+    }
+    block.push(u8::try_from(rest).unwrap());
+    block.extend(vec![if huffman { 0 } else { b'0' }; length]);
+    block.extend(if huffman { PATH_HUFFMAN } else { PATH });
+    block
+}
+
+fn ignored() -> Vec<u8> {
+    Frame::new(UNKNOWN, 0, 0, vec![1; FRAME]).bytes()
+}
+
+/// Answers to pings that nobody sent, which nobody answers.
+fn pings(count: usize) -> Vec<u8> {
+    let ping = Frame::new(PING, ACK, 0, *b"12345678");
+    ping.bytes().repeat(count)
+}
+
+/// Whether the proxy has come to the end of what was sent, and left the connection open.
+async fn is_open(client: &mut Client) -> bool {
+    client.send(&Frame::new(PING, 0, 0, *b"the last")).await;
+    let answer = async {
+        while let Some(frame) = client.next_raw().await {
+            if frame.kind == PING && frame.flags & ACK != 0 {
+                return true;
+            }
+        }
+        false
+    };
+    timeout(LONGEST, answer).await.unwrap_or(false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_of_the_table_share_the_budget_of_heads() {
+    type Attack = fn(u32) -> Vec<u8>;
+    let attacks: [(&str, usize, Attack); 6] = [
+        ("ignored frames between", 100, |stream| {
+            [head(stream, PATH), ignored()].concat()
+        }),
+        ("pings between", 100, |stream| {
+            [head(stream, PATH), pings(500)].concat()
+        }),
+        ("text", 100, |stream| head(stream, &block(16_000, false))),
+        ("Huffman", 100, |stream| head(stream, &block(16_000, true))),
+        ("long text", 4, |stream| {
+            head(stream, &block(1_000_000, false))
+        }),
+        ("long Huffman", 4, |stream| {
+            head(stream, &block(640_000, true))
+        }),
+    ];
+    let recorder = Recorder::start(1).await;
+    for (name, connections, attack) in attacks {
+        let process = TracedProxy::start(&recorder.url, &recorder.ca_pem).await;
+        let before = process.resident_kib();
+        let mut held = Vec::new();
+        let mut open = 0;
+        for _ in 0..connections {
+            let mut client = Client::connect_to(&process.url, &process.authority, &[]).await;
+            for stream in (1..2 * ENTRIES).step_by(2) {
+                if !client.send_bytes(&attack(stream)).await {
+                    break;
+                }
+            }
+            open += usize::from(is_open(&mut client).await);
+            held.push(client);
+        }
+        let grown = process.grown_kib(before);
+        eprintln!("{name}: {open} of {connections} are open");
+        assert!(grown < 64 << 10, "{name}: {grown} KiB");
+        let mut other = Client::connect_to(&process.url, &process.authority, &[]).await;
+        other.send(&Frame::head(1, true, &get("/api"))).await;
+        assert_eq!(other.status(1).await, 200, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_fills_its_table_and_keeps_its_connection() {
+    let recorder = Recorder::start(1).await;
+    let proxy = recorder.proxy().await;
+    let mut client = Client::connect(&proxy, &[]).await;
+    let token = format!("Bearer {}", "t".repeat(600));
+    let mut with_token = get("/api/v1/pods").to_vec();
+    with_token.push(("authorization", &token));
+    client.send(&Frame::head(1, true, &with_token)).await;
+    assert_eq!(client.status(1).await, 200);
+    for stream in (3..2 * ENTRIES).step_by(2) {
+        let mut bytes = head(stream, &[&[0x82, 0x87], PATH].concat());
+        bytes.extend(ignored().repeat(12));
+        assert!(client.send_bytes(&bytes).await);
+        assert_eq!(client.status(stream).await, 200);
+    }
+    assert!(is_open(&mut client).await);
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anonymous_watch_goes_on_however_many_pings_there_are() {
+    let recorder = Recorder::start(1).await;
+    let proxy = recorder.proxy().await;
+    let mut client = Client::connect(&proxy, &[]).await;
+    client
+        .send(&Frame::head(1, true, &get("/api/v1/pods?watch=1")))
+        .await;
+    assert_eq!(client.status(1).await, 200);
+    for stream in [3, 5, 7] {
+        assert!(client.send_bytes(&pings(10_000)).await);
+        client
+            .send(&Frame::head(stream, true, &get("/api/v1/pods")))
+            .await;
+        assert_eq!(client.status(stream).await, 200);
+    }
+    assert!(is_open(&mut client).await);
+    proxy.stop().await;
+}
