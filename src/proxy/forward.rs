@@ -62,7 +62,11 @@ pub(super) async fn forward(
     if !session.guard.is_authenticated() && client.is_known() {
         session.guard.note_authenticated();
     }
-    let cost = heads::cost(&request);
+    let cost = if session.guard.is_authenticated() {
+        0
+    } else {
+        heads::cost(&request)
+    };
     let room = session.guard.head_ends(cost);
     let version = request.version();
     let upgrade = request.extensions().get::<OnUpgrade>().cloned();
