@@ -1,4 +1,5 @@
-//! Reads along where frames of HTTP/2 begin, for heads that take more than one of them.
+//! Reads along where frames of HTTP/2 begin, for heads that take more than one of them, and for
+//! trailers.
 
 /// What a client sends before its first frame.
 const PREFACE: usize = 24;
@@ -7,6 +8,8 @@ const FRAME_HEAD: usize = 9;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+/// The bits of a stream's number; the first one is reserved.
+const STREAM: u32 = u32::MAX >> 1;
 /// What a byte of a head may become once it is unpacked: a reference to a line of HPACK's table.
 const UNPACKED: usize = 128;
 /// What a head may be once it is unpacked: the library refuses lines beyond 1 MiB, which counts
@@ -20,7 +23,12 @@ pub(super) struct Frames {
     skip: usize,
     head: [u8; FRAME_HEAD],
     filled: usize,
+    /// The highest stream that has begun.
+    highest: u32,
+    /// Whether the head that came last is of trailers.
+    is_trailers: bool,
     unfinished: usize,
+    trailers: usize,
 }
 
 impl Frames {
@@ -29,13 +37,22 @@ impl Frames {
             skip: PREFACE,
             head: [0; FRAME_HEAD],
             filled: 0,
+            highest: 0,
+            is_trailers: false,
             unfinished: 0,
+            trailers: 0,
         }
     }
 
     /// What the head that has begun and not ended may cost; 0 where there is none.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
+    }
+
+    /// What the trailers may cost that have ended since this was asked last. The library holds
+    /// them as long as their stream, also where nobody waits for them any more.
+    pub(super) fn take_trailers(&mut self) -> usize {
+        std::mem::take(&mut self.trailers)
     }
 
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
@@ -58,15 +75,22 @@ impl Frames {
     }
 
     fn begin_frame(&mut self) {
-        let [a, b, c, kind, flags, ..] = self.head;
+        let [a, b, c, kind, flags, stream @ ..] = self.head;
         self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        if kind == HEADERS {
+            let stream = u32::from_be_bytes(stream) & STREAM;
+            self.is_trailers = stream <= self.highest;
+            self.highest = self.highest.max(stream);
+        }
         if matches!(kind, HEADERS | CONTINUATION) {
-            self.unfinished = if flags & END_HEADERS == 0 {
-                let more = (self.skip + FRAME_HEAD) * UNPACKED;
-                (self.unfinished + more).min(UNPACKED_MAX)
-            } else {
-                0
-            };
+            let more = (self.skip + FRAME_HEAD) * UNPACKED;
+            self.unfinished = (self.unfinished + more).min(UNPACKED_MAX);
+            if flags & END_HEADERS != 0 {
+                let ended = std::mem::take(&mut self.unfinished);
+                if self.is_trailers {
+                    self.trailers += ended;
+                }
+            }
         }
     }
 }
@@ -76,7 +100,11 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
-        let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
+        frame_of(1, kind, flags, length)
+    }
+
+    fn frame_of(stream: u8, kind: u8, flags: u8, length: u8) -> Vec<u8> {
+        let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
         bytes.extend(vec![0xff; usize::from(length)]);
         bytes
     }
@@ -106,5 +134,32 @@ mod tests {
             }
             assert_eq!(frames.unfinished(), UNPACKED_MAX);
         }
+    }
+
+    #[test]
+    fn a_second_head_of_a_stream_is_of_trailers() {
+        let steps = [
+            (frame_of(3, HEADERS, END_HEADERS, 30), 0),
+            (frame_of(3, 0, 0, 30), 0),
+            (frame_of(5, HEADERS, 0, 30), 0),
+            (frame_of(5, CONTINUATION, END_HEADERS, 30), 0),
+            (frame_of(3, HEADERS, END_HEADERS, 30), 39 * UNPACKED),
+            (frame_of(5, HEADERS, 0, 30), 0),
+            (frame_of(5, CONTINUATION, 0, 11), 0),
+            (frame_of(5, CONTINUATION, END_HEADERS, 30), 98 * UNPACKED),
+            (frame_of(7, HEADERS, END_HEADERS, 30), 0),
+            // A stream that was passed over can't begin any more.
+            (frame_of(1, HEADERS, END_HEADERS, 0), 9 * UNPACKED),
+        ];
+        let mut frames = Frames::new();
+        frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        for (number, (bytes, expected)) in steps.iter().enumerate() {
+            frames.read(bytes);
+            assert_eq!(frames.take_trailers(), *expected, "{number}");
+        }
+        let two = [&steps[4].0[..], &steps[9].0].concat();
+        frames.read(&two);
+        assert_eq!(frames.take_trailers(), 48 * UNPACKED);
+        assert_eq!(frames.take_trailers(), 0);
     }
 }

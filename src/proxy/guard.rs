@@ -27,7 +27,8 @@ const RESETS_BURST: u32 = 300;
 /// Further requests per second that may be taken back.
 const RESETS_PER_SECOND: u32 = 50;
 
-/// How long a connection may take to end that has sent large heads and proved no credential.
+/// How long a connection may take to end that has sent large heads or trailers and proved no
+/// credential.
 const LARGE_END: Duration = Duration::from_secs(32);
 
 /// Watches over one downstream connection.
@@ -142,6 +143,16 @@ impl Guard {
         self.heads.end(cost)
     }
 
+    /// Trailers of HTTP/2 came to their end.
+    pub(super) fn trailers_end(&self, cost: usize) -> Result<(), NothingLeft> {
+        if self.is_authenticated() {
+            return Ok(());
+        }
+        self.heads.end_trailers(cost)?;
+        self.leave_if_large();
+        Ok(())
+    }
+
     /// A request whose head cost so much is answered. Without a proved credential, no connection
     /// stays that has grown large buffers.
     pub(super) fn note_answer(&self, cost: usize) {
@@ -149,6 +160,10 @@ impl Guard {
             return;
         }
         self.heads.answer(cost);
+        self.leave_if_large();
+    }
+
+    fn leave_if_large(&self) {
         if self.heads.is_above_free() {
             self.leaving.cancel();
             self.large.cancel();

@@ -1,5 +1,5 @@
-//! A client's bytes, and how many of them are a head without an end: nobody holds more of those
-//! than [`super::heads`] allows, nor for ever.
+//! A client's bytes, and how many of them are a head without an end, or trailers: nobody holds more
+//! of those than [`super::heads`] allows, nor a head for ever.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{frames::Frames, framing::HEAD_TIMEOUT, guard::Guard};
+use super::{frames::Frames, framing::HEAD_TIMEOUT, guard::Guard, heads::NothingLeft};
 
 /// A stream of which unfinished heads are counted.
 pub(super) struct HeadStream<S> {
@@ -54,7 +54,7 @@ impl<S> HeadStream<S> {
         }
     }
 
-    fn count(&mut self, read: &[u8]) -> io::Result<()> {
+    fn count(&mut self, read: &[u8]) -> Result<(), NothingLeft> {
         let unfinished = match &mut self.reader {
             Reader::Http1 { bytes, behind } => {
                 let begun = self.guard.begun();
@@ -69,15 +69,17 @@ impl<S> HeadStream<S> {
             Reader::Http2(frames) => {
                 let before = frames.unfinished();
                 frames.read(read);
+                let trailers = frames.take_trailers();
+                if trailers > 0 {
+                    self.guard.trailers_end(trailers)?;
+                }
                 if frames.unfinished() == 0 && before == 0 {
                     return Ok(());
                 }
                 frames.unfinished()
             }
         };
-        self.guard
-            .head_grows(unfinished)
-            .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))
+        self.guard.head_grows(unfinished)
     }
 
     /// Whether a head of HTTP/2 has been without its end for too long; those of HTTP/1.1 are
@@ -106,7 +108,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         let this = &mut *self;
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
-            this.count(new)?;
+            // That ends the connection at once, whatever is open on it.
+            this.count(new)
+                .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))?;
         }
         if this.is_late(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

@@ -37,7 +37,8 @@ pub(super) struct Heads {
 
 #[derive(Default)]
 struct Sent {
-    /// Of heads that are not small. It never gets less: buffers stay as large as they were.
+    /// Of trailers, and of heads that are not small. It never gets less: buffers stay as large as
+    /// they were.
     large: usize,
     /// Of small heads that are not answered.
     small: usize,
@@ -90,6 +91,14 @@ impl Heads {
         })
     }
 
+    /// Trailers have come to their end. Their stream may last as long as the connection.
+    pub(super) fn end_trailers(&self, bytes: usize) -> Result<(), NothingLeft> {
+        self.change(|sent| {
+            sent.large = sent.large.saturating_add(bytes);
+            sent.unfinished = 0;
+        })
+    }
+
     /// So much is there of a head that is not at its end.
     pub(super) fn set_unfinished(&self, bytes: usize) -> Result<(), NothingLeft> {
         self.change(|sent| sent.unfinished = bytes)
@@ -103,7 +112,7 @@ impl Heads {
         }
     }
 
-    /// Whether more was sent of large heads than each connection may send.
+    /// Whether more was sent of trailers and large heads than each connection may send.
     pub(super) fn is_above_free(&self) -> bool {
         self.lock().large > FREE
     }
@@ -204,6 +213,19 @@ mod tests {
             heads.answer(SMALL + 1);
         }
         assert!(heads.is_above_free());
+    }
+
+    #[test]
+    fn trailers_cost_what_they_are_as_long_as_the_connection() {
+        let heads = Heads::new(Arc::default());
+        heads.set_unfinished(1_000).unwrap();
+        heads.end_trailers(FREE).unwrap();
+        assert!(!heads.is_above_free());
+        assert_eq!(heads.budget.left.load(Ordering::Relaxed), BUDGET);
+        heads.end_trailers(1).unwrap();
+        heads.answer(1);
+        assert!(heads.is_above_free());
+        assert_eq!(heads.end_trailers(BUDGET), Err(NothingLeft));
     }
 
     #[test]
