@@ -46,6 +46,9 @@ struct Sent {
     unfinished: usize,
     /// What was taken from the budget.
     taken: usize,
+    /// Nothing is taken any more. Who has just seen that no credential was proved may still come
+    /// with a head.
+    is_released: bool,
 }
 
 impl Default for HeadBudget {
@@ -117,14 +120,22 @@ impl Heads {
         self.lock().large > FREE
     }
 
-    /// Gives everything back: a credential is proved, or the connection is gone.
+    /// Gives everything back and counts nothing more: a credential is proved, or the connection is
+    /// gone.
     pub(super) fn release(&self) {
-        let taken = std::mem::take(&mut *self.lock()).taken;
+        let released = Sent {
+            is_released: true,
+            ..Sent::default()
+        };
+        let taken = std::mem::replace(&mut *self.lock(), released).taken;
         self.budget.give_back(taken);
     }
 
     fn change(&self, change: impl FnOnce(&mut Sent)) -> Result<(), NothingLeft> {
         let mut sent = self.lock();
+        if sent.is_released {
+            return Ok(());
+        }
         change(&mut sent);
         let due = sent.due();
         if due > sent.taken {
@@ -194,6 +205,24 @@ mod tests {
         assert_eq!(left(), BUDGET);
         drop(first);
         assert_eq!(left(), BUDGET);
+    }
+
+    #[test]
+    fn nothing_is_taken_after_the_release() {
+        let heads = Heads::new(Arc::default());
+        let left = || heads.budget.left.load(Ordering::Relaxed);
+        heads.end(2 * FREE).unwrap();
+        assert_eq!(left(), BUDGET - FREE);
+        heads.release();
+        assert_eq!(left(), BUDGET);
+        for bytes in [2 * FREE, 2 * BUDGET] {
+            heads.end(bytes).unwrap();
+            heads.end_trailers(bytes).unwrap();
+            heads.set_unfinished(bytes).unwrap();
+            heads.answer(bytes);
+            assert_eq!(left(), BUDGET);
+        }
+        assert!(!heads.is_above_free());
     }
 
     #[test]
