@@ -55,6 +55,22 @@ impl Frames {
         std::mem::take(&mut self.trailers)
     }
 
+    /// How many bytes there are at least until a frame's head or payload ends.
+    pub(super) fn piece(&self) -> usize {
+        if self.skip > 0 {
+            self.skip
+        } else {
+            FRAME_HEAD - self.filled
+        }
+    }
+
+    /// Whether what was read last is the end of a head or of trailers.
+    pub(super) fn ends_head(&self) -> bool {
+        let [_, _, _, kind, flags, ..] = self.head;
+        let is_between = self.skip == 0 && self.filled == 0;
+        is_between && matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0
+    }
+
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -134,6 +150,29 @@ mod tests {
             }
             assert_eq!(frames.unfinished(), UNPACKED_MAX);
         }
+    }
+
+    #[test]
+    fn whoever_reads_piece_by_piece_stops_where_a_head_ends() {
+        let bytes = [
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            frame(4, 0, 12),
+            frame(HEADERS, 0, 30),
+            frame(CONTINUATION, END_HEADERS, 20),
+            frame(0, END_HEADERS, 200),
+            frame(HEADERS, END_HEADERS, 0),
+        ];
+        let bytes = bytes.concat();
+        let (mut frames, mut at, mut ends) = (Frames::new(), 0, Vec::new());
+        while at < bytes.len() {
+            let piece = frames.piece();
+            frames.read(&bytes[at..at + piece]);
+            at += piece;
+            if frames.ends_head() {
+                ends.push(at);
+            }
+        }
+        assert_eq!(ends, [24 + 21 + 39 + 29, bytes.len()]);
     }
 
     #[test]

@@ -34,6 +34,8 @@ const LARGE_END: Duration = Duration::from_secs(32);
 /// Watches over one downstream connection.
 pub(super) struct Guard {
     created: Instant,
+    /// How often the connection's task has had its turn.
+    turns: AtomicU64,
     begun: AtomicU64,
     open: AtomicUsize,
     /// When a request ended last, in milliseconds since `created`.
@@ -59,6 +61,7 @@ impl Guard {
         let now = Instant::now();
         Arc::new(Self {
             created: now,
+            turns: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             open: AtomicUsize::new(0),
             ended: AtomicU64::new(0),
@@ -81,6 +84,17 @@ impl Guard {
             number: self.begun.fetch_add(1, Ordering::Relaxed),
             guard: Arc::clone(self),
         }
+    }
+
+    /// The connection's task has its turn. Requests that began in the turn before have theirs in
+    /// between.
+    pub(super) fn begin_turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which turn it is.
+    pub(super) fn turn(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Whether no request is open.

@@ -21,6 +21,8 @@ pub(super) struct HeadStream<S> {
     guard: Arc<Guard>,
     reader: Reader,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The turn of the connection in which it was given the end of a head.
+    given_in: Option<u64>,
 }
 
 enum Reader {
@@ -51,6 +53,7 @@ impl<S> HeadStream<S> {
             guard,
             reader,
             deadline: None,
+            given_in: None,
         }
     }
 
@@ -97,6 +100,37 @@ impl<S> HeadStream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> HeadStream<S> {
+    /// Reads no further than to the end of a frame, and in one turn no further than to that of a
+    /// head: the library unpacks all that it can read before it takes up the first request, and
+    /// what a request costs is only counted there.
+    fn poll_piece(
+        &mut self,
+        piece: usize,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.given_in == Some(self.guard.turn()) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = piece.min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(piece));
+        let read = Pin::new(&mut self.inner).poll_read(context, &mut part);
+        let count = part.filled().len();
+        buffer.advance(count);
+        read
+    }
+
+    /// How much may be read at once, if that matters: nobody knows yet who sends it.
+    fn piece(&self) -> Option<usize> {
+        match &self.reader {
+            Reader::Http2(frames) if !self.guard.is_authenticated() => Some(frames.piece()),
+            _ => None,
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -104,13 +138,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
         let this = &mut *self;
+        let read = match this.piece() {
+            Some(piece) => this.poll_piece(piece, context, buffer),
+            None => Pin::new(&mut this.inner).poll_read(context, buffer),
+        };
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
             // That ends the connection at once, whatever is open on it.
             this.count(new)
                 .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))?;
+            if matches!(&this.reader, Reader::Http2(frames) if frames.ends_head()) {
+                this.given_in = Some(this.guard.turn());
+            }
         }
         if this.is_late(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

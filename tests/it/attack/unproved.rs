@@ -370,6 +370,32 @@ async fn trailers_that_nobody_reads_share_a_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn heads_that_unpack_to_many_lines_are_taken_up_one_by_one() {
+    let server = Server::start(Mode::Refuses).await;
+    let process = TracedProxy::start(&server.url, &server.ca_pem).await;
+    is_answered(&process, "401").await;
+    let before = process.resident_kib();
+    let head = http2::head_block(&get("/api"));
+    let heads = (1..200).step_by(2).map(|n| references(n, head.clone()));
+    let heads: Arc<Vec<u8>> = Arc::new(heads.flatten().collect());
+    let attack = async {
+        let mut attacks = JoinSet::new();
+        for _ in 0..40 {
+            let mut client = Client::connect_to(&process.url, &process.authority, &[(4, 0)]).await;
+            let heads = Arc::clone(&heads);
+            attacks.spawn(async move {
+                client.send_bytes(&heads).await;
+                client.frames_within(Duration::from_secs(2)).await
+            });
+        }
+        attacks.join_all().await
+    };
+    let (_, most) = peak(&process, before, attack).await;
+    is_answered(&process, "401").await;
+    assert!(most < 128 << 10, "{most} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_an_unknown_clients_connection_is_passed_on() {
     for mode in [Mode::Refuses, Mode::Believes] {
         let server = Server::start(mode).await;
