@@ -365,6 +365,8 @@ async fn trailers_that_nobody_reads_share_a_budget() {
     };
     let (ends, most) = peak(&process, before, attack).await;
     is_answered(&process, "401").await;
+    let grown = process.grown_kib(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
     assert!(most < 64 << 10, "{most} KiB");
     assert_eq!(ends, [true; 8]);
 }
@@ -385,14 +387,18 @@ async fn heads_that_unpack_to_many_lines_are_taken_up_one_by_one() {
             let heads = Arc::clone(&heads);
             attacks.spawn(async move {
                 client.send_bytes(&heads).await;
-                client.frames_within(Duration::from_secs(2)).await
+                client.frames_within(Duration::from_secs(2)).await;
+                client
             });
         }
         attacks.join_all().await
     };
-    let (_, most) = peak(&process, before, attack).await;
+    let (held, most) = peak(&process, before, attack).await;
     is_answered(&process, "401").await;
+    let grown = process.grown_kib(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
     assert!(most < 128 << 10, "{most} KiB");
+    drop(held);
 }
 
 #[tokio::test(flavor = "multi_thread")]
