@@ -9,6 +9,8 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::proxy::eviction::evicted;
+
 /// All places, taken or free.
 pub(super) struct Places {
     most: usize,
@@ -81,22 +83,9 @@ impl Places {
 impl Taken {
     /// Of the address that will have the most with the one that comes from `newcomer`.
     fn longest_without_request(&self, newcomer: IpAddr) -> Option<u64> {
-        let mut counts = BTreeMap::from([(newcomer, 1)]);
-        for taker in self.by_id.values() {
-            *counts.entry(taker.address).or_insert(0) += 1;
-        }
-        let most = self
-            .by_id
-            .values()
-            .map(|taker| counts[&taker.address])
-            .max();
-        let of_most = self
-            .by_id
-            .iter()
-            .filter(|(_, taker)| Some(counts[&taker.address]) == most);
-        of_most
-            .min_by_key(|(_, taker)| taker.asked)
-            .map(|(id, _)| *id)
+        let takers = self.by_id.iter();
+        let takers = takers.map(|(&id, taker)| (id, taker.address, taker.asked));
+        evicted(takers, Some(newcomer)).map(|(id, _)| id)
     }
 }
 

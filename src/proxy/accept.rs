@@ -1,6 +1,6 @@
 //! Accepts connections, shakes hands, serves each by the protocol that ALPN chose, and drains.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
     body::Incoming,
@@ -242,7 +242,11 @@ impl Connection {
             Box::pin(forward(Arc::clone(&session), request))
         });
         let stop = self.stop.child_token();
-        let serving = serve_http(stream, is_http2, service, &guard, &stop);
+        let mut serving = pin!(serve_http(stream, is_http2, service, &guard, &stop));
+        let serving = poll_fn(|context| {
+            guard.begin_turn();
+            serving.as_mut().poll(context)
+        });
         tokio::select! {
             served = serving => self.note_end(served),
             // Also where the connection was asked to end and doesn't.

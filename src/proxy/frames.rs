@@ -1,5 +1,5 @@
-//! Reads along where frames of HTTP/2 begin: for heads that take more than one of them, and for
-//! what is kept of what was read.
+//! Reads along where frames of HTTP/2 begin: for heads that take more than one of them, for trailers,
+//! and for what is kept of what was read.
 
 /// What a client sends before its first frame.
 const PREFACE: usize = 24;
@@ -8,6 +8,8 @@ const FRAME_HEAD: usize = 9;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+/// The bits of a stream's number; the first one is reserved.
+const STREAM: u32 = u32::MAX >> 1;
 /// What a byte of a head may become once it is unpacked: a reference to a line of HPACK's table.
 const UNPACKED: usize = 128;
 /// What a head may be once it is unpacked: the library refuses lines beyond 1 MiB, which counts
@@ -26,12 +28,17 @@ pub(super) struct Frames {
     skip: usize,
     head: [u8; FRAME_HEAD],
     filled: usize,
+    /// The highest stream that has begun.
+    highest: u32,
+    /// Whether the head that came last is of trailers.
+    is_trailers: bool,
     unfinished: usize,
     /// Of frames that are no part of a head, since the last that was.
     between: usize,
     /// Whether any of those may have made a buffer grow.
     grows: bool,
     kept: usize,
+    trailers: usize,
 }
 
 impl Frames {
@@ -40,10 +47,13 @@ impl Frames {
             skip: PREFACE,
             head: [0; FRAME_HEAD],
             filled: 0,
+            highest: 0,
+            is_trailers: false,
             unfinished: 0,
             between: 0,
             grows: false,
             kept: 0,
+            trailers: 0,
         }
     }
 
@@ -56,6 +66,28 @@ impl Frames {
     /// whole buffer that it was read from, with the frames before it.
     pub(super) fn take_kept(&mut self) -> usize {
         std::mem::take(&mut self.kept)
+    }
+
+    /// What the trailers may cost that have ended since this was asked last. The library holds
+    /// them as long as their stream, also where nobody waits for them any more.
+    pub(super) fn take_trailers(&mut self) -> usize {
+        std::mem::take(&mut self.trailers)
+    }
+
+    /// How many bytes there are at least until a frame's head or payload ends.
+    pub(super) fn piece(&self) -> usize {
+        if self.skip > 0 {
+            self.skip
+        } else {
+            FRAME_HEAD - self.filled
+        }
+    }
+
+    /// Whether what was read last is the end of a head or of trailers.
+    pub(super) fn ends_head(&self) -> bool {
+        let [_, _, _, kind, flags, ..] = self.head;
+        let is_between = self.skip == 0 && self.filled == 0;
+        is_between && matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0
     }
 
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
@@ -78,7 +110,7 @@ impl Frames {
     }
 
     fn begin_frame(&mut self) {
-        let [a, b, c, kind, flags, ..] = self.head;
+        let [a, b, c, kind, flags, stream @ ..] = self.head;
         self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         let length = self.skip + FRAME_HEAD;
         if !matches!(kind, HEADERS | CONTINUATION) {
@@ -86,12 +118,19 @@ impl Frames {
             self.grows |= length > BUFFER / 2;
             return;
         }
+        if kind == HEADERS {
+            let stream = u32::from_be_bytes(stream) & STREAM;
+            self.is_trailers = stream <= self.highest;
+            self.highest = self.highest.max(stream);
+        }
         self.kept += self.take_between() + length;
-        self.unfinished = if flags & END_HEADERS == 0 {
-            (self.unfinished + length * UNPACKED).min(UNPACKED_MAX)
-        } else {
-            0
-        };
+        self.unfinished = (self.unfinished + length * UNPACKED).min(UNPACKED_MAX);
+        if flags & END_HEADERS != 0 {
+            let ended = std::mem::take(&mut self.unfinished);
+            if self.is_trailers {
+                self.trailers += ended;
+            }
+        }
     }
 
     /// What there was in the buffer before a head.
@@ -110,8 +149,12 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, length: u16) -> Vec<u8> {
+        frame_of(1, kind, flags, length)
+    }
+
+    fn frame_of(stream: u8, kind: u8, flags: u8, length: u16) -> Vec<u8> {
         let [high, low] = length.to_be_bytes();
-        let mut bytes = vec![0, high, low, kind, flags, 0, 0, 0, 1];
+        let mut bytes = vec![0, high, low, kind, flags, 0, 0, 0, stream];
         bytes.extend(vec![0xff; usize::from(length)]);
         bytes
     }
@@ -161,5 +204,55 @@ mod tests {
             assert_eq!(kept(&frame(HEADERS, END_HEADERS, 1)), BUFFER_MAX + 10);
             assert_eq!(kept(&frame(HEADERS, END_HEADERS, 1)), 10);
         }
+    }
+
+    #[test]
+    fn whoever_reads_piece_by_piece_stops_where_a_head_ends() {
+        let bytes = [
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            frame(4, 0, 12),
+            frame(HEADERS, 0, 30),
+            frame(CONTINUATION, END_HEADERS, 20),
+            frame(0, END_HEADERS, 200),
+            frame(HEADERS, END_HEADERS, 0),
+        ];
+        let bytes = bytes.concat();
+        let (mut frames, mut at, mut ends) = (Frames::new(), 0, Vec::new());
+        while at < bytes.len() {
+            let piece = frames.piece();
+            frames.read(&bytes[at..at + piece]);
+            at += piece;
+            if frames.ends_head() {
+                ends.push(at);
+            }
+        }
+        assert_eq!(ends, [24 + 21 + 39 + 29, bytes.len()]);
+    }
+
+    #[test]
+    fn a_second_head_of_a_stream_is_of_trailers() {
+        let steps = [
+            (frame_of(3, HEADERS, END_HEADERS, 30), 0),
+            (frame_of(3, 0, 0, 30), 0),
+            (frame_of(5, HEADERS, 0, 30), 0),
+            (frame_of(5, CONTINUATION, END_HEADERS, 30), 0),
+            (frame_of(3, HEADERS, END_HEADERS, 30), 39 * UNPACKED),
+            (frame_of(5, HEADERS, 0, 30), 0),
+            (frame_of(5, CONTINUATION, 0, 11), 0),
+            (frame_of(5, CONTINUATION, END_HEADERS, 30), 98 * UNPACKED),
+            (frame_of(7, HEADERS, END_HEADERS, 30), 0),
+            // A stream that was passed over can't begin any more.
+            (frame_of(1, HEADERS, END_HEADERS, 0), 9 * UNPACKED),
+        ];
+        let mut frames = Frames::new();
+        frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        for (number, (bytes, expected)) in steps.iter().enumerate() {
+            frames.read(bytes);
+            assert_eq!(frames.take_trailers(), *expected, "{number}");
+        }
+        let two = [&steps[4].0[..], &steps[9].0].concat();
+        frames.read(&two);
+        assert_eq!(frames.take_trailers(), 48 * UNPACKED);
+        assert_eq!(frames.take_trailers(), 0);
     }
 }

@@ -27,12 +27,15 @@ const RESETS_BURST: u32 = 300;
 /// Further requests per second that may be taken back.
 const RESETS_PER_SECOND: u32 = 50;
 
-/// How long a connection may take to end that has sent large heads and proved no credential.
+/// How long a connection may take to end that has sent large heads or trailers and proved no
+/// credential.
 const LARGE_END: Duration = Duration::from_secs(32);
 
 /// Watches over one downstream connection.
 pub(super) struct Guard {
     created: Instant,
+    /// How often the connection's task has had its turn.
+    turns: AtomicU64,
     begun: AtomicU64,
     open: AtomicUsize,
     /// When a request ended last, in milliseconds since `created`.
@@ -60,6 +63,7 @@ impl Guard {
         let now = Instant::now();
         Arc::new(Self {
             created: now,
+            turns: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             open: AtomicUsize::new(0),
             ended: AtomicU64::new(0),
@@ -83,6 +87,17 @@ impl Guard {
             number: self.begun.fetch_add(1, Ordering::Relaxed),
             guard: Arc::clone(self),
         }
+    }
+
+    /// The connection's task has its turn. Requests that began in the turn before have theirs in
+    /// between.
+    pub(super) fn begin_turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Which turn it is.
+    pub(super) fn turn(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Whether no request is open.
@@ -159,6 +174,16 @@ impl Guard {
         self.heads.end(cost)
     }
 
+    /// Trailers of HTTP/2 came to their end.
+    pub(super) fn trailers_end(&self, cost: usize) -> Result<(), NothingLeft> {
+        if self.is_authenticated() {
+            return Ok(());
+        }
+        self.heads.end_trailers(cost)?;
+        self.leave_if_large();
+        Ok(())
+    }
+
     /// A request whose head cost so much is answered. Without a proved credential, no connection
     /// stays that has grown large buffers.
     pub(super) fn note_answer(&self, cost: usize) {
@@ -167,6 +192,10 @@ impl Guard {
         }
         self.answered.store(true, Ordering::Relaxed);
         self.heads.answer(cost);
+        self.leave_if_large();
+    }
+
+    fn leave_if_large(&self) {
         if self.heads.is_above_free() {
             self.leaving.cancel();
             self.large.cancel();

@@ -1,7 +1,7 @@
 //! Places for TLS handshakes: who does not go on with one gives its place up to who comes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,6 +15,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use super::eviction::evicted;
 
 /// Most TLS handshakes at once. Only who has begun to shake hands counts: silent connections must
 /// not keep others out.
@@ -71,7 +73,8 @@ impl Handshakes {
     }
 
     /// A place for a handshake with `client`. Where none is free, the address that holds most of
-    /// them loses the one that has waited longest for its client.
+    /// them loses the one that has waited longest for its client; of several that hold equally
+    /// many, whichever has.
     pub(super) async fn enter(self: &Arc<Self>, client: IpAddr) -> Shaking {
         let _turn = self.queue.acquire().await;
         loop {
@@ -123,19 +126,14 @@ impl Handshakes {
 }
 
 impl Places {
-    /// Of the address that holds most places: which of them has waited longest, and how long.
+    /// Which place is given up next, and how long it has waited for its client. Who comes does not
+    /// count: with one place of its own it would wait for that one, and all others behind it.
     fn longest_waiting(&self, now: u64) -> Option<(u64, Duration)> {
-        let mut held = HashMap::<IpAddr, (usize, u64, u64)>::new();
-        for (&number, waiting) in &self.taken {
+        let taken = self.taken.iter().map(|(&number, waiting)| {
             let since = waiting.since.load(Ordering::Relaxed);
-            let (count, oldest, number_of_oldest) =
-                held.entry(waiting.client).or_insert((0, u64::MAX, number));
-            *count += 1;
-            if since < *oldest {
-                (*oldest, *number_of_oldest) = (since, number);
-            }
-        }
-        let (_, since, number) = held.into_values().max_by_key(|(count, ..)| *count)?;
+            (number, waiting.client, since)
+        });
+        let (number, since) = evicted(taken, None)?;
         Some((number, Duration::from_millis(now.saturating_sub(since))))
     }
 }
@@ -209,6 +207,31 @@ mod tests {
         assert_eq!(given_up, [1]);
         crowd[1].given_up().await;
         assert_eq!(handshakes.lock().taken.len(), PLACES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_addresses_with_one_place_each_the_one_that_has_waited_longest_gives_it_up() {
+        let handshakes = Handshakes::new();
+        let mut crowd = Vec::new();
+        for n in 0..PLACES {
+            let n = u32::try_from(n).unwrap();
+            crowd.push(handshakes.enter(IpAddr::from(n.to_be_bytes())).await);
+        }
+        tokio::time::advance(STALLED).await;
+        for shaking in &crowd {
+            shaking.progress().note();
+        }
+        let stalled = [700, 3, 1_000];
+        for n in stalled {
+            crowd[n].waiting.since.store(0, Ordering::Relaxed);
+        }
+        let start = Instant::now();
+        let mut newcomers = Vec::new();
+        for n in 1..=3 {
+            newcomers.push(handshakes.enter(IpAddr::from([10, 0, 0, n])).await);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(stalled.iter().all(|&n| is_given_up(&crowd[n])));
     }
 
     #[tokio::test(start_paused = true)]

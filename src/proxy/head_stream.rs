@@ -1,5 +1,5 @@
-//! A client's bytes, and how many of them are a head without an end: nobody holds more of those
-//! than [`super::heads`] allows, nor for ever.
+//! A client's bytes, and how many of them are a head without an end, or trailers: nobody holds more
+//! of those than [`super::heads`] allows, nor a head for ever.
 
 use std::{
     io,
@@ -21,6 +21,8 @@ pub(super) struct HeadStream<S> {
     guard: Arc<Guard>,
     reader: Reader,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The turn of the connection in which it was given the end of a head.
+    given_in: Option<u64>,
 }
 
 enum Reader {
@@ -51,10 +53,11 @@ impl<S> HeadStream<S> {
             guard,
             reader,
             deadline: None,
+            given_in: None,
         }
     }
 
-    fn count(&mut self, read: &[u8]) -> io::Result<()> {
+    fn count(&mut self, read: &[u8]) -> Result<(), NothingLeft> {
         let unfinished = match &mut self.reader {
             Reader::Http1 { bytes, behind } => {
                 let begun = self.guard.begun();
@@ -69,9 +72,12 @@ impl<S> HeadStream<S> {
             Reader::Http2(frames) => {
                 let before = frames.unfinished();
                 frames.read(read);
-                let kept = frames.take_kept();
+                let (kept, trailers) = (frames.take_kept(), frames.take_trailers());
                 if kept > 0 {
-                    self.guard.head_is_kept(kept).map_err(refusal)?;
+                    self.guard.head_is_kept(kept)?;
+                }
+                if trailers > 0 {
+                    self.guard.trailers_end(trailers)?;
                 }
                 if frames.unfinished() == 0 && before == 0 {
                     return Ok(());
@@ -79,7 +85,7 @@ impl<S> HeadStream<S> {
                 frames.unfinished()
             }
         };
-        self.guard.head_grows(unfinished).map_err(refusal)
+        self.guard.head_grows(unfinished)
     }
 
     /// Whether a head of HTTP/2 has been without its end for too long; those of HTTP/1.1 are
@@ -97,8 +103,35 @@ impl<S> HeadStream<S> {
     }
 }
 
-fn refusal(error: NothingLeft) -> io::Error {
-    io::Error::new(io::ErrorKind::QuotaExceeded, error)
+impl<S: AsyncRead + Unpin> HeadStream<S> {
+    /// Reads no further than to the end of a frame, and in one turn no further than to that of a
+    /// head: the library unpacks all that it can read before it takes up the first request, and
+    /// what a request costs is only counted there.
+    fn poll_piece(
+        &mut self,
+        piece: usize,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.given_in == Some(self.guard.turn()) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = piece.min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(piece));
+        let read = Pin::new(&mut self.inner).poll_read(context, &mut part);
+        let count = part.filled().len();
+        buffer.advance(count);
+        read
+    }
+
+    /// How much may be read at once, if that matters: nobody knows yet who sends it.
+    fn piece(&self) -> Option<usize> {
+        match &self.reader {
+            Reader::Http2(frames) if !self.guard.is_authenticated() => Some(frames.piece()),
+            _ => None,
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
@@ -108,11 +141,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
         let this = &mut *self;
+        let read = match this.piece() {
+            Some(piece) => this.poll_piece(piece, context, buffer),
+            None => Pin::new(&mut this.inner).poll_read(context, buffer),
+        };
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
-            this.count(new)?;
+            // That ends the connection at once, whatever is open on it.
+            this.count(new)
+                .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))?;
+            if matches!(&this.reader, Reader::Http2(frames) if frames.ends_head()) {
+                this.given_in = Some(this.guard.turn());
+            }
         }
         if this.is_late(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

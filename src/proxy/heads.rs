@@ -37,7 +37,8 @@ pub(super) struct Heads {
 
 #[derive(Default)]
 struct Sent {
-    /// Of heads that are not small. It never gets less: buffers stay as large as they were.
+    /// Of trailers, and of heads that are not small. It never gets less: buffers stay as large as
+    /// they were.
     large: usize,
     /// Of small heads that are not answered.
     small: usize,
@@ -48,6 +49,9 @@ struct Sent {
     kept: usize,
     /// What was taken from the budget.
     taken: usize,
+    /// Nothing is taken any more. Who has just seen that no credential was proved may still come
+    /// with a head.
+    is_released: bool,
 }
 
 impl Default for HeadBudget {
@@ -93,6 +97,14 @@ impl Heads {
         })
     }
 
+    /// Trailers have come to their end. Their stream may last as long as the connection.
+    pub(super) fn end_trailers(&self, bytes: usize) -> Result<(), NothingLeft> {
+        self.change(|sent| {
+            sent.large = sent.large.saturating_add(bytes);
+            sent.unfinished = 0;
+        })
+    }
+
     /// So much is there of a head that is not at its end.
     pub(super) fn set_unfinished(&self, bytes: usize) -> Result<(), NothingLeft> {
         self.change(|sent| sent.unfinished = bytes)
@@ -111,19 +123,27 @@ impl Heads {
         }
     }
 
-    /// Whether more stays of what was sent than each connection may send.
+    /// Whether more stays of what was sent, of trailers too, than each connection may send.
     pub(super) fn is_above_free(&self) -> bool {
         self.lock().lasting() > FREE
     }
 
-    /// Gives everything back: a credential is proved, or the connection is gone.
+    /// Gives everything back and counts nothing more: a credential is proved, or the connection is
+    /// gone.
     pub(super) fn release(&self) {
-        let taken = std::mem::take(&mut *self.lock()).taken;
+        let released = Sent {
+            is_released: true,
+            ..Sent::default()
+        };
+        let taken = std::mem::replace(&mut *self.lock(), released).taken;
         self.budget.give_back(taken);
     }
 
     fn change(&self, change: impl FnOnce(&mut Sent)) -> Result<(), NothingLeft> {
         let mut sent = self.lock();
+        if sent.is_released {
+            return Ok(());
+        }
         change(&mut sent);
         let due = sent.due();
         if due > sent.taken {
@@ -201,6 +221,24 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_taken_after_the_release() {
+        let heads = Heads::new(Arc::default());
+        let left = || heads.budget.left.load(Ordering::Relaxed);
+        heads.end(2 * FREE).unwrap();
+        assert_eq!(left(), BUDGET - FREE);
+        heads.release();
+        assert_eq!(left(), BUDGET);
+        for bytes in [2 * FREE, 2 * BUDGET] {
+            heads.end(bytes).unwrap();
+            heads.end_trailers(bytes).unwrap();
+            heads.set_unfinished(bytes).unwrap();
+            heads.answer(bytes);
+            assert_eq!(left(), BUDGET);
+        }
+        assert!(!heads.is_above_free());
+    }
+
+    #[test]
     fn small_heads_that_are_answered_cost_nothing_any_more() {
         let heads = Heads::new(Arc::default());
         for _ in 0..1_000 {
@@ -235,6 +273,19 @@ mod tests {
         assert_eq!(heads.keep(BUDGET), Err(NothingLeft));
         drop(heads);
         assert_eq!(left(), BUDGET);
+    }
+
+    #[test]
+    fn trailers_cost_what_they_are_as_long_as_the_connection() {
+        let heads = Heads::new(Arc::default());
+        heads.set_unfinished(1_000).unwrap();
+        heads.end_trailers(FREE).unwrap();
+        assert!(!heads.is_above_free());
+        assert_eq!(heads.budget.left.load(Ordering::Relaxed), BUDGET);
+        heads.end_trailers(1).unwrap();
+        heads.answer(1);
+        assert!(heads.is_above_free());
+        assert_eq!(heads.end_trailers(BUDGET), Err(NothingLeft));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod answer;
 mod client_stream;
 mod dial;
 mod events;
+pub(crate) mod eviction;
 mod forward;
 mod frames;
 mod framing;

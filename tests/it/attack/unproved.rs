@@ -318,6 +318,89 @@ async fn long_targets_whose_answers_nobody_takes_share_a_budget() {
     drop(held);
 }
 
+/// One frame of references to one line of HPACK's table, which become a line each.
+fn references(stream: u32, mut block: Vec<u8>) -> Vec<u8> {
+    block.resize(FRAME, 0x95);
+    Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, block).bytes()
+}
+
+/// A client that takes no answers, with a hundred requests whose bodies have not ended: their
+/// streams stay, though they are answered.
+async fn open_streams(process: &TracedProxy) -> Client {
+    let mut client = Client::connect_to(&process.url, &process.authority, &[(4, 0)]).await;
+    let mut post = get("/api");
+    post[0].1 = "POST";
+    let heads = (1..200).step_by(2).map(|n| Frame::head(n, false, &post));
+    let heads: Vec<u8> = heads.flat_map(|head| head.bytes()).collect();
+    client.send_bytes(&heads).await;
+    for _ in 0..100 {
+        client.find(|frame| frame.kind == HEADERS).await;
+    }
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_that_nobody_reads_share_a_budget() {
+    let server = Server::start(Mode::Refuses).await;
+    let process = TracedProxy::start(&server.url, &server.ca_pem).await;
+    is_answered(&process, "401").await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(open_streams(&process).await);
+    }
+    let before = process.resident_kib();
+    let trailers = (1..200).step_by(2).map(|n| references(n, Vec::new()));
+    let trailers: Arc<Vec<u8>> = Arc::new(trailers.flatten().collect());
+    let attack = async {
+        let mut attacks = JoinSet::new();
+        for mut client in clients {
+            let trailers = Arc::clone(&trailers);
+            attacks.spawn(async move {
+                client.send_bytes(&trailers).await;
+                let end = async { while client.next().await.is_some() {} };
+                timeout(LONGEST, end).await.is_ok()
+            });
+        }
+        attacks.join_all().await
+    };
+    let (ends, most) = peak(&process, before, attack).await;
+    is_answered(&process, "401").await;
+    let grown = process.grown_kib(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
+    assert!(most < 64 << 10, "{most} KiB");
+    assert_eq!(ends, [true; 8]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_unpack_to_many_lines_are_taken_up_one_by_one() {
+    let server = Server::start(Mode::Refuses).await;
+    let process = TracedProxy::start(&server.url, &server.ca_pem).await;
+    is_answered(&process, "401").await;
+    let before = process.resident_kib();
+    let head = http2::head_block(&get("/api"));
+    let heads = (1..200).step_by(2).map(|n| references(n, head.clone()));
+    let heads: Arc<Vec<u8>> = Arc::new(heads.flatten().collect());
+    let attack = async {
+        let mut attacks = JoinSet::new();
+        for _ in 0..40 {
+            let mut client = Client::connect_to(&process.url, &process.authority, &[(4, 0)]).await;
+            let heads = Arc::clone(&heads);
+            attacks.spawn(async move {
+                client.send_bytes(&heads).await;
+                client.frames_within(Duration::from_secs(2)).await;
+                client
+            });
+        }
+        attacks.join_all().await
+    };
+    let (held, most) = peak(&process, before, attack).await;
+    is_answered(&process, "401").await;
+    let grown = process.grown_kib(before);
+    assert!(grown < 64 << 10, "{grown} KiB");
+    assert!(most < 128 << 10, "{most} KiB");
+    drop(held);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_an_unknown_clients_connection_is_passed_on() {
     for mode in [Mode::Refuses, Mode::Believes] {
