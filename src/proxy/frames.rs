@@ -4,10 +4,10 @@
 /// What a client sends before its first frame.
 const PREFACE: usize = 24;
 /// Length, kind, flags, stream.
-const FRAME_HEAD: usize = 9;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+pub(super) const FRAME_HEAD: usize = 9;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_HEADERS: u8 = 4;
 /// What a byte of a head may become once it is unpacked: a reference to a line of HPACK's table.
 const UNPACKED: usize = 128;
 /// What a head may be once it is unpacked: the library refuses lines beyond 1 MiB, which counts
