@@ -4,10 +4,10 @@
 /// What a client sends before its first frame.
 const PREFACE: usize = 24;
 /// Length, kind, flags, stream.
-const FRAME_HEAD: usize = 9;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+pub(super) const FRAME_HEAD: usize = 9;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_HEADERS: u8 = 4;
 /// The bits of a stream's number; the first one is reserved.
 const STREAM: u32 = u32::MAX >> 1;
 /// What a byte of a head may become once it is unpacked: a reference to a line of HPACK's table.

@@ -26,6 +26,7 @@ mod one_task;
 mod paced;
 mod passthrough;
 mod peer;
+mod response_heads;
 mod scan;
 mod session;
 mod target;

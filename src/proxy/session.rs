@@ -27,6 +27,7 @@ use super::{
     one_task::one_task,
     paced::Paced,
     peer::Peer,
+    response_heads::ResponseHeads,
     target, tuning,
 };
 use crate::{
@@ -210,8 +211,9 @@ impl Session {
             return Ok(Upstream::Http1(Box::new(dialled)));
         }
         let (executor, tasks) = one_task();
+        let stream = Paced::new(ResponseHeads::new(TokioIo::new(dialled.stream)));
         let (sender, connection) = tuning::client_http2(executor)
-            .handshake(TokioIo::new(Paced::new(TokioIo::new(dialled.stream))))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| SendError::handshake(&error))?;
         let guard = Arc::downgrade(&self.guard);

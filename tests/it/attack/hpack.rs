@@ -1,32 +1,37 @@
 //! Entries of HPACK's table that each hold on to the buffer they were read from: a path of one
 //! byte keeps 16 KiB, or a megabyte, of what was sent with it.
 
-use tokio::time::timeout;
+use std::sync::Arc;
+
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::server::TlsStream;
 
 use crate::support::{
-    http2::{ACK, CONTINUATION, Client, END_HEADERS, END_STREAM, Frame, HEADERS, PING, get},
+    http2::{ACK, CONTINUATION, Client, END_HEADERS, END_STREAM, Frame, HEADERS, PING, Peer, get},
     recorder::Recorder,
     traced::TracedProxy,
-    wire::LONGEST,
+    wire::{LONGEST, TlsListener},
 };
 
-/// As many entries of `:path` as a table of 4,096 bytes has room for.
-const ENTRIES: u32 = 107;
+/// As many entries of `:authority` as a table of 4,096 bytes has room for.
+const ENTRIES: u32 = 95;
 /// Longest payload of a frame.
 const FRAME: usize = 16 << 10;
 /// A kind of frame that no standard knows, so that it is ignored.
 const UNKNOWN: u8 = 0xf0;
-/// `:path: /`, which is to be kept, as text and in Huffman's code.
+/// `:path: /`, which is to be kept.
 const PATH: &[u8] = &[0x44, 1, b'/'];
-const PATH_HUFFMAN: &[u8] = &[0x44, 0x81, 0x63];
+/// `:authority: a`, which is to be kept, as text and in Huffman's code.
+const AUTHORITY: &[u8] = &[0x41, 1, b'a'];
+const AUTHORITY_HUFFMAN: &[u8] = &[0x41, 0x81, 0x1f];
 
-/// A head in as many frames as it takes. It has no method, so that it never becomes a request.
-fn head(stream: u32, block: &[u8]) -> Vec<u8> {
+/// A head in as many frames as it takes.
+fn head(stream: u32, end_stream: u8, block: &[u8]) -> Vec<u8> {
     let pieces = block.chunks(FRAME);
     let last = pieces.len() - 1;
     let frames = pieces.enumerate().map(|(number, piece)| {
         let (kind, first) = match number {
-            0 => (HEADERS, END_STREAM),
+            0 => (HEADERS, end_stream),
             _ => (CONTINUATION, 0),
         };
         let flags = first | if number == last { END_HEADERS } else { 0 };
@@ -35,17 +40,21 @@ fn head(stream: u32, block: &[u8]) -> Vec<u8> {
     frames.flatten().collect()
 }
 
-/// A header that is not to be kept, and a path that is. In Huffman's code 0 is `0`.
+/// A long path that is not to be kept, and an authority that is. In Huffman's code 0xfc is `X`.
 fn block(length: usize, huffman: bool) -> Vec<u8> {
-    let mut block = vec![0, 1, b'x', if huffman { 0xff } else { 0x7f }];
+    let mut block = vec![0x04, if huffman { 0xff } else { 0x7f }];
     let mut rest = length - 127;
     while rest >= 128 {
         block.push(u8::try_from(rest % 128).unwrap() | 128);
         rest /= 128;
     }
     block.push(u8::try_from(rest).unwrap());
-    block.extend(vec![if huffman { 0 } else { b'0' }; length]);
-    block.extend(if huffman { PATH_HUFFMAN } else { PATH });
+    block.extend(vec![if huffman { 0xfc } else { b'X' }; length]);
+    block.extend(if huffman {
+        AUTHORITY_HUFFMAN
+    } else {
+        AUTHORITY
+    });
     block
 }
 
@@ -78,18 +87,22 @@ async fn entries_of_the_table_share_the_budget_of_heads() {
     type Attack = fn(u32) -> Vec<u8>;
     let attacks: [(&str, usize, Attack); 6] = [
         ("ignored frames between", 100, |stream| {
-            [head(stream, PATH), ignored()].concat()
+            [head(stream, END_STREAM, PATH), ignored()].concat()
         }),
         ("pings between", 100, |stream| {
-            [head(stream, PATH), pings(500)].concat()
+            [head(stream, END_STREAM, PATH), pings(500)].concat()
         }),
-        ("text", 100, |stream| head(stream, &block(16_000, false))),
-        ("Huffman", 100, |stream| head(stream, &block(16_000, true))),
+        ("text", 100, |stream| {
+            head(stream, END_STREAM, &block(16_000, false))
+        }),
+        ("Huffman", 100, |stream| {
+            head(stream, END_STREAM, &block(16_000, true))
+        }),
         ("long text", 4, |stream| {
-            head(stream, &block(1_000_000, false))
+            head(stream, END_STREAM, &block(1_000_000, false))
         }),
         ("long Huffman", 4, |stream| {
-            head(stream, &block(640_000, true))
+            head(stream, END_STREAM, &block(1_000_000, true))
         }),
     ];
     let recorder = Recorder::start(1).await;
@@ -128,7 +141,7 @@ async fn a_component_fills_its_table_and_keeps_its_connection() {
     client.send(&Frame::head(1, true, &with_token)).await;
     assert_eq!(client.status(1).await, 200);
     for stream in (3..2 * ENTRIES).step_by(2) {
-        let mut bytes = head(stream, &[&[0x82, 0x87], PATH].concat());
+        let mut bytes = head(stream, END_STREAM, &[&[0x82, 0x87], PATH].concat());
         bytes.extend(ignored().repeat(12));
         assert!(client.send_bytes(&bytes).await);
         assert_eq!(client.status(stream).await, 200);
@@ -155,4 +168,48 @@ async fn an_anonymous_watch_goes_on_however_many_pings_there_are() {
     }
     assert!(is_open(&mut client).await);
     proxy.stop().await;
+}
+
+/// `:status: 103`, by the name that the standard's table has.
+const INTERIM: &[u8] = &[0x08, 3, b'1', b'0', b'3'];
+
+/// Answers each request after as many interim responses as fill the table.
+async fn serve_hostile(stream: TlsStream<TcpStream>, block: Arc<Vec<u8>>) {
+    let Some(mut server) = Peer::serve(stream, &[]).await else {
+        return;
+    };
+    while let Some(frame) = server.next().await {
+        if frame.kind != HEADERS {
+            continue;
+        }
+        let interim = head(frame.stream, 0, &block);
+        for _ in 0..ENTRIES {
+            if !server.send_bytes(&interim).await {
+                return;
+            }
+        }
+        let ok = [(":status", "200")];
+        server.send(&Frame::head(frame.stream, true, &ok)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_fills_no_table_with_what_only_requests_have() {
+    for (name, length, huffman) in [("text", 500_000, false), ("Huffman", 500_000, true)] {
+        let block = Arc::new([INTERIM, &block(length, huffman)].concat());
+        let listener = TlsListener::bind(&["h2"]).await;
+        let (url, ca_pem) = (listener.url.clone(), listener.authority.certificate_pem());
+        listener.serve(move |stream| serve_hostile(stream, Arc::clone(&block)));
+        let process = TracedProxy::start(&url, &ca_pem).await;
+        let before = process.resident_kib();
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let mut client = Client::connect_to(&process.url, &process.authority, &[]).await;
+            client.send(&Frame::head(1, true, &get("/api"))).await;
+            assert_eq!(client.status(1).await, 502, "{name}");
+            held.push(client);
+        }
+        let grown = process.grown_kib(before);
+        assert!(grown < 32 << 10, "{name}: {grown} KiB");
+    }
 }
