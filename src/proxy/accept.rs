@@ -30,9 +30,9 @@ use super::{
     guard::Guard,
     handshakes::Handshakes,
     head_stream::HeadStream,
-    meter::ResponseBody,
     passthrough,
     peer::Peer,
+    response_body::ResponseBody,
     session::{Protocol, Session},
     tuning,
 };

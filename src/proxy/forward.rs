@@ -8,11 +8,13 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
     answer::OwnAnswer,
-    count, framing,
+    count,
+    exchange::{Asked, Exchange},
+    framing,
     guard::Visit,
     headers::{self, ConnectionHeader},
     heads,
-    meter::{Asked, Exchange, ResponseBody},
+    response_body::ResponseBody,
     session::{SendError, Session},
     target::name_call,
     upgrade,

@@ -9,10 +9,12 @@
 
 mod accept;
 mod answer;
+mod body_end;
 mod client_stream;
 mod dial;
 mod events;
 pub(crate) mod eviction;
+mod exchange;
 mod forward;
 mod frames;
 mod framing;
@@ -21,11 +23,12 @@ mod handshakes;
 mod head_stream;
 mod headers;
 mod heads;
-mod meter;
 mod one_task;
 mod paced;
 mod passthrough;
 mod peer;
+mod request_body;
+mod response_body;
 mod response_heads;
 mod scan;
 mod session;

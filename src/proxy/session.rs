@@ -23,10 +23,10 @@ use super::{
     count,
     dial::{DialError, Dialer, Dialled, Endpoint},
     guard::Guard,
-    meter::RequestBody,
     one_task::one_task,
     paced::Paced,
     peer::Peer,
+    request_body::RequestBody,
     response_heads::ResponseHeads,
     target, tuning,
 };

@@ -11,10 +11,11 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     accept::Place,
+    exchange::Exchange,
     forward::Reply,
     framing,
     headers::{self, ConnectionHeader},
-    meter::{Exchange, ResponseBody},
+    response_body::ResponseBody,
     session::{SendError, Session},
     target, tuning, tunnel,
 };
