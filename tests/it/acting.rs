@@ -35,6 +35,25 @@ fn said(command: &mut Command) -> (Option<i32>, String, String) {
     (status.code(), text(&stdout), text(&stderr))
 }
 
+/// The same without what differs from second to second: times, and ages with their columns' width.
+fn timeless(
+    (code, output, complaint): (Option<i32>, String, String),
+) -> (Option<i32>, String, String) {
+    let is_age = |word: &str| {
+        let digits = word.strip_suffix('s').unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let lines = output
+        .lines()
+        .filter(|line| !line.contains("creationTimestamp"));
+    let lines = lines.map(|line| {
+        let words = line.split_whitespace();
+        let words = words.map(|word| if is_age(word) { "AGE" } else { word });
+        words.collect::<Vec<_>>().join(" ")
+    });
+    (code, lines.collect::<Vec<_>>().join("\n"), complaint)
+}
+
 fn write(path: &Path, config: &Value) {
     fs::write(path, config.to_string()).unwrap();
 }
@@ -72,14 +91,14 @@ impl Stage {
     /// kubectl as a user has it.
     fn direct(&self, config: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut kubectl = Command::new(&self.kubectl);
-        said(kubectl.args(arguments).env("KUBECONFIG", config))
+        timeless(said(kubectl.args(arguments).env("KUBECONFIG", config)))
     }
 
     /// The same under `exec`.
     fn under_exec(&self, config: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
         let config = config.to_str().unwrap();
         let exec = ["exec", "--kubeconfig", config, "--", &self.kubectl];
-        said(kubetoll(&exec).args(arguments))
+        timeless(said(kubetoll(&exec).args(arguments)))
     }
 
     fn config_maps(&self, namespace: &str) -> String {
@@ -157,11 +176,11 @@ impl Stage {
         let dev = self.file("dev", in_namespace);
         let (code, _, complaint) = self.under_exec(&dev, &["create", "configmap", "made"]);
         assert_eq!(code, Some(0), "{complaint}");
-        assert_eq!(self.config_maps("dev"), "before made ");
+        assert_eq!(self.config_maps("dev"), "before made");
         let (code, _, complaint) = self.under_exec(&dev, &["delete", "cm", "--all"]);
         assert_eq!(code, Some(0), "{complaint}");
         assert_eq!(self.config_maps("dev"), "");
-        assert_eq!(self.config_maps("default"), "before ");
+        assert_eq!(self.config_maps("default"), "before");
     }
 
     /// The context from one file of KUBECONFIG, the user from another, and not the current context.

@@ -37,6 +37,8 @@ const REFUSAL: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nn
 enum Mode {
     /// It refuses them, and over HTTP/2 it ends the connection after one, as kube-apiserver does.
     Refuses,
+    /// It refuses them and keeps its connections.
+    Stays,
     /// It takes them all, and ends connections so unless the request has a credential.
     Believes,
 }
@@ -96,7 +98,7 @@ async fn refuse_http2(stream: TlsStream<TcpStream>, mode: Mode) {
     while let Some(frame) = server.next().await {
         if frame.kind == HEADERS {
             let has_credential = frame.payload.len() > 400;
-            ends = mode == Mode::Refuses || !has_credential;
+            ends = mode == Mode::Refuses || (mode == Mode::Believes && !has_credential);
         }
         let ends_head = matches!(frame.kind, HEADERS | CONTINUATION);
         if !ends_head || frame.flags & END_HEADERS == 0 {
@@ -341,7 +343,7 @@ async fn open_streams(process: &TracedProxy) -> Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_that_nobody_reads_share_a_budget() {
-    let server = Server::start(Mode::Refuses).await;
+    let server = Server::start(Mode::Stays).await;
     let process = TracedProxy::start(&server.url, &server.ca_pem).await;
     is_answered(&process, "401").await;
     let mut clients = Vec::new();
