@@ -7,6 +7,9 @@
 //! Invariants: no credential is added; no request is answered in the API server's place once it
 //! may have reached it; nothing is buffered; no timeout cuts a stream.
 
+#[macro_use]
+mod writes;
+
 mod accept;
 mod answer;
 mod body_end;
