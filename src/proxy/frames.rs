@@ -2,7 +2,7 @@
 //! and for what is kept of what was read.
 
 /// What a client sends before its first frame.
-const PREFACE: usize = 24;
+pub(super) const PREFACE: usize = 24;
 /// Length, kind, flags, stream.
 pub(super) const FRAME_HEAD: usize = 9;
 pub(super) const HEADERS: u8 = 1;

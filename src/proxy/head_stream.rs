@@ -13,7 +13,14 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{frames::Frames, framing::HEAD_TIMEOUT, guard::Guard, heads::NothingLeft};
+use super::{
+    frames::{Frames, PREFACE},
+    framing::HEAD_TIMEOUT,
+    guard::Guard,
+    header_blocks::HeaderBlocks,
+    heads::NothingLeft,
+    request_targets::NoFragment,
+};
 
 /// A stream of which unfinished heads are counted.
 pub(super) struct HeadStream<S> {
@@ -31,7 +38,7 @@ enum Reader {
         bytes: usize,
         behind: u64,
     },
-    Http2(Frames),
+    Http2(Frames, HeaderBlocks<NoFragment>),
 }
 
 impl<S> HeadStream<S> {
@@ -44,7 +51,8 @@ impl<S> HeadStream<S> {
     }
 
     pub(super) fn http2(inner: S, guard: Arc<Guard>) -> Self {
-        Self::new(inner, guard, Reader::Http2(Frames::new()))
+        let blocks = HeaderBlocks::new(PREFACE, NoFragment::default());
+        Self::new(inner, guard, Reader::Http2(Frames::new(), blocks))
     }
 
     fn new(inner: S, guard: Arc<Guard>, reader: Reader) -> Self {
@@ -55,6 +63,16 @@ impl<S> HeadStream<S> {
             deadline: None,
             given_in: None,
         }
+    }
+
+    /// That ends the connection at once, whatever is open on it.
+    fn look_at(&mut self, read: &[u8]) -> io::Result<()> {
+        if let Reader::Http2(_, blocks) = &mut self.reader {
+            let blocks = blocks.read(read);
+            blocks.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        }
+        let counted = self.count(read);
+        counted.map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))
     }
 
     fn count(&mut self, read: &[u8]) -> Result<(), NothingLeft> {
@@ -69,7 +87,7 @@ impl<S> HeadStream<S> {
                 }
                 *bytes
             }
-            Reader::Http2(frames) => {
+            Reader::Http2(frames, _) => {
                 let before = frames.unfinished();
                 frames.read(read);
                 let (kept, trailers) = (frames.take_kept(), frames.take_trailers());
@@ -91,7 +109,8 @@ impl<S> HeadStream<S> {
     /// Whether a head of HTTP/2 has been without its end for too long; those of HTTP/1.1 are
     /// watched where their lines are read.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let is_awaited = matches!(&self.reader, Reader::Http2(frames) if frames.unfinished() > 0);
+        let is_awaited =
+            matches!(&self.reader, Reader::Http2(frames, _) if frames.unfinished() > 0);
         if !is_awaited {
             self.deadline = None;
             return false;
@@ -128,7 +147,7 @@ impl<S: AsyncRead + Unpin> HeadStream<S> {
     /// How much may be read at once, if that matters: nobody knows yet who sends it.
     fn piece(&self) -> Option<usize> {
         match &self.reader {
-            Reader::Http2(frames) if !self.guard.is_authenticated() => Some(frames.piece()),
+            Reader::Http2(frames, _) if !self.guard.is_authenticated() => Some(frames.piece()),
             _ => None,
         }
     }
@@ -148,10 +167,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         };
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
-            // That ends the connection at once, whatever is open on it.
-            this.count(new)
-                .map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))?;
-            if matches!(&this.reader, Reader::Http2(frames) if frames.ends_head()) {
+            this.look_at(new)?;
+            if matches!(&this.reader, Reader::Http2(frames, _) if frames.ends_head()) {
                 this.given_in = Some(this.guard.turn());
             }
         }

@@ -139,6 +139,41 @@ async fn a_fragment_is_refused_wherever_it_stands() {
     proxy.stop().await;
 }
 
+/// The same over HTTP/2, where it ends the connection, for an API server of either version.
+#[tokio::test]
+async fn a_fragment_over_http2_ends_the_connection() {
+    // `/#` in Huffman's code, behind `:path` as a number.
+    const HUFFMAN: &[u8] = b"\x04\x83\x63\xfe\xbf";
+    let upstream = Upstream::serving().await;
+    let recorder = Recorder::start(1).await;
+    let proxies = [upstream.proxy().await, recorder.proxy().await];
+    let with_path = |path: &str| http2::head_block(&http2::get(path));
+    let without_path = http2::head_block(&[(":method", "DELETE"), (":scheme", "https")]);
+    for proxy in &proxies {
+        for block in [
+            with_path("/api/v1/namespaces/x/pods#x"),
+            with_path("/api/v1/pods?labelSelector=a#b"),
+            [&without_path, HUFFMAN].concat(),
+            [&without_path, &b"\x44\x02/#"[..]].concat(),
+        ] {
+            let mut client = Client::connect(proxy, &[]).await;
+            let named = [&http2::get("/api")[..], &[("user-agent", "a/#")]].concat();
+            client.send(&Frame::head(1, true, &named)).await;
+            assert_eq!(client.status(1).await, 200);
+            let flags = http2::END_HEADERS | http2::END_STREAM;
+            client.send(&Frame::new(HEADERS, flags, 3, block)).await;
+            client.end().await;
+        }
+    }
+    assert!(arrived(&upstream).iter().all(|target| target == b"/api"));
+    let recorded = recorder.requests();
+    assert!(recorded.iter().all(|got| got.target == "/api"));
+    assert_eq!((arrived(&upstream).len(), recorded.len()), (4, 4));
+    for proxy in proxies {
+        proxy.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_target_that_is_no_path_does_not_become_one() {
     let upstream = Upstream::serving().await;
