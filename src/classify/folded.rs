@@ -90,7 +90,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::classify::{Target, classify, kubevirt::kubevirt_call};
+    use crate::{Target, classify, kubevirt::kubevirt_call};
 
     fn folded(method: &str, target: &str) -> CallName<'static> {
         let target = Target::parse(method, target.as_bytes()).unwrap();

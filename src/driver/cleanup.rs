@@ -16,10 +16,8 @@ use super::{
     run::{GONE_TIMEOUT, Run},
     settle::settle,
 };
-use crate::{
-    record::{Check, Deletion, OpenRun, RunRecord, Snapshot},
-    workload::{Kind, VM, VMI},
-};
+use crate::workload::{Kind, VM, VMI};
+use record::{Check, Deletion, OpenRun, RunRecord, Snapshot};
 
 /// Namespaces.
 pub(super) const NAMESPACE: Kind = Kind {

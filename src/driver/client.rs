@@ -17,11 +17,9 @@ use kube::{
 };
 use tower_service::Service;
 
-use crate::{
-    classify::{Target, classify},
-    record::DriverCall,
-    workload::Kind,
-};
+use crate::workload::Kind;
+use classify::{Target, classify};
+use record::DriverCall;
 
 /// Calls by verb, resource and code.
 type Calls = BTreeMap<(String, String, String), u64>;

@@ -3,7 +3,9 @@
 use kube::core::Status;
 
 use super::proxies::ProxyError;
-use crate::{record::printable_line, rights::Missing, workload::Kind};
+use crate::workload::Kind;
+use cluster::rights::Missing;
+use record::printable_line;
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use super::{
     roster::{self, Roster},
     settle::{Settled, settle},
 };
-use crate::record::{
+use record::{
     Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RowRecord, RunDetailRecord, RunRecord,
     Snapshot,
 };

@@ -8,11 +8,9 @@ use super::{
     observe::POD,
     proxies::ProxyClient,
 };
-use crate::{
-    record::{ClusterRecord, Snapshot},
-    rights::{Rule, missing},
-    workload::{Kind, Spec},
-};
+use crate::workload::{Kind, Spec};
+use cluster::rights::{Rule, missing};
+use record::{ClusterRecord, Snapshot};
 
 /// Looks at the API server, the kinds, the driver's rights and the proxies.
 pub(super) async fn preflight(

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::roads::Road;
-use crate::record::{
+use record::{
     ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot, printable_line,
 };
 

@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin};
 
 use super::{measure::check, proxies::ProxyError};
-use crate::record::Check;
+use record::Check;
 
 /// What a look at the pods gives: how they are not as they were when the run began, each in words;
 /// or why that is not known.

@@ -27,10 +27,8 @@ use super::{
     roster::Roster,
     verdict,
 };
-use crate::{
-    record::{ClusterRecord, ObjectTimes, RunRecord, Snapshot},
-    workload::{Kind, Spec, VM, VMI},
-};
+use crate::workload::{Kind, Spec, VM, VMI};
+use record::{ClusterRecord, ObjectTimes, RunRecord, Snapshot};
 
 /// The label of a namespace that a run made; its value is the run's id.
 const RUN_LABEL: &str = "kubetoll.dev/run";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::proxies::{ProxyClient, ProxyError};
-use crate::record::{RowRecord, Snapshot};
+use record::{RowRecord, Snapshot};
 
 /// How often the proxies are asked.
 const PAUSE: Duration = Duration::from_millis(100);

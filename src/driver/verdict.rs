@@ -7,10 +7,8 @@ use super::{
     observe::{Objects, POD},
     run::Plan,
 };
-use crate::{
-    record::{Check, RunRecord},
-    workload::{VM, VMI},
-};
+use crate::workload::{VM, VMI};
+use record::{Check, RunRecord};
 
 /// Compares the objects that the watches showed with the successful creates in the books. What
 /// the driver created itself is not in the books, since it goes around the proxies.

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{ImportError, Known};
-use crate::{
-    classify::kubevirt::component_of_user,
-    record::{AuditCount, AuditReport, HistoryRun, Origin},
-};
+use classify::kubevirt::component_of_user;
+use record::{AuditCount, AuditReport, HistoryRun, Origin};
 
 /// The run whose calls are in an audit log. `scenario` is what was run: the log doesn't tell.
 ///
@@ -47,7 +45,7 @@ pub fn audit_run(
 }
 
 fn metric(count: &AuditCount) -> String {
-    crate::record::component_metric(
+    record::component_metric(
         &count.verb,
         &count.resource,
         &count.subresource,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use jiff::Timestamp;
 
 use super::{ImportError, Known, drop_missing_quantiles};
-use crate::record::{BurnerDocument, HistoryRun, Origin};
+use record::{BurnerDocument, HistoryRun, Origin};
 
 /// Counts by the labels `resource` and `verb`, which are KubeVirt's.
 const COUNTS: &str = "resourceRequestCountsByOperation";

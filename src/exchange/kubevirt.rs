@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::{ImportError, Known, estimates};
-use crate::record::{
-    HistoryRun, KubevirtCiRun, KubevirtGraphs, KubevirtTrace, Origin, PerfAuditResults,
-};
+use record::{HistoryRun, KubevirtCiRun, KubevirtGraphs, KubevirtTrace, Origin, PerfAuditResults};
 
 /// How many objects KubeVirt's density tests create.
 const OBJECTS: u64 = 100;

@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::write::{ExportError, Written};
-use crate::record::{HistoryRun, label};
+use record::{HistoryRun, label};
 
 const FAMILY: &str = "kubetoll_run_value";
 

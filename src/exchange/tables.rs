@@ -3,9 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::write::{ExportError, Series, Written, by_metric, folder};
-use crate::record::{
-    HistoryRun, OtavaConfig, OtavaCsv, OtavaMetric, OtavaTest, label, printable_line,
-};
+use record::{HistoryRun, OtavaConfig, OtavaCsv, OtavaMetric, OtavaTest, label, printable_line};
 
 /// Labels that have a column of their own.
 const LABELS: [&str; 6] = [

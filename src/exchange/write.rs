@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{openmetrics, tables};
-use crate::{
-    record::{
-        HISTORY_SCHEMA, HistoryLine, HistoryRun, KubevirtCiRun, KubevirtPoint, KubevirtWeek,
-        KubevirtWeekData, Origin, PerfAuditResults, PerfAuditValue, label,
-    },
-    stats::week::{monday_of, weekly_means},
+use record::{
+    HISTORY_SCHEMA, HistoryLine, HistoryRun, KubevirtCiRun, KubevirtPoint, KubevirtWeek,
+    KubevirtWeekData, Origin, PerfAuditResults, PerfAuditValue, label,
 };
+use stats::week::{monday_of, weekly_means};
 
 /// A form to write a history in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

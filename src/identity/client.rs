@@ -11,10 +11,8 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 
 use super::{bearer::Presented, proof::Proof, proven::Proven};
-use crate::{
-    classify::kubevirt::component_of_user,
-    ledger::{Books, Party, Standing},
-};
+use classify::kubevirt::component_of_user;
+use ledger::{Books, Party, Standing};
 
 /// Longest token that is looked into.
 const TOKEN_LONGEST: usize = 16 * 1024;

@@ -266,7 +266,7 @@ mod tests {
     use rustls_pki_types::pem::PemObject;
 
     use super::*;
-    use crate::identity::mint::Authority;
+    use crate::mint::Authority;
 
     #[test]
     fn a_certificate_names_its_user_and_groups() {

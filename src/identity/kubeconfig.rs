@@ -1,99 +1,93 @@
-//! Kubeconfigs that Kubetoll writes, and what of a user's own they must keep.
+//! What a proxy needs of a kubeconfig: where the API server is, and who signed its certificate.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use kube::config::{AuthInfo, Cluster, Context};
-use serde_json::{Value, json};
+use serde::Deserialize;
 
-/// What a kubeconfig presents to the API server.
-#[derive(Clone)]
-pub enum Credential {
-    /// A bearer token.
-    Token(String),
-    /// A client certificate and its key, PEM.
-    Certificate {
-        /// The certificate.
-        certificate_pem: String,
-        /// Its key.
-        key_pem: String,
-    },
+use super::IdentityError;
+
+/// A kubeconfig without its users.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Kubeconfig {
+    current_context: Option<String>,
+    #[serde(default)]
+    contexts: Vec<NamedContext>,
+    #[serde(default)]
+    clusters: Vec<NamedCluster>,
 }
 
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Token(_) => "Token(masked)",
-            Self::Certificate { .. } => "Certificate(masked)",
-        })
+#[derive(Deserialize)]
+struct NamedContext {
+    name: String,
+    context: Option<Context>,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    cluster: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NamedCluster {
+    name: String,
+    cluster: Option<Cluster>,
+}
+
+/// A cluster; no field of text is empty.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", default)]
+pub(super) struct Cluster {
+    pub(super) server: Option<String>,
+    pub(super) tls_server_name: Option<String>,
+    pub(super) insecure_skip_tls_verify: Option<bool>,
+    pub(super) certificate_authority: Option<PathBuf>,
+    pub(super) certificate_authority_data: Option<String>,
+    pub(super) proxy_url: Option<String>,
+}
+
+/// An error about the kubeconfig at `path`.
+pub(super) fn wrong(path: &Path, message: impl Into<String>) -> IdentityError {
+    IdentityError::Kubeconfig {
+        path: path.to_owned(),
+        message: message.into(),
     }
 }
 
-/// A kubeconfig for one API server and one user. It is JSON, which is YAML.
-pub fn kubeconfig(server: &str, ca_pem: &[u8], credential: &Credential) -> Value {
-    let user = match credential {
-        Credential::Token(token) => json!({"token": token}),
-        Credential::Certificate {
-            certificate_pem,
-            key_pem,
-        } => json!({
-            "client-certificate-data": STANDARD.encode(certificate_pem),
-            "client-key-data": STANDARD.encode(key_pem),
-        }),
-    };
-    json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "kubetoll", "cluster": {
-            "server": server,
-            "certificate-authority-data": STANDARD.encode(ca_pem),
-        }}],
-        "users": [{"name": "kubetoll", "user": user}],
-        "contexts": [{"name": "kubetoll", "context": {"cluster": "kubetoll", "user": "kubetoll"}}],
-        "current-context": "kubetoll",
-    })
-}
-
-/// Makes a kubeconfig of [`kubeconfig`] act where and as whom a user's own does: in `namespace`, and
-/// impersonating whom `user` impersonates (`as`, `as-uid`, `as-groups`, `as-user-extra`).
-pub fn act_as(config: &mut Value, namespace: Option<&str>, user: &AuthInfo) {
-    if let Some(namespace) = namespace {
-        config["contexts"][0]["context"]["namespace"] = json!(namespace);
+/// The cluster of the current context, with the paths in it as seen from the file's own folder.
+pub(super) fn current_cluster(path: &Path) -> Result<Cluster, IdentityError> {
+    let text = fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
+    let config: Kubeconfig =
+        serde_saphyr::from_str(&text).map_err(|error| wrong(path, error.to_string()))?;
+    let current = config.current_context.as_deref();
+    let context = config
+        .contexts
+        .into_iter()
+        .find(|context| Some(context.name.as_str()) == current)
+        .and_then(|context| context.context)
+        .ok_or_else(|| wrong(path, "no current context"))?;
+    let mut cluster = config
+        .clusters
+        .into_iter()
+        .find(|cluster| Some(&cluster.name) == context.cluster.as_ref())
+        .and_then(|cluster| cluster.cluster)
+        .ok_or_else(|| wrong(path, "the current context names no cluster"))?;
+    for text in [
+        &mut cluster.server,
+        &mut cluster.tls_server_name,
+        &mut cluster.certificate_authority_data,
+        &mut cluster.proxy_url,
+    ] {
+        text.take_if(|text| text.is_empty());
     }
-    let fields = [
-        ("as", json!(user.impersonate)),
-        ("as-uid", json!(user.impersonate_uid)),
-        ("as-groups", json!(user.impersonate_groups)),
-        ("as-user-extra", json!(user.impersonate_user_extra)),
-    ];
-    for (field, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
-        config["users"][0]["user"][field] = value;
-    }
-}
-
-/// A field of a context, its cluster or its user, such as `user.as-scopes`, that is none of those
-/// that Kubernetes has had so far: a newer one may say who acts or where.
-pub fn unknown_field(context: &Context, cluster: &Cluster, user: &AuthInfo) -> Option<String> {
-    let plugin = user.exec.as_ref();
-    let places = [
-        ("context", Some(&context.other)),
-        ("cluster", Some(&cluster.other)),
-        ("user", Some(&user.other)),
-        ("user.exec", plugin.map(|plugin| &plugin.other)),
-    ];
-    places.into_iter().find_map(|(place, fields)| {
-        let field = fields?.keys().next()?;
-        Some(format!("{place}.{field}"))
-    })
-}
-
-/// Writes a file that only its owner may read.
-pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)
+    let file = cluster.certificate_authority.take();
+    let file = file.filter(|file| !file.as_os_str().is_empty());
+    cluster.certificate_authority = file.map(|file| match path.parent() {
+        Some(folder) => folder.join(file),
+        None => file,
+    });
+    Ok(cluster)
 }

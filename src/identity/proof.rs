@@ -21,7 +21,7 @@
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::classify::CallName;
+use classify::CallName;
 
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
 

@@ -13,7 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::{IdentityError, expiry, provider, read};
+use super::{IdentityError, expiry, kubeconfig, provider, read};
 
 /// Where the kubelet mounts what a pod needs to reach the API server.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -60,53 +60,32 @@ impl Upstream {
 
     /// The API server of a kubeconfig's current context: address and CA, never the credential.
     pub fn from_kubeconfig(path: &Path) -> Result<Self, IdentityError> {
-        let wrong = |message: &str| IdentityError::Kubeconfig {
-            path: path.to_owned(),
-            message: message.to_owned(),
-        };
-        let config =
-            kube::config::Kubeconfig::read_from(path).map_err(|error| wrong(&error.to_string()))?;
-        let current = config.current_context.as_deref();
-        let context = config
-            .contexts
-            .iter()
-            .find(|context| Some(context.name.as_str()) == current)
-            .and_then(|context| context.context.as_ref())
-            .ok_or_else(|| wrong("no current context"))?;
-        let cluster = config
-            .clusters
-            .iter()
-            .find(|cluster| cluster.name == context.cluster)
-            .and_then(|cluster| cluster.cluster.as_ref())
-            .ok_or_else(|| wrong("the current context names no cluster"))?;
+        let cluster = kubeconfig::current_cluster(path)?;
+        let wrong = |message| kubeconfig::wrong(path, message);
         if cluster.insecure_skip_tls_verify == Some(true) {
             return Err(wrong(
                 "insecure-skip-tls-verify: the proxy never skips verification; give the CA",
             ));
         }
-        if cluster
-            .proxy_url
-            .as_ref()
-            .is_some_and(|url| !url.is_empty())
-        {
+        if cluster.proxy_url.is_some() {
             return Err(wrong("proxy-url: the proxy dials the API server itself"));
         }
         let ca = match (
-            &cluster.certificate_authority_data,
-            &cluster.certificate_authority,
+            cluster.certificate_authority_data,
+            cluster.certificate_authority,
         ) {
             (Some(data), _) => CaSource::Pem(
                 STANDARD
                     .decode(data)
                     .map_err(|_| wrong("certificate-authority-data is not base64"))?,
             ),
-            (None, Some(file)) => CaSource::File(file.into()),
+            (None, Some(file)) => CaSource::File(file),
             (None, None) => return Err(wrong("no certificate-authority")),
         };
         Ok(Self {
-            url: cluster.server.clone().ok_or_else(|| wrong("no server"))?,
+            url: cluster.server.ok_or_else(|| wrong("no server"))?,
             ca,
-            server_name: cluster.tls_server_name.clone(),
+            server_name: cluster.tls_server_name,
         })
     }
 
@@ -178,23 +157,49 @@ impl CaSource {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::identity::kubeconfig::{Credential, kubeconfig};
+
+    /// What is made of a kubeconfig whose cluster has these fields, too.
+    fn read(fields: &Value) -> Result<Upstream, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        let mut cluster =
+            json!({"server": "https://127.0.0.1:1", "certificate-authority-data": "Y2E="});
+        for (name, value) in fields.as_object().unwrap() {
+            cluster[name] = value.clone();
+        }
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "other", "cluster": {}}, {"name": "a", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "a", "user": "u"}}],
+            "current-context": "c",
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        Upstream::from_kubeconfig(&path).map_err(|error| error.to_string())
+    }
 
     #[test]
     fn a_kubeconfig_that_leads_through_another_proxy_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config");
-        let token = Credential::Token("t".to_owned());
-        let mut config = kubeconfig("https://127.0.0.1:1", b"ca", &token);
-        std::fs::write(&path, config.to_string()).unwrap();
-        assert_eq!(
-            Upstream::from_kubeconfig(&path).unwrap().url,
-            "https://127.0.0.1:1"
-        );
-        config["clusters"][0]["cluster"]["proxy-url"] = "socks5://127.0.0.1:2".into();
-        std::fs::write(&path, config.to_string()).unwrap();
-        let refused = Upstream::from_kubeconfig(&path).unwrap_err().to_string();
+        assert_eq!(read(&json!({})).unwrap().url, "https://127.0.0.1:1");
+        assert!(read(&json!({"proxy-url": ""})).is_ok());
+        let refused = read(&json!({"proxy-url": "socks5://127.0.0.1:2"})).unwrap_err();
         assert!(refused.contains("proxy-url"), "{refused}");
+    }
+
+    #[test]
+    fn a_path_in_a_kubeconfig_is_seen_from_its_folder() {
+        let ca = |file: &str| {
+            let fields = json!({"certificate-authority": file, "certificate-authority-data": ""});
+            match read(&fields).unwrap().ca {
+                CaSource::File(file) => file,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ca("/a/ca.crt"), Path::new("/a/ca.crt"));
+        assert!(ca("ca.crt").is_absolute() && ca("ca.crt").ends_with("ca.crt"));
     }
 }

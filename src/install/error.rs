@@ -3,7 +3,8 @@
 use kube::core::Status;
 
 use super::Component;
-use crate::{identity::IdentityError, rights::Missing};
+use cluster::rights::Missing;
+use identity::IdentityError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::identity::{IdentityError, mint::Authority};
+use identity::{IdentityError, mint::Authority};
 
 /// Name of the Secret: the serving certificate, its key, its CA, and the admin port's token.
 pub const SECRET: &str = "kubetoll-proxy-tls";

@@ -6,7 +6,7 @@ use super::{
     Component, InstallError,
     objects::{CONFIG_MAP, SECRET},
 };
-use crate::rights::{Rule, missing};
+use cluster::rights::{Rule, missing};
 
 /// To find KubeVirt.
 pub const FIND: Rule = Rule::new("list", "kubevirt.io", "kubevirts");

@@ -16,10 +16,8 @@ use super::{
     site::{Mounted, Site, customization},
     template::{annotation, lacking, sidecar},
 };
-use crate::{
-    identity::mint::not_after,
-    record::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation},
-};
+use identity::mint::not_after;
+use record::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
 
 /// A component as the API server has it.
 pub(super) struct Seen {

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::apiserver::{ApiServer, Options, UserInfo};
-use crate::identity::{
+use identity::{
     IdentityError, client_certificate::ClientCertificates, mint::Authority,
     server::ServingCertificate,
 };

@@ -13,7 +13,7 @@ use super::{
     row::{CallBook, Outcome, Reason, Row},
     run::ObjectRef,
 };
-use crate::classify::CallName;
+use classify::CallName;
 
 /// How the exchange ended after it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Party;
-use crate::classify::CallName;
+use classify::CallName;
 
 /// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

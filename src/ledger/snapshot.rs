@@ -10,7 +10,7 @@ use super::{
     row::{CallBook, Histogram, Outcome, Row},
     run::OpenRun,
 };
-use crate::classify::CallName;
+use classify::CallName;
 
 /// All counters at one instant, in the order of their ids.
 #[derive(Debug, Clone, PartialEq, Default)]

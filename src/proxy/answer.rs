@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use serde_json::json;
 
-use crate::ledger::Reason;
+use ledger::Reason;
 
 /// Tells an operator that the proxy and not the API server speaks.
 const ERROR_HEADER: &str = "x-kubetoll-error";

@@ -25,7 +25,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{net::TcpStream, time::timeout};
 use tower_service::Service;
 
-use crate::ledger::Reason;
+use ledger::Reason;
 
 /// Longest wait for a TCP connection to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,13 +12,11 @@ use super::{
     request_body::{RequestBody, SentBody},
     target,
 };
-use crate::{
-    identity::{
-        client::Client,
-        proof::{self, Proof},
-    },
-    ledger::{Answer, Ending, Entry, Outcome, Reason, Standing},
+use identity::{
+    client::Client,
+    proof::{self, Proof},
 };
+use ledger::{Answer, Ending, Entry, Outcome, Reason, Standing};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 

@@ -19,11 +19,9 @@ use super::{
     target::name_call,
     upgrade,
 };
-use crate::{
-    classify::{CallName, TargetError},
-    identity::{client::Client, proof},
-    ledger::Reason,
-};
+use classify::{CallName, TargetError};
+use identity::{client::Client, proof};
+use ledger::Reason;
 
 /// Ends the stream (HTTP/2) or the connection (HTTP/1.1) without an answer: the request may have
 /// reached the API server, and no answer of ours could be true.

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rustls_pki_types::CertificateDer;
 
-use crate::identity::{bearer, client_certificate::CertificateUser};
+use identity::{bearer, client_certificate::CertificateUser};
 
 const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
 const REMOTE_UID: HeaderName = HeaderName::from_static("x-remote-uid");
@@ -116,7 +116,7 @@ fn escape_key(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::mint::Authority;
+    use identity::mint::Authority;
 
     #[test]
     fn a_verified_certificate_becomes_headers_and_takes_the_token_off() {

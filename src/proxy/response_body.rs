@@ -19,7 +19,7 @@ use super::{
     exchange::Exchange,
     headers,
 };
-use crate::ledger::Ending;
+use ledger::Ending;
 
 /// A response's body on its way to the client.
 pub(super) enum ResponseBody {

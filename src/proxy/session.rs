@@ -30,10 +30,8 @@ use super::{
     response_heads::ResponseHeads,
     target, tuning,
 };
-use crate::{
-    identity::client::{Client, ClientNames},
-    ledger::Reason,
-};
+use identity::client::{Client, ClientNames};
+use ledger::Reason;
 
 /// How often a request that was provably not sent is given to a fresh connection.
 const ATTEMPTS_MAX: usize = 3;

@@ -5,10 +5,8 @@ use http::{
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 
-use crate::{
-    classify::{self, CallName, Target, TargetError, kubevirt::kubevirt_call},
-    ledger::ObjectRef,
-};
+use classify::{CallName, Target, TargetError, kubevirt::kubevirt_call};
+use ledger::ObjectRef;
 
 /// What a request that no API server would take is counted as.
 const NOT_A_TARGET: &str = "(invalid)";

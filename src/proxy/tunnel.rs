@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::ledger::Ending;
+use ledger::Ending;
 
 /// What is held of each direction: one TLS record.
 const BUFFER: usize = 16 << 10;

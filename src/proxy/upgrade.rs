@@ -19,7 +19,7 @@ use super::{
     session::{SendError, Session},
     target, tuning, tunnel,
 };
-use crate::ledger::Ending;
+use ledger::Ending;
 
 /// What an upgraded connection may speak. `h2c` is not among them: behind it requests could be
 /// smuggled past the books.

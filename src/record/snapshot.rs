@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    classify::CallName,
-    ledger::{self, Outcome},
-};
+use classify::CallName;
+use ledger::Outcome;
 
-pub use crate::ledger::{UNAUTHENTICATED, UNPROVEN, kept_audit_id};
+pub use ledger::{UNAUTHENTICATED, UNPROVEN, kept_audit_id};
 
 /// The schema's name and version.
 const SCHEMA: &str = "kubetoll.snapshot/1";

@@ -8,10 +8,8 @@ use super::graph::{
     DrawError, Graph, KUBEVIRT_METRICS, Marker, Metric, SCENARIOS, Series, number, origin_word,
     scenario_title,
 };
-use crate::{
-    record::{Change, ChangeKind, printable_line},
-    stats::nearest_rank,
-};
+use record::{Change, ChangeKind, printable_line};
+use stats::nearest_rank;
 
 /// The noise is that of this many weeks before the last run.
 const NOISE_WEEKS: i64 = 12;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::row_name::RowName;
-use crate::record::{BudgetVerdict, ResultRow};
+use record::{BudgetVerdict, ResultRow};
 
 /// A budget: `VERB-resource[/subresource][@code]<=N`, or `<N`, or `=N`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{CallRecord, Share};
+    use record::{CallRecord, Share};
 
     fn row(verb: &str, resource: &str, subresource: &str, code: &str, count: u64) -> ResultRow {
         ResultRow {

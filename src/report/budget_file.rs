@@ -9,7 +9,7 @@ use super::{
     row_name::row_name,
     text::{align_right, table},
 };
-use crate::record::{BudgetReport, BudgetRow, RunResult, ScenarioBudget, Share};
+use record::{BudgetReport, BudgetRow, RunResult, ScenarioBudget, Share};
 
 /// Budgets have two decimals; a call more in 100 objects is told.
 const DECIMALS: f64 = 100.0;
@@ -103,7 +103,7 @@ pub fn budget_text(report: &BudgetReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{CallRecord, ResultRow};
+    use record::{CallRecord, ResultRow};
 
     fn row(share: Share, component: &str, verb: &str, code: &str, count: u64) -> ResultRow {
         ResultRow {

@@ -8,10 +8,8 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use crate::{
-    record::{Acknowledgement, Change, ChangeKind, HistoryRun, RunValue},
-    stats::{Detection, change_points, constant, mann_whitney, median, robust_deviation, tame},
-};
+use record::{Acknowledgement, Change, ChangeKind, HistoryRun, RunValue};
+use stats::{Detection, change_points, constant, mann_whitney, median, robust_deviation, tame};
 
 use super::series::{SeriesKey, metric, metric_names, series};
 
@@ -368,7 +366,7 @@ fn strength(before: &[f64], after: &[f64], how: &Sensitivity) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Origin, label};
+    use record::{Origin, label};
 
     const DAY: i64 = 86_400;
 

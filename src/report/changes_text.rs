@@ -6,7 +6,7 @@ use super::{
     compare_text::number,
     text::{align_right, table},
 };
-use crate::record::{Acknowledgement, Change, ChangeKind, RunValue};
+use record::{Acknowledgement, Change, ChangeKind, RunValue};
 
 /// Changes by time; with `around`, the runs around each.
 pub fn changes(changes: &[Change], around: bool) -> String {

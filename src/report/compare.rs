@@ -6,13 +6,11 @@ use super::{
     changes::percent,
     series::{metric, metric_names},
 };
-use crate::{
-    record::{
-        Comparison, GroupInfo, HistoryRun, MetricComparison, Origin, ScenarioComparison, Side,
-        Verdict, label,
-    },
-    stats::{constant, hodges_lehmann, mann_whitney, median, median_difference_interval},
+use record::{
+    Comparison, GroupInfo, HistoryRun, MetricComparison, Origin, ScenarioComparison, Side, Verdict,
+    label,
 };
+use stats::{constant, hodges_lehmann, mann_whitney, median, median_difference_interval};
 
 /// Runs of each group that must agree for a change to be certain. Two runs of a count that is one
 /// thing or the other differ that way in one of eight comparisons, three in one of 32.

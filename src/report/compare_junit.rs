@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::compare_text::{cells, limit_line};
-use crate::record::{Comparison, LimitVerdict};
+use record::{Comparison, LimitVerdict};
 
 /// JUnit: one case for each limit, and one for each metric if there are none.
 ///

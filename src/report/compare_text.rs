@@ -1,7 +1,7 @@
 //! A comparison for people: on a terminal, and in a pull request.
 
 use super::text::{align_right, table};
-use crate::record::{
+use record::{
     Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Verdict,
 };
 
@@ -342,7 +342,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::record::{Origin, Side};
+    use record::{Origin, Side};
 
     fn metric(name: &str, a: f64, b: f64, verdict: Verdict) -> MetricComparison {
         let side = |value: f64| Side {
@@ -377,7 +377,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::report) fn comparison() -> Comparison {
+    pub(crate) fn comparison() -> Comparison {
         let group = |name: &str| GroupInfo {
             name: name.to_owned(),
             runs: vec!["r1".to_owned(), "r2".to_owned(), "r3".to_owned()],

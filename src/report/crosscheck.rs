@@ -1,7 +1,7 @@
 //! What a crosscheck found, for people.
 
 use super::text::{align_right, table};
-use crate::record::{ComponentCheck, Crosscheck, Finding};
+use record::{ComponentCheck, Crosscheck, Finding};
 
 /// A table for each component: first what differs, with the reasons below.
 pub fn text(check: &Crosscheck) -> String {
@@ -75,7 +75,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::record::{CROSSCHECK_SCHEMA, CrosscheckRow};
+    use record::{CROSSCHECK_SCHEMA, CrosscheckRow};
 
     #[test]
     fn what_differs_comes_first_and_has_its_reason() {

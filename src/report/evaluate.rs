@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::{
-    classify::kubevirt::is_kubevirt_component,
-    record::{
-        Crosscheck, Latency, ObjectRecord, ObjectTimes, PerfAuditResults, PerfAuditThreshold,
-        PerfAuditValue, ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
-        ThresholdExpectation, ThresholdFile, ThresholdVerdict, Window,
-    },
-    stats::nearest_rank,
+use classify::kubevirt::is_kubevirt_component;
+use record::{
+    Crosscheck, Latency, ObjectRecord, ObjectTimes, PerfAuditResults, PerfAuditThreshold,
+    PerfAuditValue, ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
+    ThresholdExpectation, ThresholdFile, ThresholdVerdict, Window,
 };
+use stats::nearest_rank;
 
 /// Components whose calls the lab assumes, since no recording of them exists.
 const ASSUMED: [&str; 2] = ["virt-handler", "kubelet"];
@@ -232,7 +230,7 @@ fn share_of_rest(row: &RowRecord) -> Share {
 }
 
 /// Rows of the same component, call and outcome of several proxies or users are one.
-type RowKey = (Share, String, crate::record::CallRecord, String, String);
+type RowKey = (Share, String, record::CallRecord, String, String);
 
 fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, count: u64) {
     if count == 0 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::evaluate::run_metrics;
-use crate::record::{HistoryRun, Origin, RunRecord, component_metric, label};
+use record::{HistoryRun, Origin, RunRecord, component_metric, label};
 
 /// The job of a run in a lab that was given none.
 const LAB: &str = "lab";

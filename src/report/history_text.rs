@@ -1,7 +1,7 @@
 //! The history for a terminal.
 
 use super::text::{align_right, table};
-use crate::record::{Checked, HistoryRun, ImportReport, label};
+use record::{Checked, HistoryRun, ImportReport, label};
 
 /// One line per run.
 pub fn runs(runs: &[HistoryRun]) -> String {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::record::{ComponentInstallation, Installation};
+use record::{ComponentInstallation, Installation};
 
 /// How long before their end certificates are warned of.
 const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -62,7 +62,7 @@ fn line(component: &ComponentInstallation) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Installation, text};
-    use crate::record::ComponentInstallation;
+    use record::ComponentInstallation;
 
     #[test]
     fn a_line_says_what_is_known_and_no_more() {

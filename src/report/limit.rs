@@ -8,12 +8,10 @@ use super::{
     compare_text::number,
     series::is_named,
 };
-use crate::{
-    record::{
-        Comparison, HistoryRun, Learned, LimitVerdict, MetricComparison, ScenarioComparison, label,
-    },
-    stats::{Tolerance, median, runs_needed, tolerance},
+use record::{
+    Comparison, HistoryRun, Learned, LimitVerdict, MetricComparison, ScenarioComparison, label,
 };
+use stats::{Tolerance, median, runs_needed, tolerance};
 
 /// A limit on what is compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -264,10 +262,8 @@ impl Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        record::{Origin, Verdict},
-        report::{HowToCompare, compare},
-    };
+    use crate::{HowToCompare, compare};
+    use record::{Origin, Verdict};
 
     const HOW: HowToCompare = HowToCompare {
         alpha: 0.01,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::record::ResultRow;
+use record::ResultRow;
 
 /// `VERB-resource[/subresource][@code]`; the API group is not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::{
     crosscheck,
     text::{align_right, resource, table},
 };
-use crate::record::{BudgetVerdict, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
+use record::{BudgetVerdict, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
 
 /// The result of a run.
 pub fn run(result: &RunResult) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{HistoryRun, Origin, label};
+use record::{HistoryRun, Origin, label};
 
 /// Between the component and the metric in the name of a component's metric.
 const OF_COMPONENT: char = ':';

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::record::{AuditReport, CallRecord, Verification, printable_line};
+use record::{AuditReport, CallRecord, Verification, printable_line};
 
 /// Counts of an audit log.
 pub fn audit(report: &AuditReport) -> String {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{StoreError, micros};
-use crate::record::{Acknowledgement, HistoryRun, RunRecord, label};
+use record::{Acknowledgement, HistoryRun, RunRecord, label};
 
 /// Longest raw record, in bytes of JSON. A run of 100,000 objects with a journal of a million lines
 /// has some 400 MB.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::record::{Origin, label};
+use record::{Origin, label};
 
 /// Which runs; the default takes all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

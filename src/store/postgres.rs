@@ -14,7 +14,7 @@ use super::{
     location::without_secrets,
     micros,
 };
-use crate::record::Acknowledgement;
+use record::Acknowledgement;
 
 /// How long the server may take to answer a connection.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -19,7 +19,7 @@ use super::{
     document::{Found, Row, acknowledgement, json},
     micros,
 };
-use crate::record::Acknowledgement;
+use record::Acknowledgement;
 
 /// `KTOL`: tells the file from other programs' databases.
 const APPLICATION_ID: i64 = 0x4b54_4f4c;

@@ -7,10 +7,8 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::{
-    identity::kubeconfig::{Credential, kubeconfig},
-    lab::real::RealCluster,
-};
+use cluster::kubeconfig::{Credential, kubeconfig};
+use lab::real::RealCluster;
 use serde_json::{Value, json};
 
 use crate::support::{history, process::ProxyProcess, real};
@@ -68,7 +66,7 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
         let token = Credential::Token(cluster.admin_token().to_owned());
         Some(Self {
@@ -322,7 +320,7 @@ fn user(config: &mut Value) -> &mut Value {
 #[test]
 fn what_exec_cannot_follow_is_refused_by_its_name_and_nothing_is_run() {
     let dir = tempfile::tempdir().unwrap();
-    let authority = kubetoll::identity::mint::Authority::new("nobody").unwrap();
+    let authority = identity::mint::Authority::new("nobody").unwrap();
     let token = Credential::Token("secret".to_owned());
     let ca = authority.certificate_pem();
     let good = kubeconfig("https://127.0.0.1:1", ca.as_bytes(), &token);
@@ -355,7 +353,7 @@ fn what_exec_cannot_follow_is_refused_by_its_name_and_nothing_is_run() {
 #[test]
 fn a_plugin_is_told_of_the_cluster_and_asked_only_where_nothing_else_is_given() {
     let dir = tempfile::tempdir().unwrap();
-    let authority = kubetoll::identity::mint::Authority::new("nobody").unwrap();
+    let authority = identity::mint::Authority::new("nobody").unwrap();
     let unused = Credential::Token("given".to_owned());
     let ca = authority.certificate_pem();
     let mut config = kubeconfig("https://127.0.0.1:1", ca.as_bytes(), &unused);

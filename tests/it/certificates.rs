@@ -6,15 +6,11 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::{
-    driver::proxies::ProxyClient,
-    identity::{
-        kubeconfig::{Credential, kubeconfig, write_private},
-        mint::Authority,
-    },
-    lab::real::RealCluster,
-    record::Snapshot,
-};
+use cluster::kubeconfig::{Credential, kubeconfig, write_private};
+use driver::proxies::ProxyClient;
+use identity::mint::Authority;
+use lab::real::RealCluster;
+use record::Snapshot;
 
 use crate::support::{
     http2::{self, Client, Frame},
@@ -33,7 +29,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let assets = real::assets()?;
         let dir = tempfile::tempdir().unwrap();
         let front = Authority::new("front-proxy-ca").unwrap();
@@ -364,7 +360,7 @@ async fn a_proxy_that_the_api_server_does_not_know_speaks_for_nobody() {
 /// With a token, and with a certificate, for which there is another way to the API server.
 #[tokio::test]
 async fn a_proxy_that_is_led_to_itself_says_so_and_goes_no_round() {
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new("proxy").unwrap();
     let clients = Authority::new("clients").unwrap();

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::kit::built::kubetoll_proxy;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
@@ -218,7 +219,7 @@ fn make_certs(dir: &Path) {
 }
 
 fn start_proxy(certs: &Path, listen: u16, admin: u16) -> ProxyProcess {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
+    let mut child = Command::new(kubetoll_proxy())
         .args(["--upstream", "https://127.0.0.1:1", "--log-format", "json"])
         .args(["--listen", &format!("127.0.0.1:{listen}")])
         .args(["--admin", &format!("127.0.0.1:{admin}")])
@@ -307,7 +308,7 @@ fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
     )
     .unwrap();
     let start = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"));
+        let mut command = Command::new(kubetoll_proxy());
         run(command.arg("--config").arg(&file), b"")
     };
     let output = start();

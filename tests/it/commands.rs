@@ -6,11 +6,9 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::{
-    identity::kubeconfig::Credential,
-    lab::real::RealCluster,
-    record::{RunRecord, RunResult},
-};
+use cluster::kubeconfig::Credential;
+use lab::real::RealCluster;
+use record::{RunRecord, RunResult};
 
 use crate::support::{history, process::ProxyProcess, real};
 
@@ -41,7 +39,7 @@ fn count(result: &RunResult, verb: &str, resource: &str, code: &str) -> u64 {
 }
 
 async fn cluster() -> Option<RealCluster> {
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     Some(RealCluster::start(real::assets()?, &[]).await.unwrap())
 }
 
@@ -137,7 +135,7 @@ fn exec_plugin(cluster: &RealCluster, kubectl: &str) {
     std::fs::write(&token, credential.to_string()).unwrap();
     let (url, ca) = (cluster.url(), cluster.ca_pem());
     let unused = Credential::Token(String::new());
-    let mut config = kubetoll::identity::kubeconfig::kubeconfig(&url, ca.as_bytes(), &unused);
+    let mut config = cluster::kubeconfig::kubeconfig(&url, ca.as_bytes(), &unused);
     config["users"][0]["user"] = serde_json::json!({"exec": {
         "apiVersion": "client.authentication.k8s.io/v1", "command": "cat", "args": [token],
         "interactiveMode": "Never",

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use kubetoll::record::{BudgetReport, Change, ChangeKind, Comparison, Verdict};
+use record::{BudgetReport, Change, ChangeKind, Comparison, Verdict};
 
 /// In a folder of its own, which also holds the history.
 fn kubetoll(dir: &Path, arguments: &[&str]) -> Output {

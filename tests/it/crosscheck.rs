@@ -7,14 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubetoll::{
-    identity::kubeconfig::{Credential, write_private},
-    lab::{
-        self,
-        simulation::{Identity, Simulation},
-    },
-    record::{Crosscheck, CrosscheckRow, Finding, PerfAuditResults, RunRecord, RunResult},
-};
+use cluster::kubeconfig::{Credential, write_private};
+use lab::simulation::{Identity, Simulation};
+use record::{Crosscheck, CrosscheckRow, Finding, PerfAuditResults, RunRecord, RunResult};
 
 use crate::support::{
     component::{Cluster, Component},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use kubetoll::record::{
+use record::{
     HistoryRun, ImportReport, KubevirtCiRun, KubevirtWeek, Origin, PerfAuditResults, label,
 };
 

@@ -5,18 +5,19 @@ use std::{
     time::Duration,
 };
 
-use kubetoll::{
-    driver::{Driver, Plan, Progress, RunError, client::counted, proxies::ProxyError},
-    lab::{
-        self,
-        apiserver::Fault,
-        embedded::EmbeddedLab,
-        simulation::{Identity, Simulation},
-    },
-    record::{ClusterRecord, RunRecord, ThresholdFile},
-    report::evaluate,
+use driver::{
+    Driver, Plan, Progress, RunError,
+    client::counted,
+    proxies::ProxyError,
     workload::{Scenario, Spec},
 };
+use lab::{
+    apiserver::Fault,
+    embedded::EmbeddedLab,
+    simulation::{Identity, Simulation},
+};
+use record::{ClusterRecord, RunRecord, ThresholdFile};
+use report::evaluate;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{proxy::TestProxy, relay::Relay, witness};
@@ -56,7 +57,7 @@ impl TestLab {
 
     /// The same, but for programs that go around the proxy.
     async fn start_with(goes_around: fn(&str) -> bool) -> Self {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let lab = EmbeddedLab::start().await.unwrap();
         let relay = Relay::start(&lab.url).await;
         let proxy = TestProxy::start(&relay.url, &lab.authority.certificate_pem()).await;
@@ -203,7 +204,7 @@ async fn a_second_run_on_the_same_proxy_is_refused_and_leaves_nothing() {
     let lab = TestLab::start().await;
     lab.proxy
         .admin
-        .open_run("mine", &kubetoll::record::OpenRun::default())
+        .open_run("mine", &record::OpenRun::default())
         .await
         .unwrap();
     let refused = lab
@@ -243,7 +244,7 @@ async fn an_interrupted_run_cleans_up() {
     let opened = lab
         .proxy
         .admin
-        .open_run("next", &kubetoll::record::OpenRun::default())
+        .open_run("next", &record::OpenRun::default())
         .await;
     assert!(opened.is_ok(), "the interrupted run's books are closed");
     lab.stop().await;

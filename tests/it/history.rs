@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::record::{HistoryRun, ImportReport, Origin, label};
+use record::{HistoryRun, ImportReport, Origin, label};
 
 use crate::support::{history::History, postgres::Database};
 

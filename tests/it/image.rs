@@ -12,7 +12,8 @@ use std::{
 };
 
 use http::Method;
-use kubetoll::{identity::mint::Authority, lab::embedded::EmbeddedLab};
+use identity::mint::Authority;
+use lab::embedded::EmbeddedLab;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -272,7 +273,7 @@ fn answer(query: &[u8], known: &str) -> (String, Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_programs_run_in_an_empty_folder_and_resolve_names() {
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let Some(container) = Container::make() else {
         return;
     };
@@ -299,7 +300,7 @@ async fn the_programs_run_in_an_empty_folder_and_resolve_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_charts_proxy_starts_in_the_image_and_drains_within_its_grace_period() {
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let (Some(container), Some((arguments, grace))) =
         (Container::make(), deploying::proxy_container())
     else {

@@ -11,14 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubetoll::{
-    classify::is_known_resource,
-    identity::{
-        kubeconfig::write_private,
-        mint::{Authority, not_after},
-    },
-    record::{ProxyRun, RunRecord},
-};
+use classify::is_known_resource;
+use cluster::kubeconfig::write_private;
+use identity::mint::{Authority, not_after};
+use record::{ProxyRun, RunRecord};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

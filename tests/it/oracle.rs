@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kubetoll::classify::{Target, classify};
+use classify::{Target, classify};
 
 use crate::support::real;
 

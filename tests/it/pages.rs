@@ -8,10 +8,8 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
-use kubetoll::{
-    record::{Drawn, HistoryRun, Origin, RunRecord, RunResult, label},
-    store::Store,
-};
+use record::{Drawn, HistoryRun, Origin, RunRecord, RunResult, label};
+use store::Store;
 
 use crate::support::browser::Browser;
 

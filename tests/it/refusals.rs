@@ -5,7 +5,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use kubetoll::{identity::kubeconfig::Credential, lab::real::RealCluster};
+use cluster::kubeconfig::Credential;
+use lab::real::RealCluster;
 
 use crate::support::{proxy::TestProxy, real};
 
@@ -16,7 +17,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
         let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
         Some(Self { cluster, proxy })
@@ -155,7 +156,7 @@ async fn api_server_dies(one: &mut Cluster, admin: &Path) {
         .unwrap();
     // The run is waiting for VMIs that nobody starts.
     let api = one.cluster.admin_client().unwrap();
-    let vmis = kubetoll::driver::client::resource(kubetoll::workload::VMI);
+    let vmis = driver::client::resource(driver::workload::VMI);
     let vmis: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(api, &vmis);
     while vmis
         .list(&kube::api::ListParams::default())

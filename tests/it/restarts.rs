@@ -12,19 +12,15 @@ use std::{
     time::Duration,
 };
 
+use cluster::kubeconfig::{Credential, kubeconfig, write_private};
+use driver::proxies::{ProxyClient, ProxyError};
+use identity::mint::Authority;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use kubetoll::{
-    driver::proxies::{ProxyClient, ProxyError},
-    identity::{
-        kubeconfig::{Credential, kubeconfig, write_private},
-        mint::Authority,
-    },
-    lab::{self, embedded::EmbeddedLab},
-};
+use lab::embedded::EmbeddedLab;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use serde_json::Value;
 use tokio::{net::TcpStream, task::JoinHandle, time::sleep};
@@ -103,7 +99,7 @@ async fn informers_go_on_where_they_were_when_connections_are_lost() {
     let Some(program) = real::program("informer") else {
         return;
     };
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let lab = EmbeddedLab::start().await.unwrap();
     let relay = Relay::start(&lab.url).await;
     let proxy = TestProxy::start(&relay.url, &lab.authority.certificate_pem()).await;
@@ -204,7 +200,7 @@ struct UnderLoad {
 impl UnderLoad {
     /// The upstream's first address is one where nobody listens.
     async fn start(clients: usize) -> Self {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let lab = EmbeddedLab::start().await.unwrap();
         let authority = Authority::new("proxy").unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -322,7 +318,7 @@ async fn takes(proxy: &ProxyProcess, token: &str) -> bool {
 async fn presented(proxy: &ProxyProcess, authority: &Authority) -> Vec<u8> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate()).unwrap();
-    let tls = ClientConfig::builder_with_provider(kubetoll::identity::provider())
+    let tls = ClientConfig::builder_with_provider(identity::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::record::{AuditReport, PerfAuditResults, RunRecord, RunResult, Share};
+use record::{AuditReport, PerfAuditResults, RunRecord, RunResult, Share};
 
 use crate::support::real;
 

@@ -8,10 +8,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kubetoll::{
-    record::{Acknowledgement, HistoryRun, Origin, RunRecord, Tally, label},
-    store::{Appended, Filter, Location, Store, StoreError},
-};
+use record::{Acknowledgement, HistoryRun, Origin, RunRecord, Tally, label};
+use store::{Appended, Filter, Location, Store, StoreError};
 
 use crate::support::postgres::Database;
 
@@ -55,14 +53,14 @@ fn with(mut run: HistoryRun, labels: &[(&str, &str)]) -> HistoryRun {
 
 fn record(id: &str) -> RunRecord {
     RunRecord {
-        schema: kubetoll::record::RUN_SCHEMA.to_owned(),
+        schema: record::RUN_SCHEMA.to_owned(),
         id: id.to_owned(),
         scenario: "vmi".to_owned(),
         simulated: false,
         kubetoll_version: "0.1.0".to_owned(),
         started: Timestamp::UNIX_EPOCH,
         finished: Timestamp::UNIX_EPOCH,
-        cluster: kubetoll::record::ClusterRecord::default(),
+        cluster: record::ClusterRecord::default(),
         configuration: BTreeMap::new(),
         proxies: Vec::new(),
         objects: Vec::new(),

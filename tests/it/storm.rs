@@ -3,14 +3,12 @@
 
 use std::{path::Path, time::Duration};
 
-use kubetoll::{
-    audit::{AuditEntry, AuditReader, verify},
-    driver::measure::{self, Plan},
-    identity::kubeconfig::Credential,
-    lab::real::RealCluster,
-    record::{RunRecord, Verification},
-};
+use cluster::kubeconfig::Credential;
+use driver::measure::{self, Plan};
+use lab::real::RealCluster;
+use record::{RunRecord, Verification};
 use tokio::process::Command;
+use verify::audit::{AuditEntry, AuditReader, verify};
 
 use crate::support::{proxy::TestProxy, real};
 
@@ -35,7 +33,7 @@ fn read_log(path: &Path) -> Vec<AuditEntry> {
 }
 
 fn explain(found: &Verification) -> String {
-    kubetoll::report::text::verification(found)
+    report::text::verification(found)
 }
 
 /// Runs kubectl through the proxy; what it answers is not of interest here.
@@ -96,7 +94,7 @@ fn requests() -> u32 {
 
 /// Runs a storm on an API server with these flags, and compares.
 async fn prove(flags: &[String]) -> Option<(RunRecord, Verification)> {
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let cluster = RealCluster::start(real::assets()?, flags).await.unwrap();
     let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
     let record = storm(&cluster, &proxy, requests()).await;

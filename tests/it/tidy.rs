@@ -26,117 +26,123 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-struct Room {
-    may_import: BTreeSet<String>,
-    pure: bool,
-}
-
-/// The table of docs/ARCHITECTURE.md.
-fn rooms() -> BTreeMap<String, Room> {
-    let text = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
-    let table = text
-        .lines()
-        .skip_while(|line| !line.starts_with("| room |"))
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    table
-        .map(|line| {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let may_import = cells[2].split(", ").filter(|room| *room != "-");
-            let room = Room {
-                may_import: may_import.map(str::to_owned).collect(),
-                pure: cells[3] == "yes",
-            };
-            (cells[1].to_owned(), room)
+/// What every crate of the workspace is called, and its manifest.
+fn manifests() -> BTreeMap<String, String> {
+    let folders = fs::read_dir(root().join("src")).unwrap();
+    folders
+        .map(|entry| entry.unwrap().path().join("Cargo.toml"))
+        .filter(|path| path.is_file())
+        .map(|path| {
+            let folder = path.parent().unwrap().file_name().unwrap();
+            let manifest = fs::read_to_string(&path).unwrap();
+            (folder.to_str().unwrap().to_owned(), manifest)
         })
         .collect()
 }
 
-/// The rooms that a file imports: `crate::a` and `use crate::{a::…, b::…}`.
-fn imports(code: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        if let Some(list) = rest.strip_prefix('{') {
-            let mut depth = 0;
-            let mut name = String::new();
-            for letter in list.chars() {
-                match letter {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => found.extend(first_word(&std::mem::take(&mut name))),
-                    _ if depth == 0 => name.push(letter),
-                    _ => {}
-                }
-            }
-            found.extend(first_word(&name));
-        } else {
-            found.extend(first_word(rest));
-        }
-    }
-    found
+/// What a manifest's crate is built with, tests aside.
+fn dependencies(manifest: &str) -> BTreeSet<&str> {
+    let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap();
+    rest.lines()
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split(['.', ' ']).next())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
-fn first_word(text: &str) -> Option<String> {
-    let word: String = text
-        .trim()
-        .chars()
-        .take_while(|letter| letter.is_ascii_lowercase() || *letter == '_')
-        .collect();
-    (!word.is_empty()).then_some(word)
-}
+/// Crates that get time and bytes as values.
+const PURE: [&str; 5] = ["classify", "exchange", "ledger", "stats", "verify"];
+/// All that they are built with. What is of this workspace is pure itself, but for the formats.
+const PURE_DEPENDENCIES: [&str; 16] = [
+    "classify",
+    "csv",
+    "dashmap",
+    "exchange",
+    "jiff",
+    "ledger",
+    "rand",
+    "rand_chacha",
+    "record",
+    "serde",
+    "serde-saphyr",
+    "serde_json",
+    "stats",
+    "statrs",
+    "thiserror",
+    "verify",
+];
 
 #[test]
-fn rooms_import_only_what_the_architecture_allows() {
-    let rooms = rooms();
-    let folders: BTreeSet<String> = fs::read_dir(root().join("src"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.path().is_dir() && entry.file_name() != "bin")
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(folders, rooms.keys().cloned().collect());
-    for (name, room) in &rooms {
-        for file in files(&root().join("src").join(name), "rs") {
-            let code = fs::read_to_string(&file).unwrap();
-            for import in imports(&code) {
-                assert!(
-                    import == *name || room.may_import.contains(&import),
-                    "{} imports {import}",
-                    file.display()
-                );
-            }
+fn pure_crates_touch_nothing_of_the_world() {
+    let manifests = manifests();
+    let of_all = fs::read_to_string(root().join("clippy.toml")).unwrap();
+    let (settings, banned_everywhere) = of_all.split_once("disallowed-methods = [\n").unwrap();
+    for name in PURE {
+        for dependency in dependencies(&manifests[name]) {
+            assert!(
+                PURE_DEPENDENCIES.contains(&dependency),
+                "{name} is built with {dependency}"
+            );
+        }
+        // Clippy reads the nearest file only.
+        let own = root().join("src").join(name).join("clippy.toml");
+        let own = fs::read_to_string(own).unwrap();
+        let banned = banned_everywhere.trim_end_matches("]\n");
+        assert!(own.contains(settings) && own.contains(banned), "{name}");
+        for banned in ["Instant::now", "fs::File", "net::TcpStream", "env::var"] {
+            assert!(own.contains(banned), "{name} may use {banned}");
         }
     }
 }
 
 #[test]
-fn pure_rooms_touch_nothing_of_the_world() {
-    let banned = [
-        "tokio",
-        "hyper",
-        "rustls",
-        "clap",
-        "std::fs",
-        "std::net",
-        "std::env",
-        "Instant::now",
-        "SystemTime",
-        "Timestamp::now",
-    ];
-    for (name, _) in rooms().iter().filter(|(_, room)| room.pure) {
-        for file in files(&root().join("src").join(name), "rs") {
-            let code = fs::read_to_string(&file).unwrap();
-            let code: String = code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect();
-            for word in banned {
-                assert!(!code.contains(word), "{} uses {word}", file.display());
-            }
-        }
+fn every_crate_has_the_lints_of_the_workspace() {
+    for (name, manifest) in manifests() {
+        assert!(manifest.contains("\n[lints]\nworkspace = true\n"), "{name}");
     }
+}
+
+#[test]
+fn whoever_logs_is_known_to_the_filter() {
+    let logs = |(name, manifest): (String, String)| {
+        let does = dependencies(&manifest).contains("tracing");
+        does.then_some(name)
+    };
+    let mut found: Vec<String> = manifests().into_iter().filter_map(logs).collect();
+    found.push("kubetoll".to_owned());
+    found.sort();
+    assert_eq!(found, terminal::log::OURS);
+}
+
+/// Packages that the proxy is built with, on this platform.
+const PROXY_PACKAGES_MAX: usize = 200;
+
+#[test]
+fn the_proxy_is_small() {
+    let packages = tree(&["--package", "proxy", "--prefix", "none"]);
+    let packages: BTreeSet<&str> = packages
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .collect();
+    assert!(packages.len() > 50, "{packages:?}");
+    assert!(packages.len() <= PROXY_PACKAGES_MAX, "{}", packages.len());
+    for unwanted in [
+        "kube", "rusqlite", "postgres", "plotly", "plotters", "resvg",
+    ] {
+        let is_it = |package: &&str| package.split(' ').next() == Some(unwanted);
+        assert!(!packages.iter().any(is_it), "{unwanted}");
+    }
+}
+
+/// What `cargo tree` prints of what is built for use.
+fn tree(arguments: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--edges", "normal,build"])
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -158,14 +164,14 @@ fn every_file_says_what_it_is_and_can_be_held_in_ones_head() {
 #[test]
 fn formats_are_documented() {
     let formats = fs::read_to_string(root().join("docs/FORMATS.md")).unwrap();
-    let metrics = fs::read_to_string(root().join("src/admin/metrics.rs")).unwrap();
+    let metrics = fs::read_to_string(root().join("src/proxy/admin/metrics.rs")).unwrap();
     for name in metrics
         .split('"')
         .filter(|text| text.starts_with("kubetoll_"))
     {
         assert!(formats.contains(name), "{name} is not in docs/FORMATS.md");
     }
-    for reason in kubetoll::ledger::Reason::ALL {
+    for reason in ledger::Reason::ALL {
         assert!(
             formats.contains(reason.as_str()),
             "{reason:?} is not in docs/FORMATS.md"
@@ -194,20 +200,7 @@ fn no_private_key_and_no_second_tls_provider() {
         }
     }
     for unwanted in ["ring", "openssl-sys", "native-tls", "serde_yaml"] {
-        let tree = std::process::Command::new(env!("CARGO"))
-            .args([
-                "tree",
-                "--offline",
-                "--locked",
-                "--edges",
-                "normal,build",
-                "--invert",
-                unwanted,
-            ])
-            .current_dir(root())
-            .output()
-            .unwrap();
-        let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+        let tree = tree(&["--workspace", "--invert", unwanted]);
         assert!(tree.is_empty(), "{unwanted} is in the tree:\n{tree}");
     }
 }
@@ -216,8 +209,10 @@ fn no_private_key_and_no_second_tls_provider() {
 fn every_dependency_comes_from_the_registry_with_its_hash() {
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
     let packages = lock.split("[[package]]").skip(1);
+    let ours = manifests().into_keys().chain(["kubetoll".to_owned()]);
+    let ours: Vec<String> = ours.map(|name| format!("name = \"{name}\"\n")).collect();
     let foreign: Vec<&str> = packages
-        .filter(|package| !package.contains("name = \"kubetoll\""))
+        .filter(|package| !ours.iter().any(|name| package.contains(name)))
         .filter(|package| {
             let registry = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
             !package.contains(registry) || !package.contains("checksum = ")

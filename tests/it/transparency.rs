@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::lab::real::RealCluster;
+use lab::real::RealCluster;
 
 use crate::support::{real, two_ways::TwoWays, wire::last_words};
 

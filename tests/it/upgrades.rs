@@ -3,16 +3,14 @@
 
 use std::{path::Path, time::Duration};
 
+use cluster::kubeconfig::{Credential, kubeconfig, write_private};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
 };
-use kubetoll::{
-    identity::kubeconfig::{Credential, kubeconfig, write_private},
-    lab::real::RealCluster,
-    record::Snapshot,
-};
+use lab::real::RealCluster;
+use record::Snapshot;
 use serde_json::{Value, json};
 use tokio::process::Command;
 

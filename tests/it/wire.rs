@@ -1,6 +1,6 @@
 //! The proxy byte by byte: a raw client, and an upstream that records what arrives.
 
-use kubetoll::identity::mint::Authority;
+use identity::mint::Authority;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -71,7 +71,7 @@ async fn an_idle_tunnel_holds_its_place_and_does_not_outlive_the_time_to_drain()
     let answer =
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
     let upstream = Upstream::echo(answer).await;
-    let options = kubetoll::proxy::Options {
+    let options = proxy::Options {
         connections_max: 1,
         ..Default::default()
     };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::spec;
-use crate::install::{
+use crate::{
     Component,
     customize::{Entry, entry, foreign_kubeconfig, restored, with},
     patch::{KUBECONFIG, Mode, patch},

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::spec;
-use crate::install::{
+use crate::{
     Component,
     customize::Entry,
     patch::{Mode, patch},

@@ -155,7 +155,7 @@ fn the_certificate_holds_as_long_as_its_ca() {
     roots
         .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
         .unwrap();
-    let provider = crate::identity::provider();
+    let provider = identity::provider();
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = verifier.build().unwrap();
     let leaf = STANDARD
@@ -175,11 +175,11 @@ fn the_certificate_holds_as_long_as_its_ca() {
     }
     assert!(!verified_in(11, "127.0.0.1"));
     assert!(!verified_in(0, "10.96.0.1"));
-    let leaf_ends = crate::identity::mint::not_after(
+    let leaf_ends = identity::mint::not_after(
         &STANDARD
             .decode(secret["data"]["tls.crt"].as_str().unwrap())
             .unwrap(),
     );
-    let ca_ends = crate::identity::mint::not_after(pem.as_bytes());
+    let ca_ends = identity::mint::not_after(pem.as_bytes());
     assert_eq!(leaf_ends.unwrap(), ca_ends.unwrap());
 }

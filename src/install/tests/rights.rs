@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{
-    install::{Component, rights},
-    rights::Rule,
-};
+use crate::{Component, rights};
+use cluster::rights::Rule;
 
 type Right = (String, String, String, Option<String>);
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::spec;
-use crate::install::{
+use crate::{
     Component, WorkloadKind,
     patch::{Mode, digest, patch},
     rollout::{Rollout, Wanted, complaint, rollout},

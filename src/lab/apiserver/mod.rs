@@ -16,7 +16,7 @@
 //!
 //! ```no_run
 //! # async fn example(listener: tokio::net::TcpListener, tls: std::sync::Arc<rustls::ServerConfig>) {
-//! use kubetoll::lab::apiserver::{ApiServer, Options, UserInfo};
+//! use lab::apiserver::{ApiServer, Options, UserInfo};
 //! let stop = tokio_util::sync::CancellationToken::new();
 //! let server = ApiServer::new(Options::default());
 //! let admin = UserInfo { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()] };

@@ -6,8 +6,8 @@
 //! virt-api against a kube-apiserver; only virt-handler's are assumed, see its module.
 //!
 //! ```no_run
-//! # async fn example(clients: kubetoll::lab::kubevirt::ComponentClients) {
-//! use kubetoll::lab::kubevirt::{Components, Options, prerequisites};
+//! # async fn example(clients: lab::kubevirt::ComponentClients) {
+//! use lab::kubevirt::{Components, Options, prerequisites};
 //! let options = Options::default();
 //! for object in prerequisites(&options) {
 //!     // create it

@@ -70,7 +70,7 @@ pub(crate) fn set_spec_defaults(spec: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::kubevirt::resources::VMIS;
+    use crate::kubevirt::resources::VMIS;
 
     #[test]
     fn defaults_come_once_and_phases_are_noted_with_a_grain_of_a_second() {

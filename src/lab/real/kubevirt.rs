@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{RealCluster, RealError};
-use crate::lab::simulation::{create, service_accounts};
+use crate::simulation::{create, service_accounts};
 
 /// Longest wait for a kind to be served.
 const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(30);

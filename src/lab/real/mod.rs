@@ -18,9 +18,9 @@ use tokio::time::{Instant, sleep};
 pub use assets::Assets;
 use process::{Process, free_port};
 
-use crate::identity::{
+use cluster::kubeconfig::{Credential, kubeconfig, write_private};
+use identity::{
     IdentityError,
-    kubeconfig::{Credential, kubeconfig, write_private},
     mint::{self, Authority},
 };
 

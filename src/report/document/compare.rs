@@ -1,9 +1,7 @@
 //! A run beside the last good ones of its kind.
 
-use crate::{
-    record::{HistoryRun, Origin, RunRecord, RunResult, label},
-    stats::nearest_rank,
-};
+use record::{HistoryRun, Origin, RunRecord, RunResult, label};
+use stats::nearest_rank;
 
 /// How many earlier runs a run is compared with.
 const EARLIER_MAX: usize = 10;

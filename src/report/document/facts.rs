@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Compared;
-use crate::{
-    classify::kubevirt::is_kubevirt_component,
-    record::{AUDIT_CHECK, Check, ResultRow, RowRecord, RunRecord, RunResult, Share},
-    report::{graph::scenario_title, text::resource},
-    stats::nearest_rank,
-};
+use crate::{graph::scenario_title, text::resource};
+use classify::kubevirt::is_kubevirt_component;
+use record::{AUDIT_CHECK, Check, ResultRow, RowRecord, RunRecord, RunResult, Share};
+use stats::nearest_rank;
 
 /// How many calls a ranking has.
 const RANKS: usize = 8;

@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::super::graph::DrawError;
-use crate::record::RunResult;
+use record::RunResult;
 
 /// The report of a run for a CI: what it checked of itself, and what was asked of it.
 pub fn junit(result: &RunResult) -> Result<String, DrawError> {

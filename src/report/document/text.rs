@@ -10,14 +10,12 @@ use super::{
     facts::{Call, RATE_FROM_SECONDS, bytes, grouped},
 };
 use crate::{
-    record::{ResultRow, RunResult},
-    report::{
-        benchmarks::cell,
-        graph::{DrawError, number},
-        text,
-    },
-    stats::nearest_rank,
+    benchmarks::cell,
+    graph::{DrawError, number},
+    text,
 };
+use record::{ResultRow, RunResult};
+use stats::nearest_rank;
 
 #[derive(Template)]
 #[template(path = "document/page.html")]

@@ -13,7 +13,7 @@ use plotly::{
 };
 
 use super::{Graph, Marker, Metric, Scale, Series};
-use crate::record::Origin;
+use record::Origin;
 
 const DOT: &str = "#1f77b4";
 

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use crate::record::MarkerFile;
+use record::MarkerFile;
 
 /// A vertical line with a label.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use super::{KUBEVIRT_METRICS, Marker, SCENARIOS};
-use crate::{
-    record::{HistoryRun, Origin, label},
-    stats::week::{WeekMean, weekly_means},
-};
+use record::{HistoryRun, Origin, label};
+use stats::week::{WeekMean, weekly_means};
 
 /// What is to be drawn of a history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

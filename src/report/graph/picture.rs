@@ -15,7 +15,7 @@ use super::{
     model::number,
     scale::{day_ticks, flag_rows},
 };
-use crate::record::Origin;
+use record::Origin;
 
 const DOT: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::*;
-use crate::record::{HistoryRun, Origin, label};
+use record::{HistoryRun, Origin, label};
 
 const V1: &str = include_str!("../../../tests/vectors/kubevirt-v1-patch-pods.tsv");
 

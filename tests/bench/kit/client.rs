@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use kubetoll::identity::mint::Authority;
+use identity::mint::Authority;
 
 /// Windows of Go's HTTP/2 client.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -38,7 +38,7 @@ impl Target {
 
     /// A TLS connection that offers `protocol`.
     pub async fn connect(&self, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut tls = ClientConfig::builder_with_provider(kubetoll::identity::provider())
+        let mut tls = ClientConfig::builder_with_provider(identity::provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(Arc::clone(&self.roots))

@@ -8,10 +8,8 @@ use std::{
     time::Duration,
 };
 
-use kubetoll::identity::{
-    kubeconfig::write_private,
-    mint::{Authority, Leaf},
-};
+use cluster::kubeconfig::write_private;
+use identity::mint::{Authority, Leaf};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::sleep};
 

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
+pub mod built;
 pub mod client;
 pub mod contender;
 pub mod crowd;

@@ -9,10 +9,10 @@ use std::{
     thread,
 };
 
-use kubetoll::{
-    driver::proxies::ProxyClient,
-    identity::{kubeconfig::write_private, mint::Authority},
-};
+use super::built::kubetoll_proxy;
+use cluster::kubeconfig::write_private;
+use driver::proxies::ProxyClient;
+use identity::mint::Authority;
 use tempfile::TempDir;
 
 /// A running proxy in front of an upstream; killed when dropped.
@@ -48,7 +48,7 @@ impl ProxyProcess {
             symlink(Path::new("..data").join(name), dir.join(name)).unwrap();
         }
         fs::write(dir.join("upstream.crt"), ca_pem).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"))
+        let mut child = Command::new(kubetoll_proxy())
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", upstream, "--upstream-ca"])
             .arg(dir.join("upstream.crt"))

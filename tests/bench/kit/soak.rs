@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubetoll::record::{CallRecord, OpenRun, RunDetailRecord};
+use record::{CallRecord, OpenRun, RunDetailRecord};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 

@@ -30,7 +30,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kubetoll::identity::{
+use identity::{
     client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
 };
 use tokio::{
@@ -125,7 +125,7 @@ fn bind(address: SocketAddr) -> TcpListener {
 
 impl Upstream {
     pub async fn start() -> Self {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let authority = Authority::new("upstream-ca").unwrap();
         let leaf = authority
             .serving(

@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubetoll::{
+use identity::{mint::Authority, upstream::CaSource};
+use proxy::{
+    Dialer, Options, Proxy,
     admin::{self, Admin},
-    identity::{self, mint::Authority, upstream::CaSource},
-    proxy::{Dialer, Options, Proxy},
-    record::OpenRun,
 };
+use record::OpenRun;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},

@@ -4,16 +4,14 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use kubetoll::{
-    audit::{AuditReader, verify},
-    driver::measure::{self, Plan},
-    lab::real::RealCluster,
-    record::{RunRecord, Snapshot, UNAUTHENTICATED, UNPROVEN},
-};
+use driver::measure::{self, Plan};
+use lab::real::RealCluster;
+use record::{RunRecord, Snapshot, UNAUTHENTICATED, UNPROVEN};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
+use verify::audit::{AuditReader, verify};
 
 use crate::{
     kit::crowd::forged,
@@ -36,7 +34,7 @@ struct Site {
 impl Site {
     /// `None` where the real tier can't run and need not.
     async fn start() -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
         let mut tokens = cluster.prepare_kubevirt().await.unwrap();
         let mut token = |name: &str| {
@@ -175,7 +173,7 @@ pub(super) fn prove(record: &RunRecord, cluster: &RealCluster) {
         .filter_map(|line| reader.line(line).unwrap())
         .collect();
     let found = verify(record, &log);
-    let text = kubetoll::report::text::verification(&found);
+    let text = report::text::verification(&found);
     assert!(found.by_request && found.unexplained_count == 0, "{text}");
 }
 

@@ -10,12 +10,10 @@ use std::{
     time::Duration,
 };
 
-use kubetoll::{
-    driver::measure::{self, Plan},
-    identity::kubeconfig::Credential,
-    lab::real::RealCluster,
-    record::{RunRecord, UNAUTHENTICATED, UNPROVEN},
-};
+use cluster::kubeconfig::Credential;
+use driver::measure::{self, Plan};
+use lab::real::RealCluster;
+use record::{RunRecord, UNAUTHENTICATED, UNPROVEN};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -132,7 +130,7 @@ fn nothing_is_made_up(record: &RunRecord) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_crowd_leaves_no_trace_in_anybodys_books() {
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let Some(assets) = real::assets() else {
         return;
     };
@@ -158,7 +156,7 @@ async fn a_hostile_crowd_leaves_no_trace_in_anybodys_books() {
     assert!(attacks >= ATTACKERS && asked > 5, "{attacks} {asked}");
     nothing_is_made_up(&record);
     let nobodys = |row: &&_| {
-        let row: &kubetoll::record::RowRecord = row;
+        let row: &record::RowRecord = row;
         [UNAUTHENTICATED, UNPROVEN].contains(&row.component.as_str())
     };
     let counted: u64 = record.rows().filter(nobodys).map(|row| row.answered).sum();

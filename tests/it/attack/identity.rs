@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kubetoll::proxy::{Gate, Options};
+use proxy::{Gate, Options};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{

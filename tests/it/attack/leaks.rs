@@ -6,10 +6,8 @@ use std::{
     time::Duration,
 };
 
-use kubetoll::identity::{
-    kubeconfig::{Credential, kubeconfig, write_private},
-    mint::Authority,
-};
+use cluster::kubeconfig::{Credential, kubeconfig, write_private};
+use identity::mint::Authority;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -243,7 +241,7 @@ async fn use_kubeconfig(path: &Path) -> String {
     roots
         .add(CertificateDer::from_pem_slice(&ca).unwrap())
         .unwrap();
-    let tls = rustls::ClientConfig::builder_with_provider(kubetoll::identity::provider())
+    let tls = rustls::ClientConfig::builder_with_provider(identity::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kubetoll::proxy::Options;
+use proxy::Options;
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

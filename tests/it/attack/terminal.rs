@@ -6,10 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kubetoll::identity::{
-    kubeconfig::{Credential, kubeconfig},
-    mint::Authority,
-};
+use cluster::kubeconfig::{Credential, kubeconfig};
+use identity::mint::Authority;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kubetoll::identity::mint::Authority;
+use identity::mint::Authority;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,

@@ -7,10 +7,9 @@ use std::{
     process::{Command, Output},
 };
 
-use kubetoll::{
-    identity::{kubeconfig::Credential, mint::Authority},
-    lab::real::RealCluster,
-};
+use cluster::kubeconfig::Credential;
+use identity::mint::Authority;
+use lab::real::RealCluster;
 use serde_json::{Value, json};
 
 use super::{documents, everything, fed, output, pod_template, schemas};
@@ -28,7 +27,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start() -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
         let admin = Credential::Token(cluster.admin_token().to_owned());
         let (url, ca) = (cluster.url(), cluster.ca_pem());

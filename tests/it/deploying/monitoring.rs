@@ -11,7 +11,8 @@ use std::{
 };
 
 use http::Method;
-use kubetoll::{identity::mint::Authority, lab::embedded::EmbeddedLab};
+use identity::mint::Authority;
+use lab::embedded::EmbeddedLab;
 use serde_json::Value;
 
 use super::{documents, output, rendered};
@@ -182,7 +183,7 @@ fn recorded() -> BTreeMap<String, BTreeSet<String>> {
 
 /// The metrics of a proxy that has served something, with all labels that they have.
 async fn metrics_after_load() -> BTreeMap<String, BTreeSet<String>> {
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let lab = EmbeddedLab::start().await.unwrap();
     let authority = Authority::new("monitoring").unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kubetoll::lab::real::RealCluster;
+use lab::real::RealCluster;
 use tokio::time::sleep;
 
 use super::{
@@ -254,7 +254,7 @@ async fn compare(http2: bool) {
     let Some(assets) = real::assets() else {
         return;
     };
-    kubetoll::identity::install_provider();
+    identity::install_provider();
     let cluster = RealCluster::start(assets, &[]).await.unwrap();
     let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
     let mut both = Both {

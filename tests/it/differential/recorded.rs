@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use kubetoll::identity::{
+use identity::{
     client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
 };
 use tokio::{
@@ -40,7 +40,7 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let authority = Authority::new("upstream").unwrap();
         let leaf = authority
             .serving("upstream", &["127.0.0.1".to_owned()])

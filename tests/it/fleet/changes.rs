@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kubetoll::record::RunResult;
+use record::RunResult;
 use serde_json::{Value, json};
 
 use super::{NODES, Stage, name};

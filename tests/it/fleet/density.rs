@@ -8,15 +8,13 @@ use std::{
     time::Duration,
 };
 
+use cluster::rights::{Rule, missing};
 use kube::{
     Client,
     api::{Patch, PatchParams},
 };
-use kubetoll::{
-    lab::simulation::{Identity, Simulation},
-    record::RunResult,
-    rights::{Rule, missing},
-};
+use lab::simulation::{Identity, Simulation};
+use record::RunResult;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
+use cluster::kubeconfig::Credential;
 use kube::{Client, Config, api::ListParams};
-use kubetoll::{identity::kubeconfig::Credential, record::RunResult};
+use record::RunResult;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use tempfile::TempDir;

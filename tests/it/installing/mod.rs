@@ -10,15 +10,13 @@ use std::{
     time::Duration,
 };
 
-use kube::api::{Patch, PatchParams, PostParams};
-use kubetoll::{
-    identity::kubeconfig::Credential,
-    install::{
-        self, Component,
-        patch::{Mode, PORT, ProxySpec},
-    },
-    record::{ComponentInstallation, Installation},
+use cluster::kubeconfig::Credential;
+use install::{
+    Component,
+    patch::{Mode, PORT, ProxySpec},
 };
+use kube::api::{Patch, PatchParams, PostParams};
+use record::{ComponentInstallation, Installation};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

@@ -7,10 +7,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use kubetoll::{
-    identity::{kubeconfig::Credential, mint::Authority},
-    lab::real::RealCluster,
-};
+use cluster::kubeconfig::Credential;
+use identity::mint::Authority;
+use lab::real::RealCluster;
 
 use super::{process::ProxyProcess, real};
 
@@ -23,7 +22,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start() -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("ca.crt"), cluster.ca_pem()).unwrap();

@@ -8,7 +8,7 @@ use std::{
     sync::Once,
 };
 
-use kubetoll::record::HistoryRun;
+use record::HistoryRun;
 
 use super::postgres::Database;
 

@@ -180,7 +180,7 @@ impl Client {
 
     pub async fn connect_to(
         url: &str,
-        authority: &kubetoll::identity::mint::Authority,
+        authority: &identity::mint::Authority,
         values: &[(u16, u32)],
     ) -> Self {
         let stream = connect_with(url, authority, &["h2"]).await;

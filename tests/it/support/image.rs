@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::kit::built::cargo_build;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A folder with static `kubetoll-proxy` and `kubetoll`.
@@ -23,9 +25,8 @@ pub fn static_binaries() -> &'static Path {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("static");
         fs::create_dir_all(&directory).unwrap();
         let libraries = Libraries::find();
-        for name in ["kubetoll-proxy", "kubetoll"] {
-            libraries.link(name, &directory.join(name));
-        }
+        libraries.link("src/main.rs", &directory.join("kubetoll"));
+        libraries.link("src/proxy/main.rs", &directory.join("kubetoll-proxy"));
         directory
     })
 }
@@ -55,25 +56,12 @@ struct Libraries {
 impl Libraries {
     /// As cargo has built them for this test binary.
     fn find() -> Self {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["test", "--no-run", "--test", "it", "--locked", "--offline"]);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let output = cargo
-            .arg("--message-format=json")
-            .current_dir(ROOT)
-            .output()
-            .unwrap();
-        assert!(output.status.success());
         let mut found = Self {
             externs: Vec::new(),
             paths: Vec::new(),
         };
-        for line in output.stdout.split(|byte| *byte == b'\n') {
-            if let Ok(message) = serde_json::from_slice(line) {
-                found.add(&message);
-            }
+        for message in cargo_build(&[]) {
+            found.add(&message);
         }
         found
     }
@@ -86,7 +74,7 @@ impl Libraries {
         self.paths.extend(texts(&message["linked_paths"]));
         let name = message["target"]["name"].as_str().unwrap_or_default();
         let is_library = message["target"]["kind"][0] == "lib";
-        if is_library && ["kubetoll", "clap"].contains(&name) {
+        if is_library && ["kubetoll", "proxy", "clap"].contains(&name) {
             let files = texts(&message["filenames"]);
             let library = files.into_iter().find(|file| file.ends_with(".rlib"));
             let library = library.unwrap();
@@ -96,11 +84,11 @@ impl Libraries {
         }
     }
 
-    fn link(&self, name: &str, program: &Path) {
+    fn link(&self, main: &str, program: &Path) {
         let mut rustc = Command::new("rustc");
         rustc.args(["--edition=2024", "--crate-type=bin", "-Cstrip=symbols"]);
         rustc.args(["-Ctarget-feature=+crt-static", "-o"]);
-        rustc.arg(program).arg(format!("src/bin/{name}.rs"));
+        rustc.arg(program).arg(main);
         for external in &self.externs {
             rustc.args(["--extern", external]);
         }
@@ -108,6 +96,6 @@ impl Libraries {
             rustc.args(["-L", path]);
         }
         let status = rustc.current_dir(ROOT).status().unwrap();
-        assert!(status.success(), "{name} can't be linked");
+        assert!(status.success(), "{main} can't be linked");
     }
 }

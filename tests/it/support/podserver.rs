@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use kubetoll::identity::{kubeconfig::write_private, mint::Authority};
+use cluster::kubeconfig::write_private;
+use identity::mint::Authority;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -24,7 +25,7 @@ pub struct PodServer {
 impl PodServer {
     pub async fn start(arguments: &[&str]) -> Option<Self> {
         let program = real::program("podserver")?;
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new("pods").unwrap();
         let leaf = authority

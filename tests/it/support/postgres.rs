@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubetoll::identity::mint::Authority;
+use identity::mint::Authority;
 
 /// The user's password; it holds what a URL has to escape.
 const PASSWORD: &str = "ge@heim/1";
@@ -95,7 +95,7 @@ impl Server {
     }
 
     fn start(programs: PathBuf) -> Self {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let dir = tempfile::tempdir().unwrap();
         let user = unprivileged();
         write_secrets(dir.path());

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kubetoll::identity::{kubeconfig::write_private, mint::Authority};
+use crate::kit::built::kubetoll_proxy;
+use cluster::kubeconfig::write_private;
+use identity::mint::Authority;
 
 /// A running `kubetoll-proxy`; killed when dropped.
 pub struct ProxyProcess {
@@ -36,7 +38,7 @@ impl ProxyProcess {
 
     /// With the serving certificate that is in `dir`.
     pub fn launch(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"));
+        let mut command = Command::new(kubetoll_proxy());
         command
             .arg("--tls-cert")
             .arg(dir.join("tls.crt"))

@@ -2,16 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kubetoll::{
+use driver::proxies::ProxyClient;
+use identity::{
+    client_certificate::ClientCertificates,
+    mint::Authority,
+    server::ServingCertificate,
+    upstream::{CaSource, Upstream},
+};
+use proxy::{
+    Dialer, Listener, Options, Proxy,
     admin::{self, Admin},
-    driver::proxies::ProxyClient,
-    identity::{
-        client_certificate::ClientCertificates,
-        mint::Authority,
-        server::ServingCertificate,
-        upstream::{CaSource, Upstream},
-    },
-    proxy::{self, Dialer, Listener, Options, Proxy},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -35,7 +35,7 @@ impl TestProxy {
     }
 
     pub async fn start_with(upstream: &str, ca_pem: &str, options: Options) -> Self {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let upstream = Upstream {
             url: upstream.to_owned(),
             ca: CaSource::Pem(ca_pem.into()),

@@ -44,11 +44,11 @@ fn missing_go() {
 }
 
 /// etcd, kube-apiserver and kubectl; `None` where Go is missing and may be.
-pub fn assets() -> Option<kubetoll::lab::real::Assets> {
+pub fn assets() -> Option<lab::real::Assets> {
     if env::var_os("KUBEBUILDER_ASSETS").is_none() {
         for name in ["etcd", "kube-apiserver", "kubectl"] {
             program(name)?;
         }
     }
-    Some(kubetoll::lab::real::Assets::find().unwrap())
+    Some(lab::real::Assets::find().unwrap())
 }

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use kubetoll::{driver::proxies::ProxyClient, identity::mint::Authority};
+use crate::kit::built::kubetoll_proxy;
+use driver::proxies::ProxyClient;
+use identity::mint::Authority;
 use tokio::time::sleep;
 
 /// A running `kubetoll-proxy`; killed when dropped.
@@ -69,7 +71,7 @@ impl TracedProxy {
         let mut command = Command::new("sh");
         command
             .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
-            .arg(env!("CARGO_BIN_EXE_kubetoll-proxy"))
+            .arg(kubetoll_proxy())
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", upstream, "--log-format", "json"])
             .args(arguments)

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use kubetoll::{identity::kubeconfig::Credential, lab::real::RealCluster};
+use cluster::kubeconfig::Credential;
+use lab::real::RealCluster;
 
 use super::{proxy::TestProxy, real};
 
@@ -17,7 +18,7 @@ pub struct TwoWays {
 impl TwoWays {
     /// `None` where the real tier can't run and need not.
     pub async fn start() -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
         let proxy = TestProxy::start(&cluster.url(), &cluster.ca_pem()).await;
         let token = Credential::Token(cluster.admin_token().to_owned());

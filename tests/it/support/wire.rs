@@ -5,13 +5,11 @@ use std::{
     time::Duration,
 };
 
-use kubetoll::{
-    identity::{
-        client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
-    },
-    proxy::Options,
-    record::{CallRecord, Snapshot},
+use identity::{
+    client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
 };
+use proxy::Options;
+use record::{CallRecord, Snapshot};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -37,7 +35,7 @@ pub struct TlsListener {
 impl TlsListener {
     /// Offers these protocols by ALPN.
     pub async fn bind(alpn: &[&str]) -> Self {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let authority = Authority::new("upstream").unwrap();
         let leaf = authority
             .serving("upstream", &["127.0.0.1".to_owned()])
@@ -284,7 +282,7 @@ pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String,
 pub fn client_tls(authority: &Authority, alpn: &[&str]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate()).unwrap();
-    let mut tls = ClientConfig::builder_with_provider(kubetoll::identity::provider())
+    let mut tls = ClientConfig::builder_with_provider(identity::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)

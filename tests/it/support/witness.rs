@@ -3,10 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use kubetoll::{
-    lab::apiserver::LoggedRequest,
-    record::{RowRecord, RunRecord},
-};
+use lab::apiserver::LoggedRequest;
+use record::{RowRecord, RunRecord};
 
 /// What was found.
 #[derive(Debug, Default)]

@@ -103,7 +103,7 @@ fn not_ready((reason, message): (&str, &str)) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::kubevirt::resources::{VMIS, VMS};
+    use crate::kubevirt::resources::{VMIS, VMS};
 
     fn vm() -> DynamicObject {
         DynamicObject::new("vm-1", &VMS).data(json!({"spec": {"runStrategy": "Always"}}))

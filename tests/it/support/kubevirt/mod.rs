@@ -21,7 +21,7 @@ use kube::{
     Api, Client,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
-use kubetoll::lab::real::RealCluster;
+use lab::real::RealCluster;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::sleep};
 
@@ -86,7 +86,7 @@ impl KubeVirt {
 
     /// The same on `nodes` nodes.
     pub async fn install_on(spec: Value, nodes: usize) -> Option<Self> {
-        kubetoll::identity::install_provider();
+        identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
         let tokens = cluster.prepare_kubevirt().await.unwrap();
         let client = cluster.admin_client().unwrap();

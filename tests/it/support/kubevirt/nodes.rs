@@ -15,7 +15,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
     runtime::watcher,
 };
-use kubetoll::lab::real::RealCluster;
+use lab::real::RealCluster;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::{CALLS, Faults, NAMESPACE, WORKLOADS, api, create};
+use crate::kit::built::kubetoll_proxy;
 
 /// Running pods by their workload.
 pub(super) type Pods = Arc<Mutex<BTreeMap<String, Vec<Pod>>>>;
@@ -212,7 +213,7 @@ impl Nodes {
         let ca = files.path().join("cluster-ca.crt");
         std::fs::write(&ca, &self.ca).unwrap();
         let mounted = sidecar["volumeMounts"][0]["mountPath"].as_str().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll-proxy"));
+        let mut command = Command::new(kubetoll_proxy());
         for argument in sidecar["args"].as_array().unwrap() {
             let argument = argument.as_str().unwrap();
             match argument {

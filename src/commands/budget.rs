@@ -1,0 +1,190 @@
+//! `kubetoll budget`: a snapshot test for API calls.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::{
+    Exit, Output,
+    compare::read_run,
+    history::{SelectArgs, StoreArgs},
+    results::write_file,
+};
+use record::{
+    BUDGET_SCHEMA, BudgetFile, BudgetReport, HistoryRun, RunResult, ThresholdFile, label,
+};
+use store::Store;
+use terminal::lines;
+
+/// The beginning of a file of budgets.
+const HEAD: &str = "\
+# What each component may call how often per object, by scenario. Checked by `kubetoll budget`,
+# written by `kubetoll budget --update`, which keeps no other comment than this one.
+";
+
+/// Check what runs cost against budgets in your repository, as a snapshot test does.
+///
+/// The file says for each scenario how often each component may make each call per object, all
+/// codes together. A call that is not in it has no budget. Only calls that name the run's namespace
+/// count; leases and watches don't. RUN is a record.json or a run's id; without one, the newest
+/// valid run of each scenario of the file is taken from the history.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubetoll run vmi --results-dir results && kubetoll budget results/record.json --update
+  kubetoll budget results/record.json
+  kubetoll budget --file perf/budget.yaml --job nightly
+
+Several runs of a scenario at once: each must keep the budgets, and --update takes the most that one
+of them needs. Exit codes: 3 a budget is exceeded, 4 a run is not valid.")]
+pub(super) struct BudgetArgs {
+    /// record.json files or ids of runs of the history.
+    #[arg(value_name = "RUN")]
+    runs: Vec<String>,
+    /// The file with the budgets.
+    #[arg(long, value_name = "FILE", default_value = "kubetoll-budget.yaml")]
+    file: PathBuf,
+    /// Write what the runs need into the file. Other scenarios stay as they are.
+    #[arg(long)]
+    update: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) fn run(args: &BudgetArgs) -> Result<Exit> {
+    let mut file = read(&args.file, args.update)?;
+    let results = args.results(&file)?;
+    let mut report = BudgetReport {
+        runs: results.iter().map(|result| result.id.clone()).collect(),
+        valid: results.iter().all(|result| result.valid),
+        rows: Vec::new(),
+    };
+    let mut by_scenario: BTreeMap<&str, Vec<&RunResult>> = BTreeMap::new();
+    for result in &results {
+        by_scenario
+            .entry(&result.scenario)
+            .or_default()
+            .push(result);
+    }
+    for (scenario, results) in by_scenario {
+        let spent = report::spent(results);
+        if args.update && report.valid {
+            file.scenarios.insert(scenario.to_owned(), spent.clone());
+        }
+        let allowed = file.scenarios.get(scenario).with_context(|| {
+            let path = args.file.display();
+            format!("{path} has no budget for scenario {scenario}: make one with --update")
+        })?;
+        report
+            .rows
+            .extend(report::check_budget(scenario, &spent, allowed));
+    }
+    let exit = verdict(&report);
+    if args.update && report.valid {
+        write(&args.file, &file)?;
+    }
+    let text = match args.output {
+        Output::Text => report::budget_text(&report),
+        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
+    };
+    let written = lines::print(&text);
+    Ok(exit.or(written))
+}
+
+fn verdict(report: &BudgetReport) -> Exit {
+    if !report.valid {
+        Exit::NotValid
+    } else if report.rows.iter().all(|row| row.kept) {
+        Exit::Ok
+    } else {
+        Exit::NotMet
+    }
+}
+
+impl BudgetArgs {
+    fn results(&self, file: &BudgetFile) -> Result<Vec<RunResult>> {
+        let runs = if self.runs.is_empty() {
+            self.newest(file)?
+        } else {
+            let runs = self.runs.iter().map(|run| self.named(run));
+            runs.collect::<Result<_>>()?
+        };
+        runs.into_iter().map(evaluated).collect()
+    }
+
+    fn named(&self, name: &str) -> Result<HistoryRun> {
+        let path = Path::new(name);
+        if path.is_file() {
+            return read_run(path);
+        }
+        let place = self.store.location()?;
+        let found = self.store.open()?.run(name)?;
+        found.with_context(|| format!("{name} is no file and no run of the history {place}"))
+    }
+
+    /// The newest valid run of each scenario, among those that were asked for.
+    fn newest(&self, file: &BudgetFile) -> Result<Vec<HistoryRun>> {
+        let mut store = self.store.open()?;
+        let mut newest: BTreeMap<String, String> = BTreeMap::new();
+        for run in store.runs(&self.select.filter())? {
+            let scenario = run.label(label::SCENARIO);
+            let wanted = self.update || file.scenarios.contains_key(scenario);
+            if run.valid && run.origin.is_exact() && wanted {
+                newest.insert(scenario.to_owned(), run.id);
+            }
+        }
+        if newest.is_empty() {
+            let place = self.store.location()?;
+            bail!("the history {place} has no valid run of a scenario of the budgets; name one");
+        }
+        newest.values().map(|id| full(&mut store, id)).collect()
+    }
+}
+
+fn full(store: &mut Store, id: &str) -> Result<HistoryRun> {
+    let found = store.run(id)?;
+    found.with_context(|| format!("run {id} is gone"))
+}
+
+fn evaluated(run: HistoryRun) -> Result<RunResult> {
+    let Some(record) = run.record else {
+        bail!(
+            "run {} was imported without its rows, so that nothing can be budgeted",
+            run.id
+        );
+    };
+    Ok(report::evaluate(&record, &ThresholdFile::default()))
+}
+
+fn read(path: &Path, may_be_new: bool) -> Result<BudgetFile> {
+    let name = path.display();
+    if may_be_new && !path.exists() {
+        return Ok(BudgetFile::default());
+    }
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {name}: make it with --update"))?;
+    let file: BudgetFile =
+        serde_saphyr::from_str(&text).with_context(|| format!("{name} is no file of budgets"))?;
+    if file.schema != BUDGET_SCHEMA {
+        bail!(
+            "{name} has schema {}, and this version reads {BUDGET_SCHEMA}",
+            file.schema
+        );
+    }
+    Ok(file)
+}
+
+/// All or nothing; scenarios, components and rows in their alphabetical order.
+fn write(path: &Path, file: &BudgetFile) -> Result<()> {
+    let text = serde_saphyr::to_string(file).context("cannot write the budgets as YAML")?;
+    write_file(path, format!("{HEAD}{text}").as_bytes())
+}

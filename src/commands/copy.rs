@@ -1,0 +1,113 @@
+//! `kubetoll runs export` and `import`: a history as lines of JSON, to move it or to keep it safe.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufReader, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::value::RawValue;
+
+use super::{
+    Exit,
+    history::{SelectArgs, StoreArgs},
+};
+use record::{
+    HISTORY_SCHEMA, HistoryLine, HistoryRun, ImportReport, RUN_SCHEMA, RunRecord, SchemaName,
+    printable,
+};
+use store::Store;
+use terminal::lines;
+use terminal::tell;
+
+/// Writes the runs one by one, so that their records are not all in memory at once.
+pub(super) fn export(select: &SelectArgs, store: &StoreArgs, out: Option<&Path>) -> Result<Exit> {
+    let mut store = store.open()?;
+    let runs = store.runs(&select.filter())?;
+    let Some(path) = out else {
+        return Ok(lines::exit_after_writing(write(
+            &mut store,
+            &runs,
+            io::stdout().lock(),
+        )?));
+    };
+    let failed = || format!("cannot write {}", path.display());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+    let file = file.with_context(failed)?;
+    write(&mut store, &runs, io::BufWriter::new(&file))?.with_context(failed)?;
+    file.as_file().sync_all().with_context(failed)?;
+    file.persist(path).with_context(failed)?;
+    tell!("{} runs in {}", runs.len(), path.display());
+    Ok(Exit::Ok)
+}
+
+fn write(store: &mut Store, runs: &[HistoryRun], mut out: impl Write) -> Result<io::Result<()>> {
+    for run in runs {
+        // Removed meanwhile.
+        let Some(run) = store.run(&run.id)? else {
+            continue;
+        };
+        let line = HistoryLine {
+            schema: HISTORY_SCHEMA.to_owned(),
+            run,
+        };
+        let text = serde_json::to_string(&line)? + "\n";
+        if let Err(error) = out.write_all(printable(&text).as_bytes()) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(out.flush())
+}
+
+/// Reads files, each run as it comes. What can't be read is named; of a file that is no JSON any
+/// more from some place on, the rest is lost.
+pub(super) fn import(files: &[PathBuf], store: &StoreArgs) -> Result<ImportReport> {
+    let mut store = store.open_or_make()?;
+    let mut report = ImportReport::default();
+    for path in files {
+        let name = path.display();
+        let file: Box<dyn Read> = if path == Path::new("-") {
+            Box::new(io::stdin().lock())
+        } else {
+            Box::new(File::open(path).with_context(|| format!("cannot read {name}"))?)
+        };
+        let documents = serde_json::Deserializer::from_reader(BufReader::new(file));
+        let documents = documents.into_iter::<Box<RawValue>>();
+        let runs = documents.zip(1..).filter_map(|(document, number)| {
+            let run = document.map_err(anyhow::Error::from);
+            let run = run.and_then(|document| parse(document.get()));
+            run.inspect_err(|error| {
+                let reason = format!("{name}, document {number}: {error:#}");
+                tell!("kubetoll: skipped: {reason}");
+                report.skipped.push(reason);
+            })
+            .ok()
+        });
+        let tally = store.append_all(runs)?;
+        report.runs.new += tally.new;
+        report.runs.known += tally.known;
+        report.runs.removed += tally.removed;
+        report.runs.conflicts.extend(tally.conflicts);
+        report.runs.refused.extend(tally.refused);
+    }
+    Ok(report)
+}
+
+/// A line of an exported history, or a record.
+fn parse(text: &str) -> Result<HistoryRun> {
+    let document: SchemaName = serde_json::from_str(text)?;
+    match document.schema.as_str() {
+        HISTORY_SCHEMA => Ok(serde_json::from_str::<HistoryLine>(text)?.run),
+        RUN_SCHEMA => {
+            let record: RunRecord = serde_json::from_str(text)?;
+            Ok(report::history_run(record, &BTreeMap::new()))
+        }
+        "" => bail!("it has no schema: it is neither of `kubetoll runs export` nor a record.json"),
+        schema => bail!("its schema is {schema}, which this Kubetoll doesn't know"),
+    }
+}

@@ -1,0 +1,233 @@
+//! The history that a command works on, and which of its runs.
+
+use std::{collections::BTreeMap, env, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use super::{Exit, compare::LimitArgs};
+use record::{HistoryRun, Origin, RunRecord, label};
+use store::{Filter, Location, Store, StoreError};
+use terminal::tell;
+
+/// The history.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StoreArgs {
+    /// The history: an SQLite file or postgres://USER@HOST/DATABASE, the password in PGPASSWORD
+    /// [default: kubetoll/history.db in $XDG_DATA_HOME or ~/.local/share].
+    #[arg(
+        long,
+        value_name = "LOCATION",
+        env = "KUBETOLL_STORE",
+        hide_env_values = true
+    )]
+    store: Option<Location>,
+}
+
+/// Which runs of the history.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct SelectArgs {
+    /// Only runs of this job.
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// Only runs of this scenario, such as vmi, vm or instancetype.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// Only runs at this time or later: 2024-10-21 (in UTC) or 2024-10-21T08:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Only runs before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// Only runs with this label, such as kubevirt=v1.8.0; repeatable. KEY= takes runs without it.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    label: Vec<(String, String)>,
+    /// Only runs whose numbers come from there: counted, simulated, audit or estimate; repeatable.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    origin: Vec<Origin>,
+}
+
+/// Whether and as what a run is kept in the history.
+#[derive(Debug, Clone, Args)]
+pub(super) struct KeepArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Don't keep the run in the history.
+    #[arg(long)]
+    no_store: bool,
+    /// The job of the run: runs of different jobs are not compared unless one asks for it [default:
+    /// lab in a lab, local otherwise].
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// A label of the run, such as commit=d923fdb8; repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    label: Vec<(String, String)>,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+impl StoreArgs {
+    /// Where the history is.
+    pub(super) fn location(&self) -> Result<Location> {
+        if let Some(location) = &self.store {
+            return Ok(location.clone());
+        }
+        let data = env::var_os("XDG_DATA_HOME").filter(|folder| !folder.is_empty());
+        let home = || env::home_dir().map(|home| home.join(".local/share"));
+        let data = data.map(PathBuf::from).or_else(home);
+        let data =
+            data.context("there is no home folder for the history: name one with --store")?;
+        Ok(Location::Sqlite(data.join("kubetoll/history.db")))
+    }
+
+    /// Opens a history that is there.
+    pub(super) fn open(&self) -> Result<Store> {
+        let location = self.location()?;
+        if let Location::Sqlite(path) = &location
+            && !path.exists()
+        {
+            bail!(
+                "there is no history {location}: `kubetoll run`, `kubetoll measure` and `kubetoll \
+                 import` make one, --store names another"
+            );
+        }
+        Ok(Store::open(&location)?)
+    }
+
+    /// Opens the history, which is made if there is none.
+    pub(super) fn open_or_make(&self) -> Result<Store> {
+        Ok(Store::open(&self.location()?)?)
+    }
+}
+
+impl SelectArgs {
+    /// What the history is asked for.
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            job: self.job.clone(),
+            scenario: self.scenario.clone(),
+            labels: self.label.iter().cloned().collect(),
+            since: self.since,
+            until: self.until,
+            origins: self.origin.clone(),
+            ..Filter::default()
+        }
+    }
+}
+
+impl KeepArgs {
+    /// Opens a history that was asked for, before anything runs, so that a bad one costs nothing.
+    pub(super) async fn prepare(&self) -> Result<()> {
+        if self.no_store || self.store.store.is_none() {
+            return Ok(());
+        }
+        let location = self.store.location()?;
+        blocking(move || Store::open(&location).map(drop)).await
+    }
+
+    /// Keeps a run in the history. It has its result already, and never loses it to the history:
+    /// what goes wrong is said, and is a failure only where a history was asked for.
+    pub(super) async fn keep(&self, record: RunRecord) -> Exit {
+        let run = report::history_run(record, &self.labels());
+        self.keep_run(run).await
+    }
+
+    /// The same for a run whose id may come again: its time is added.
+    pub(super) async fn keep_named(&self, record: RunRecord) -> Exit {
+        let mut run = report::history_run(record, &self.labels());
+        run.id = format!("{}-{}", run.id, run.at.as_second());
+        self.keep_run(run).await
+    }
+
+    async fn keep_run(&self, run: HistoryRun) -> Exit {
+        let judged = self.judge(&run).await.unwrap_or_else(|error| {
+            tell!("kubetoll: the run is not compared with the history: {error:#}");
+            Exit::NotValid
+        });
+        if self.no_store {
+            return judged;
+        }
+        let asked_for = self.store.store.is_some();
+        let kept = match self.store.location() {
+            Ok(location) => {
+                let shown = location.to_string();
+                let id = run.id.clone();
+                blocking(move || Store::open(&location)?.append(&run))
+                    .await
+                    .map(|_| tell!("kept as {id} in the history {shown}"))
+            }
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok(()) => judged,
+            Err(error) => {
+                tell!("kubetoll: the run is not in the history: {error:#}");
+                judged.or(if asked_for { Exit::Failed } else { Exit::Ok })
+            }
+        }
+    }
+
+    /// Compares a run with the earlier ones of its job and scenario, if a limit asks for it.
+    async fn judge(&self, run: &HistoryRun) -> Result<Exit> {
+        if self.limits.fail_on.is_empty() || !run.valid {
+            return Ok(Exit::Ok);
+        }
+        let location = self.store.location()?;
+        let filter = Filter {
+            job: Some(run.label(label::JOB).to_owned()),
+            scenario: Some(run.label(label::SCENARIO).to_owned()),
+            origins: vec![run.origin],
+            valid_only: true,
+            ..Filter::default()
+        };
+        let earlier = blocking(move || Store::open(&location)?.runs(&filter)).await?;
+        self.limits.judge(earlier, run)
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        let machine = rustix::system::uname();
+        let machine = machine.nodename().to_string_lossy().into_owned();
+        let mut labels = BTreeMap::from([(label::MACHINE.to_owned(), machine)]);
+        labels.extend(self.label.iter().cloned());
+        labels.extend(self.job.clone().map(|job| (label::JOB.to_owned(), job)));
+        labels
+    }
+}
+
+/// The databases are synchronous, and wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await??)
+}
+
+/// An origin by its name.
+fn origin(text: &str) -> Result<Origin, String> {
+    let all = [
+        Origin::Counted,
+        Origin::Simulated,
+        Origin::Audit,
+        Origin::Estimate,
+    ];
+    let found = all.into_iter().find(|origin| origin.as_str() == text);
+    found.ok_or_else(|| "an origin is counted, simulated, audit or estimate".to_owned())
+}
+
+/// `KEY=VALUE`, as a run can carry it.
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is KEY=VALUE")?;
+    label::check(key, value)?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// An instant, or the beginning of a day in UTC.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let day: Result<Date, _> = text.parse();
+    day.and_then(|day| day.to_zoned(TimeZone::UTC))
+        .map(|day| day.timestamp())
+        .map_err(|_| "a time is 2024-10-21 or 2024-10-21T08:00:00Z".to_owned())
+}

@@ -1,0 +1,304 @@
+//! A lab: an API server, a proxy, and simulated components behind it.
+
+use std::io;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use kube::Client;
+
+use super::inner_proxy::InnerProxy;
+use classify::path_class;
+use driver::proxies::ProxyClient;
+use identity::upstream::{CaSource, Upstream};
+use lab::{
+    apiserver::LoggedRequest,
+    embedded::EmbeddedLab,
+    real::{Assets, RealCluster},
+    simulation::{Identity, Simulation},
+};
+use proxy::Options;
+use record::{AUDIT_CHECK, CallRecord, Check, RunRecord};
+use verify::audit::{AuditEntry, AuditReader, verify};
+
+/// Simulated nodes.
+const NODES: usize = 4;
+
+/// A running lab.
+pub(super) struct Lab {
+    server: Server,
+    proxy: InnerProxy,
+    simulation: Simulation,
+    /// The driver's client, straight to the API server.
+    pub(super) client: Client,
+}
+
+enum Server {
+    Embedded(Box<EmbeddedLab>),
+    Real(Box<RealCluster>),
+}
+
+impl Lab {
+    /// The embedded API server.
+    pub(super) async fn embedded() -> Result<Self> {
+        let lab = EmbeddedLab::start().await?;
+        let ca = lab.authority.certificate_pem();
+        let proxy = start_proxy(&lab.url, ca).await?;
+        let admin = lab.token_for("kubetoll", &["system:masters"]);
+        let client = lab::client(&lab.url, &lab.authority, &admin, "kubetoll")?;
+        let groups = ["system:serviceaccounts", "system:authenticated"];
+        let connect = |identity: &Identity| {
+            let token = lab.token_for(&identity.user(), &groups);
+            lab::client(&proxy.url, &proxy.authority, &token, identity.program)
+        };
+        let simulation = Simulation::start(&client, &connect, Some(&lab.server), NODES).await?;
+        Ok(Self {
+            server: Server::Embedded(Box::new(lab)),
+            proxy,
+            simulation,
+            client,
+        })
+    }
+
+    /// A real etcd and kube-apiserver.
+    pub(super) async fn real() -> Result<Self> {
+        let cluster = RealCluster::start(Assets::find()?, &[]).await?;
+        let proxy = start_proxy(&cluster.url(), cluster.ca_pem()).await?;
+        let client = cluster.admin_client()?;
+        let tokens = cluster.prepare_kubevirt().await?;
+        let connect = |identity: &Identity| {
+            let account = (identity.namespace.to_owned(), identity.account.to_owned());
+            let token = tokens.get(&account).cloned().unwrap_or_default();
+            lab::client(&proxy.url, &proxy.authority, &token, identity.program)
+        };
+        let simulation = Simulation::start(&client, &connect, None, NODES).await?;
+        Ok(Self {
+            server: Server::Real(Box::new(cluster)),
+            proxy,
+            simulation,
+            client,
+        })
+    }
+
+    /// The proxy's admin port.
+    pub(super) fn proxy(&self) -> ProxyClient {
+        self.proxy.admin.clone()
+    }
+
+    /// The API server's URL.
+    pub(super) fn url(&self) -> String {
+        match &self.server {
+            Server::Embedded(lab) => lab.url.clone(),
+            Server::Real(cluster) => cluster.url(),
+        }
+    }
+
+    /// Compares the run with what the API server itself logged, request by request.
+    pub(super) fn check(&self, record: &RunRecord) -> Result<Check> {
+        let log = match &self.server {
+            Server::Embedded(lab) => lab.server.request_log().iter().map(entry).collect(),
+            Server::Real(cluster) => read_audit_log(cluster)?,
+        };
+        let found = verify(record, &log);
+        let explained: u64 = found.explained.values().sum();
+        let ok = found.by_request && found.overlaps && found.unexplained_count == 0;
+        let mut detail = format!(
+            "{} requests equal, {explained} explained, {} unexplained",
+            found.equal, found.unexplained_count
+        );
+        if !ok {
+            detail.push_str(&format!("\n{}", report::text::verification(&found)));
+        }
+        Ok(Check {
+            name: AUDIT_CHECK.to_owned(),
+            ok,
+            detail,
+        })
+    }
+
+    /// Stops everything.
+    pub(super) async fn stop(self) {
+        self.simulation.stop().await;
+        self.proxy.stop().await;
+        if let Server::Embedded(lab) = &self.server {
+            lab.stop();
+        }
+    }
+}
+
+async fn start_proxy(url: &str, ca: String) -> Result<InnerProxy> {
+    let upstream = Upstream {
+        url: url.to_owned(),
+        ca: CaSource::Pem(ca.into()),
+        server_name: None,
+    };
+    InnerProxy::start(&upstream, None, Options::default()).await
+}
+
+fn read_audit_log(cluster: &RealCluster) -> Result<Vec<AuditEntry>> {
+    let path = cluster.audit_log();
+    let log = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut reader = AuditReader::default();
+    let entries = log
+        .split(|&byte| byte == b'\n')
+        .map(|line| reader.line(line));
+    let entries: Result<Vec<_>, _> = entries.collect();
+    Ok(entries
+        .map_err(io::Error::other)?
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+/// A line of the embedded server's log in the words of an audit log.
+fn entry(logged: &LoggedRequest) -> AuditEntry {
+    let path = if logged.resource.is_empty() {
+        path_class(logged.path.as_bytes())
+    } else {
+        ""
+    };
+    AuditEntry {
+        id: logged.audit_id.clone(),
+        user: logged.user.clone(),
+        impersonated: None,
+        call: CallRecord {
+            verb: logged.verb.clone(),
+            group: logged.group.clone(),
+            version: logged.version.clone(),
+            resource: logged.resource.clone(),
+            subresource: logged.subresource.clone(),
+            path: path.to_owned(),
+            ..CallRecord::default()
+        },
+        object: (logged.namespace.clone(), logged.name.clone()),
+        code: logged.code.unwrap_or_default(),
+        received: time(logged.received),
+        staged: time(logged.answered),
+    }
+}
+
+fn time(seconds: f64) -> Timestamp {
+    Timestamp::from_microsecond((seconds * 1e6) as i64).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use driver::{
+        Driver, Plan, Progress,
+        client::counted,
+        workload::{Scenario, Spec},
+    };
+    use record::{ClusterRecord, ProxyRun, RowRecord};
+
+    struct Quiet;
+
+    impl Progress for Quiet {
+        fn phase(&self, _: &str) {}
+        fn step(&self, _: usize, _: usize) {}
+    }
+
+    async fn run(lab: &Lab) -> RunRecord {
+        let (client, tally) = counted(lab.client.clone(), "default");
+        let driver = Driver {
+            client,
+            tally,
+            proxies: vec![lab.proxy()],
+            roster: None,
+            bystander: None,
+            cluster: ClusterRecord::default(),
+            progress: &Quiet,
+            stop: CancellationToken::new(),
+        };
+        let plan = Plan {
+            spec: Spec {
+                scenario: Scenario::Vm,
+                kwok: false,
+            },
+            count: 3,
+            pause: Duration::ZERO,
+            timeout: Duration::from_secs(60),
+            settle: Duration::from_millis(500),
+            baseline: Duration::ZERO,
+            namespace: None,
+            keep: false,
+            primer: true,
+            audit_ids: true,
+            simulated: true,
+            configuration: BTreeMap::new(),
+        };
+        driver.run(&plan).await.unwrap()
+    }
+
+    /// A change of one booking: of the journal's line `at`, and of the rows that it counts in.
+    type Mutation = fn(&mut ProxyRun, usize);
+
+    /// A row where the run counts it and where the books do, so that both go wrong together.
+    fn rows(proxy: &mut ProxyRun, id: u32) -> impl Iterator<Item = &mut RowRecord> {
+        let rows = proxy.difference.iter_mut();
+        rows.chain(&mut proxy.closed.snapshot.rows)
+            .filter(move |row| row.id == id)
+    }
+
+    fn skip(proxy: &mut ProxyRun, at: usize) {
+        let line = proxy.closed.journal.remove(at);
+        rows(proxy, line.row).for_each(|row| row.answered -= 1);
+    }
+
+    fn double(proxy: &mut ProxyRun, at: usize) {
+        let line = proxy.closed.journal[at].clone();
+        rows(proxy, line.row).for_each(|row| row.answered += 1);
+        proxy.closed.journal.push(line);
+    }
+
+    /// To the next row of the run, whatever distinguishes it: user, call or code.
+    fn misattribute(proxy: &mut ProxyRun, at: usize) {
+        let from = proxy.closed.journal[at].row;
+        let place = proxy.difference.iter().position(|row| row.id == from);
+        let next = (place.unwrap() + 1) % proxy.difference.len();
+        let to = proxy.difference[next].id;
+        proxy.closed.journal[at].row = to;
+        rows(proxy, from).for_each(|row| row.answered -= 1);
+        rows(proxy, to).for_each(|row| row.answered += 1);
+    }
+
+    fn skip_in_the_row(proxy: &mut ProxyRun, at: usize) {
+        let id = proxy.closed.journal[at].row;
+        rows(proxy, id).for_each(|row| row.answered -= 1);
+    }
+
+    fn double_in_the_row(proxy: &mut ProxyRun, at: usize) {
+        let id = proxy.closed.journal[at].row;
+        rows(proxy, id).for_each(|row| row.answered += 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_booking_skipped_doubled_or_misattributed_is_found() {
+        identity::install_provider();
+        let lab = Lab::embedded().await.unwrap();
+        let record = run(&lab).await;
+        let check = lab.check(&record).unwrap();
+        assert!(check.ok && record.is_valid(), "{record:?} {check:?}");
+        let bookings = record.proxies[0].closed.journal.len();
+        assert!(bookings > 60, "{bookings}");
+        let mutations: [(&str, Mutation); 5] = [
+            ("skip", skip),
+            ("double", double),
+            ("misattribute", misattribute),
+            ("skip in the row", skip_in_the_row),
+            ("double in the row", double_in_the_row),
+        ];
+        for (name, mutate) in mutations {
+            for at in 0..bookings {
+                let mut mutant = record.clone();
+                mutate(&mut mutant.proxies[0], at);
+                let check = lab.check(&mutant).unwrap();
+                assert!(!check.ok, "{name} of booking {at} was not found");
+            }
+        }
+        lab.stop().await;
+    }
+}

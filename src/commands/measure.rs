@@ -1,0 +1,387 @@
+//! `kubetoll measure`: the books of running proxies around anything.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use kube::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::Child,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Exit, Misuse, Output,
+    attached::{DiscoverArgs, Fleet},
+    cluster::WhereArgs,
+    history::KeepArgs,
+    results,
+    run::{print_result, proxy_clients, read_thresholds, verdict},
+};
+use cluster::kubeconfig::write_private;
+use driver::{
+    Roster,
+    measure::{self, Opened, Plan},
+    proxies::{ProxyClient, ProxyError},
+};
+use record::{RunRecord, ThresholdFile};
+use terminal::duration;
+use terminal::tell;
+
+/// Longest wait for calls to cease.
+const SETTLE_LONGEST: Duration = Duration::from_secs(300);
+const NO_PROXY: &str = "name the admin address of each proxy that takes part with --proxy, or, to \
+    measure around a command with the attached ones, a cluster with --kubeconfig, --context or \
+    --in-cluster";
+/// How long a proxy keeps a run between `start` and `stop`.
+const LEASE: Duration = Duration::from_secs(24 * 3600);
+
+/// Open the books of running proxies, run a command, and say what it cost.
+///
+/// Runs anything: KubeVirt's own `make perftest`, kube-burner, an e2e suite. Measures with the
+/// proxies that --proxy names, or with those that are attached to the KubeVirt of a cluster. Or mark a beginning
+/// and an end by hand with `measure start NAME` and `measure stop NAME`. Gives the command's exit
+/// code if it isn't 0.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  kubetoll measure --context kind-kubevirt -- make perftest
+  kubetoll measure --proxy http://127.0.0.1:16444 -- make perftest"
+)]
+pub(super) struct MeasureArgs {
+    #[command(subcommand)]
+    mark: Option<Mark>,
+    #[command(flatten)]
+    open: OpenOptions,
+    #[command(flatten)]
+    cluster: WhereArgs,
+    #[command(flatten)]
+    discover: DiscoverArgs,
+    #[command(flatten)]
+    close: CloseOptions,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mark {
+    /// Open the books under a name.
+    Start {
+        /// The name.
+        name: String,
+        #[command(flatten)]
+        options: OpenOptions,
+    },
+    /// Settle, close the books of that name, and print what was counted.
+    Stop {
+        /// The name.
+        name: String,
+        /// File with the proxies' admin token.
+        #[arg(long, value_name = "FILE")]
+        proxy_token_file: Option<PathBuf>,
+        #[command(flatten)]
+        options: CloseOptions,
+    },
+}
+
+/// What must be known when the books are opened.
+#[derive(Debug, Args)]
+struct OpenOptions {
+    /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
+    #[arg(long, value_name = "URL")]
+    proxy: Vec<String>,
+    /// File with the proxies' admin token.
+    #[arg(long, value_name = "FILE")]
+    proxy_token_file: Option<PathBuf>,
+    /// Tell the calls for this namespace from others.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    namespace: String,
+    /// Record the audit ID of each request, for `kubetoll verify`.
+    #[arg(long)]
+    audit_ids: bool,
+}
+
+/// What is needed when they are closed.
+#[derive(Debug, Args)]
+struct CloseOptions {
+    /// How long nothing may go on before the books are closed.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse)]
+    settle: Duration,
+    /// JSON file with perfscale-audit's thresholdExpectations.
+    #[arg(long, value_name = "FILE")]
+    thresholds: Option<PathBuf>,
+    /// Folder for record.json.
+    #[arg(long, value_name = "DIR")]
+    results_dir: Option<PathBuf>,
+    /// Form of the result on standard output.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    keep_in: KeepArgs,
+}
+
+pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Exit> {
+    match args.mark {
+        Some(Mark::Start { name, options }) => start(&name, &options).await,
+        Some(Mark::Stop {
+            name,
+            proxy_token_file,
+            options,
+        }) => finish(&name, proxy_token_file.as_deref(), &options).await,
+        None => around(&args, stop).await,
+    }
+}
+
+async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
+    let thresholds = args.close.prepare().await?;
+    let fleet = args.fleet().await?;
+    let proxies = match &fleet {
+        Some(fleet) => fleet.proxies.clone(),
+        None => args.open.proxies()?,
+    };
+    let id = format!("measure-{:08x}", rand::random::<u32>());
+    let plan = args.close.plan(&args.open.plan(&id));
+    let opened = measure::open(&plan, &proxies).await?;
+    let ended = run_command(&args.command, &[], &stop).await;
+    let status = match ended {
+        Ok(Some(status)) => status,
+        interrupted_or_failed => {
+            measure::abandon(&plan.id, &proxies).await;
+            interrupted_or_failed?;
+            return Ok(Exit::Interrupted);
+        }
+    };
+    let roster = fleet.as_ref().map(|fleet| fleet as &dyn Roster);
+    match measure::close(&plan, opened, &proxies, roster).await {
+        Ok(record) => {
+            let exit = args.close.report(&record, &thresholds, Some(status));
+            let kept = args.close.keep_in.keep(record).await;
+            Ok(exit?.or(kept))
+        }
+        Err(error) => {
+            // The other proxies still have it, and would have no other until its lease ends.
+            measure::abandon(&plan.id, &proxies).await;
+            Ok(exit_of(Some(status), not_closed(error)?))
+        }
+    }
+}
+
+async fn start(name: &str, options: &OpenOptions) -> Result<Exit> {
+    let path = state_file(name)?;
+    if path.exists() {
+        bail!("{name} is open already: close it with `kubetoll measure stop {name}`");
+    }
+    let opened = measure::open(&options.plan(name), &options.proxies()?).await?;
+    let text = serde_json::to_vec(&opened)?;
+    write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    tell!("opened {name}; close it with `kubetoll measure stop {name}`");
+    Ok(Exit::Ok)
+}
+
+async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -> Result<Exit> {
+    let path = state_file(name)?;
+    let text = fs::read(&path).with_context(|| format!("{name} is not open"))?;
+    let opened: Opened = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is not what `measure start` wrote", path.display()))?;
+    let thresholds = options.prepare().await?;
+    let urls: Vec<String> = opened.proxies.iter().map(|(url, _)| url.clone()).collect();
+    let proxies = proxy_clients(&urls, token_file)?;
+    let plan = options.plan(&Plan {
+        namespace: opened.namespace.clone(),
+        ..empty_plan(name)
+    });
+    match measure::close(&plan, opened, &proxies, None).await {
+        Ok(record) => {
+            fs::remove_file(&path)?;
+            let exit = options.report(&record, &thresholds, None);
+            let kept = options.keep_in.keep_named(record).await;
+            Ok(exit?.or(kept))
+        }
+        // A proxy that is away for a moment keeps the run: it can be closed later.
+        Err(error) => {
+            let exit = not_closed(error)?;
+            measure::abandon(name, &proxies).await;
+            fs::remove_file(&path)?;
+            Ok(exit)
+        }
+    }
+}
+
+/// A run that a proxy lost is over, and what was counted is not valid; anything else failed.
+fn not_closed(error: ProxyError) -> Result<Exit> {
+    if !error.is_loss() {
+        return Err(error.into());
+    }
+    tell!("kubetoll: {error}");
+    Ok(Exit::NotValid)
+}
+
+fn empty_plan(id: &str) -> Plan {
+    Plan {
+        id: id.to_owned(),
+        scenario: "measure".to_owned(),
+        namespace: String::new(),
+        journal: false,
+        lease: LEASE,
+        silence: Duration::ZERO,
+        settle_longest: SETTLE_LONGEST,
+    }
+}
+
+impl MeasureArgs {
+    /// The attached proxies of a cluster, where no other is named.
+    async fn fleet(&self) -> Result<Option<Fleet>> {
+        match (self.open.proxy.is_empty(), self.cluster.is_given()) {
+            (true, true) => {}
+            (false, true) => {
+                let both = "--proxy names proxies, a cluster those that are attached: give one";
+                bail!(Misuse(both.to_owned()));
+            }
+            (_, false) => return Ok(None),
+        }
+        let (mut config, _) = self.cluster.config().await?;
+        config.default_retry = false;
+        let client = Client::try_from(config).context("cannot make a client")?;
+        let token = self.open.proxy_token_file.as_ref();
+        let in_cluster = self.cluster.in_cluster;
+        let fleet = Fleet::find(client, &self.discover, token, in_cluster).await?;
+        Ok(Some(fleet))
+    }
+}
+
+impl OpenOptions {
+    fn proxies(&self) -> Result<Vec<ProxyClient>> {
+        if self.proxy.is_empty() {
+            bail!(Misuse(NO_PROXY.to_owned()));
+        }
+        proxy_clients(&self.proxy, self.proxy_token_file.as_deref())
+    }
+
+    fn plan(&self, id: &str) -> Plan {
+        Plan {
+            namespace: self.namespace.clone(),
+            journal: self.audit_ids,
+            ..empty_plan(id)
+        }
+    }
+}
+
+impl CloseOptions {
+    fn plan(&self, opened: &Plan) -> Plan {
+        Plan {
+            silence: self.settle,
+            ..opened.clone()
+        }
+    }
+
+    /// Before anything is measured, so that a bad file or folder costs nothing.
+    async fn prepare(&self) -> Result<ThresholdFile> {
+        if let Some(dir) = &self.results_dir {
+            results::prepare(dir)?;
+        }
+        self.keep_in.prepare().await?;
+        read_thresholds(self.thresholds.as_deref())
+    }
+
+    fn report(
+        &self,
+        record: &RunRecord,
+        thresholds: &ThresholdFile,
+        status: Option<ExitStatus>,
+    ) -> Result<Exit> {
+        let mut result = report::evaluate(record, thresholds);
+        let ours = verdict(&result);
+        result.exit_code = ours.code();
+        result.child_exit_code = status.map(code_of);
+        // Neither a full disk nor a closed pipe takes the other with it.
+        let printed = print_result(&result, self.output);
+        if let Some(dir) = &self.results_dir {
+            results::write(dir, record, &result)?;
+        }
+        printed?;
+        Ok(exit_of(status, ours))
+    }
+}
+
+/// Runs a command with more environment; `None` if it was interrupted.
+pub(super) async fn run_command(
+    command: &[OsString],
+    environment: &[(&str, OsString)],
+    stop: &CancellationToken,
+) -> Result<Option<ExitStatus>> {
+    let (program, arguments) = command.split_first().context("no command was given")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .spawn()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    tokio::select! {
+        status = child.wait() => return Ok(Some(status?)),
+        () = stop.cancelled() => {}
+    }
+    // Ctrl-C went to the command too, which may end in its own way; SIGTERM came to this process
+    // alone.
+    tokio::select! {
+        _ = child.wait() => {}
+        _ = terminate.recv() => {
+            pass_on_termination(&child);
+            child.wait().await?;
+        }
+    }
+    Ok(None)
+}
+
+fn pass_on_termination(child: &Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    // Without an id the command has ended.
+    if let Some(id) = id.and_then(Pid::from_raw)
+        && let Err(error) = kill_process(id, Signal::TERM)
+    {
+        tracing::warn!(%error, "cannot stop the command");
+    }
+}
+
+/// The command's own code if it isn't 0.
+pub(super) fn exit_of(status: Option<ExitStatus>, ours: Exit) -> Exit {
+    match status.map(code_of) {
+        None | Some(0) => ours,
+        Some(code) => Exit::Child(code),
+    }
+}
+
+/// As a shell says it: 128 and the number of the signal that ended a command.
+pub(super) fn code_of(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+/// Where what is open between `start` and `stop` is kept.
+fn state_file(name: &str) -> Result<PathBuf> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(valid) {
+        let rule = "a name has letters, digits, '-' and '_', at most 64";
+        bail!(Misuse(rule.to_owned()));
+    }
+    let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || env::home_dir().map(|home| home.join(".local/state"));
+    let dir = state.or_else(home).context("there is no home folder")?;
+    let dir = dir.join("kubetoll");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Ok(dir.join(format!("{name}.json")))
+}

@@ -1,0 +1,172 @@
+//! `kubetoll` and its commands.
+
+mod attached;
+mod audit;
+mod budget;
+mod certs;
+mod changes;
+mod classify;
+mod cluster;
+mod compare;
+mod component_metrics;
+mod copy;
+mod crosscheck;
+mod exec;
+mod export;
+mod graph;
+mod history;
+mod import;
+mod inner_proxy;
+mod install;
+mod kubeconfig;
+mod lab;
+mod measure;
+mod progress;
+mod rbac;
+mod report;
+mod results;
+mod run;
+mod runs;
+
+use std::io::{self, Write as _};
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+use terminal::{
+    exit::{self, Exit, Misuse},
+    lines, log,
+    signal::asked_to_end,
+    tell,
+};
+
+/// Says exactly what every API call of a Kubernetes component costs, per run.
+#[derive(Debug, Parser)]
+#[command(name = "kubetoll", version, after_help = exit::HELP)]
+pub struct DriverArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<run::RunArgs>),
+    Measure(Box<measure::MeasureArgs>),
+    Exec(exec::ExecArgs),
+    Attach(install::AttachArgs),
+    Detach(install::DetachArgs),
+    Status(install::StatusArgs),
+    Crosscheck(Box<crosscheck::CrosscheckArgs>),
+    Rbac(rbac::RbacArgs),
+    Audit(audit::AuditArgs),
+    Verify(audit::VerifyArgs),
+    Report(report::ReportArgs),
+    Graph(graph::GraphArgs),
+    Docs(graph::DocsArgs),
+    Runs(runs::RunsArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Compare(Box<compare::CompareArgs>),
+    Changes(Box<changes::ChangesArgs>),
+    Budget(budget::BudgetArgs),
+    Classify(classify::ClassifyArgs),
+    Certs(certs::CertsArgs),
+    Kubeconfig(kubeconfig::KubeconfigArgs),
+    /// Print the completion script of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Runs the command.
+pub fn run(args: DriverArgs) -> Exit {
+    identity::install_provider();
+    log_to_stderr();
+    let result = match args.command {
+        Command::Run(args) => until_done(|stop| run::run(*args, stop)),
+        Command::Measure(args) => until_done(|stop| measure::run(*args, stop)),
+        Command::Exec(args) => until_done(|stop| exec::run(args, stop)),
+        Command::Attach(args) => until_done(|stop| install::attach(args, stop)),
+        Command::Detach(args) => until_done(|stop| install::detach(args, stop)),
+        Command::Status(args) => until_done(|stop| install::status(args, stop)),
+        Command::Crosscheck(args) => until_done(|stop| crosscheck::run(*args, stop)),
+        Command::Rbac(args) => rbac::run(&args),
+        Command::Audit(args) => audit::run_audit(args),
+        Command::Verify(args) => audit::run_verify(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Graph(args) => graph::run_graph(&args),
+        Command::Docs(args) => graph::run_docs(&args),
+        Command::Runs(args) => runs::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Changes(args) => changes::run(&args),
+        Command::Budget(args) => budget::run(&args),
+        Command::Classify(args) => Ok(classify::run(&args)),
+        Command::Certs(args) => certs::run(&args),
+        Command::Kubeconfig(args) => kubeconfig::run(&args),
+        Command::Completions { shell } => {
+            let mut command = DriverArgs::command();
+            let mut script = Vec::new(); // on a closed standard output it would panic
+            clap_complete::generate(shell, &mut command, "kubetoll", &mut script);
+            let written = io::stdout().write_all(&script);
+            Ok(lines::exit_after_writing(written))
+        }
+    };
+    result.unwrap_or_else(|error| {
+        tell!("kubetoll: {error:#}");
+        if error.is::<Misuse>() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        }
+    })
+}
+
+/// Runs `work`; the first Ctrl-C or SIGTERM cancels its token, the second ends the process.
+fn until_done<F: Future<Output = Result<Exit>>>(
+    work: impl FnOnce(CancellationToken) -> F,
+) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let stop = CancellationToken::new();
+    let interrupted = stop.clone();
+    runtime.spawn(async move {
+        asked_to_end().await;
+        tell!("kubetoll: stopping; once more to leave everything as it is");
+        interrupted.cancel();
+        asked_to_end().await;
+        std::process::exit(Exit::Interrupted.code().into());
+    });
+    runtime.block_on(work(stop))
+}
+
+/// Problems only, unless `RUST_LOG` asks for more.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .log_internal_errors(false) // on a standard error that nobody reads it would panic
+        .finish()
+        .with(filter_fn(log::is_safe))
+        .init();
+}

@@ -1,0 +1,165 @@
+//! `kubetoll report`: the report of one run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::{Exit, history::StoreArgs, results};
+use record::{HistoryRun, RunRecord, RunResult};
+use report::{Budget, document};
+use store::{Filter, Location, Store};
+use terminal::lines;
+
+/// Write the report of one run: a page, Markdown, JSON or JUnit.
+///
+/// The page needs nothing else and works offline: the most expensive calls, the cost per object, a
+/// table of all calls to sort and filter, wasted calls, calls over time, phases of the objects,
+/// standing cost, the run beside the last good ones of its kind, and how exact all that is.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubetoll report results/record.json --out report.html
+  kubetoll report results/record.json --form md --out - >> $GITHUB_STEP_SUMMARY
+  kubetoll report run-1795496959-j5vw5 --budget 'PATCH-pods<=200' --out junit.xml
+
+Exit code 3 if a threshold or a budget is exceeded, 4 if the counts are not valid; the report is
+written all the same.")]
+pub(super) struct ReportArgs {
+    /// The run's record.json, or its id in the history.
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The report; what it is follows from its end: .html, .md, .json or .xml (JUnit); `-` for
+    /// standard output.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What the report is, if the file's name doesn't tell.
+    #[arg(long, value_enum, value_name = "FORM")]
+    form: Option<Form>,
+    /// JSON file with perfscale-audit's thresholdExpectations.
+    #[arg(long, value_name = "FILE")]
+    thresholds: Option<PathBuf>,
+    /// A budget such as 'PATCH-pods<=200'; repeatable.
+    #[arg(long, value_name = "BUDGET")]
+    budget: Vec<Budget>,
+}
+
+/// What a report can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A page for a browser.
+    Html,
+    /// Markdown.
+    Md,
+    /// The result as JSON.
+    Json,
+    /// JUnit XML.
+    Xml,
+}
+
+pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
+    let form = args.form()?;
+    let thresholds = super::run::read_thresholds(args.thresholds.as_deref())?;
+    let (record, history) = args.read()?;
+    let mut result = report::evaluate(&record, &thresholds);
+    let budgets = args.budget.iter();
+    result.budgets = budgets.map(|budget| budget.judge(&result.rows)).collect();
+    let exit = super::run::verdict(&result);
+    result.exit_code = exit.code();
+    let text = write(form, &record, &result, &history)?;
+    if args.out == Path::new("-") {
+        return Ok(match lines::print(&text) {
+            Exit::Ok => exit,
+            failed => failed,
+        });
+    }
+    results::write_text(&args.out, &text)?;
+    Ok(exit)
+}
+
+/// Whether there is a history; a report makes none.
+fn has_history(store: &StoreArgs) -> Result<bool> {
+    Ok(match store.location()? {
+        Location::Sqlite(path) => path.exists(),
+        Location::Postgres(_) => true,
+    })
+}
+
+fn read_record(path: &Path) -> Result<RunRecord> {
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    serde_json::from_slice(&text).with_context(|| format!("{name} is no record of a run"))
+}
+
+fn write(
+    form: Form,
+    record: &RunRecord,
+    result: &RunResult,
+    history: &[HistoryRun],
+) -> Result<String> {
+    let compared = document::compare(record, result, history);
+    let told = document::Document::new(record, result, compared.as_ref());
+    Ok(match form {
+        Form::Html => document::html(&told)?,
+        Form::Md => document::markdown(&told)?,
+        Form::Xml => document::junit(result)?,
+        Form::Json => {
+            let mut text = serde_json::to_string_pretty(result)?;
+            text.push('\n');
+            text
+        }
+    })
+}
+
+impl ReportArgs {
+    /// The run's record, and the runs of its kind in the history. Without a history there is
+    /// nothing to compare a file with; an id can't be without one.
+    fn read(&self) -> Result<(RunRecord, Vec<HistoryRun>)> {
+        let path = Path::new(&self.run);
+        if path.is_file() && !has_history(&self.store)? {
+            return Ok((read_record(path)?, Vec::new()));
+        }
+        let mut store = self.store.open()?;
+        let record = if path.is_file() {
+            read_record(path)?
+        } else {
+            self.find(&mut store)?
+        };
+        let filter = Filter {
+            scenario: Some(record.scenario.clone()),
+            until: Some(record.started),
+            ..Filter::default()
+        };
+        let mut history = store.runs(&filter)?;
+        history.extend(store.run(&record.id)?);
+        Ok((record, history))
+    }
+
+    fn find(&self, store: &mut Store) -> Result<RunRecord> {
+        let (id, history) = (&self.run, self.store.location()?);
+        let run = store.run(id)?;
+        let run =
+            run.with_context(|| format!("{id} is no file and no run of the history {history}"))?;
+        let record = run.record.with_context(|| {
+            format!("run {id} was imported: the history has its numbers, but no record to report")
+        })?;
+        Ok(*record)
+    }
+
+    fn form(&self) -> Result<Form> {
+        if let Some(form) = self.form {
+            return Ok(form);
+        }
+        match self.out.extension().and_then(|end| end.to_str()) {
+            Some("html") => Ok(Form::Html),
+            Some("md") => Ok(Form::Md),
+            Some("json") => Ok(Form::Json),
+            Some("xml") => Ok(Form::Xml),
+            _ => bail!(
+                "{} does not end in .html, .md, .json or .xml: say with --form what it is to be",
+                self.out.display()
+            ),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The files of a run.
+
+use std::{fs, io::Write, path::Path};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use record::{RunRecord, RunResult, printable};
+use report::{perf_audit_file_name, perf_audit_results};
+
+/// Makes the folder before anything runs, so that a bad one costs nothing.
+pub(super) fn prepare(dir: &Path) -> Result<()> {
+    let failed = || format!("cannot write results to {}", dir.display());
+    fs::create_dir_all(dir).with_context(failed)?;
+    tempfile::tempfile_in(dir).with_context(failed)?;
+    Ok(())
+}
+
+/// Writes `record.json` and KubeVirt's file.
+pub(super) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Result<()> {
+    write_json(&dir.join("record.json"), record)?;
+    if let Some(name) = perf_audit_file_name(&record.scenario) {
+        write_json(&dir.join(name), &perf_audit_results(result))?;
+    }
+    Ok(())
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    text.push('\n');
+    write_text(path, &text)
+}
+
+/// Writes a report or a document. Whoever shows it in a terminal sees the names in it, and no more.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
+    write_file(path, printable(text).as_bytes())
+}
+
+/// All of it or nothing: a crash leaves the old file or the new one. Folders are made.
+pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(dir).with_context(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(failed)?;
+    file.write_all(content)
+        .and_then(|()| file.as_file().sync_all())
+        .with_context(failed)?;
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(file.path(), permissions).with_context(failed)?;
+    file.persist(path).with_context(failed)?;
+    Ok(())
+}
