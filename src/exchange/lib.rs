@@ -8,15 +8,18 @@ mod exposition;
 mod kube_burner;
 mod kubevirt;
 mod openmetrics;
+mod series;
 mod tables;
 mod write;
+mod written;
 
 pub use self::{
     audit::audit_run,
     exposition::{ExpositionError, Sample, samples as exposition_samples},
     kube_burner::burner_runs,
     kubevirt::{ci_runs, graph_runs, perf_audit_run, scenario_of_file},
-    write::{Export, ExportError, Written, export},
+    write::{Export, export},
+    written::{ExportError, Written},
 };
 
 use std::collections::BTreeMap;

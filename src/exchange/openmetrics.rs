@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::write::{ExportError, Written};
+use super::written::{ExportError, Written};
 use record::{HistoryRun, label};
 
 const FAMILY: &str = "kubetoll_run_value";

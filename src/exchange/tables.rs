@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::write::{ExportError, Series, Written, by_metric, folder};
+use super::{
+    series::{Series, by_metric},
+    written::{ExportError, Written, folder},
+};
 use record::{HistoryRun, OtavaConfig, OtavaCsv, OtavaMetric, OtavaTest, label, printable_line};
 
 /// Labels that have a column of their own.

@@ -1,13 +1,18 @@
 //! A history in the forms of others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{openmetrics, tables};
+use super::{
+    openmetrics,
+    series::{Series, SeriesKey, by_metric, valid_series},
+    tables,
+    written::{ExportError, Written, folder},
+};
 use record::{
     HISTORY_SCHEMA, HistoryLine, HistoryRun, KubevirtCiRun, KubevirtPoint, KubevirtWeek,
-    KubevirtWeekData, Origin, PerfAuditResults, PerfAuditValue, label,
+    KubevirtWeekData, PerfAuditResults, PerfAuditValue,
 };
 use stats::week::{monday_of, weekly_means};
 
@@ -26,46 +31,6 @@ pub enum Export {
     KubevirtResults,
     /// `weekly/<job>/<vmi|vm>/<metric>/<Monday>/data/results.json` of KubeVirt's CI.
     KubevirtWeekly,
-}
-
-/// What an export came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Files by their path below the folder of the export.
-    pub files: BTreeMap<String, Vec<u8>>,
-    /// What was left out, for people.
-    pub left_out: Vec<String>,
-}
-
-/// Why runs can't be exported.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// A form that can't tell origins apart would mix them.
-    #[error(
-        "job {job:?}, scenario {scenario:?} has runs of several origins ({}): the form can't tell \
-         them apart, so choose one with --origin",
-        origins.join(", ")
-    )]
-    Mixed {
-        /// The job.
-        job: String,
-        /// The scenario.
-        scenario: String,
-        /// Names of the origins.
-        origins: Vec<&'static str>,
-    },
-    /// Two would be in one file.
-    #[error("two runs or series would both be {0}: choose with --job or --scenario")]
-    Twice(String),
-    /// A table can't be written.
-    #[error("cannot write a table: {0}")]
-    Csv(#[from] csv::Error),
-    /// A document can't be written.
-    #[error("cannot write JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A configuration can't be written.
-    #[error("cannot write YAML: {0}")]
-    Yaml(String),
 }
 
 /// Writes `runs`, which are ordered by time.
@@ -87,52 +52,6 @@ pub fn export(form: Export, runs: &[HistoryRun]) -> Result<Written, ExportError>
         }
     }
     Ok(written)
-}
-
-/// Job and scenario.
-pub(super) type SeriesKey = (String, String);
-/// Runs by job and scenario, each of one origin.
-pub(super) type Series<'r> = BTreeMap<SeriesKey, Vec<&'r HistoryRun>>;
-
-impl Written {
-    pub(super) fn add(&mut self, path: String, text: Vec<u8>) -> Result<(), ExportError> {
-        match self.files.insert(path.clone(), text) {
-            None => Ok(()),
-            Some(_) => Err(ExportError::Twice(path)),
-        }
-    }
-
-    fn leave_out(&mut self, count: usize, what: &str) {
-        if count > 0 {
-            self.left_out.push(format!("{count} {what}"));
-        }
-    }
-}
-
-/// The runs whose counting is valid; a series has one origin, or none is written.
-fn valid_series<'r>(
-    runs: &'r [HistoryRun],
-    written: &mut Written,
-) -> Result<Series<'r>, ExportError> {
-    let valid: Vec<&HistoryRun> = runs.iter().filter(|run| run.valid).collect();
-    written.leave_out(runs.len() - valid.len(), "runs that are not valid");
-    let mut series = Series::new();
-    for run in valid {
-        let key = (run.label(label::JOB), run.label(label::SCENARIO));
-        let key = (key.0.to_owned(), key.1.to_owned());
-        series.entry(key).or_default().push(run);
-    }
-    for ((job, scenario), runs) in &series {
-        let origins: BTreeSet<Origin> = runs.iter().map(|run| run.origin).collect();
-        if origins.len() > 1 {
-            return Err(ExportError::Mixed {
-                job: job.clone(),
-                scenario: scenario.clone(),
-                origins: origins.into_iter().map(Origin::as_str).collect(),
-            });
-        }
-    }
-    Ok(series)
 }
 
 fn lines(runs: &[HistoryRun]) -> Result<Vec<u8>, ExportError> {
@@ -247,19 +166,6 @@ fn weekly(
     Ok(())
 }
 
-/// The runs that have a metric, with its value, by metric.
-pub(super) fn by_metric<'r>(
-    runs: &[&'r HistoryRun],
-) -> BTreeMap<&'r str, Vec<(&'r HistoryRun, f64)>> {
-    let mut metrics: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    for run in runs {
-        for (metric, value) in &run.values {
-            metrics.entry(metric).or_default().push((*run, *value));
-        }
-    }
-    metrics
-}
-
 /// As Go's `MarshalIndent` writes it.
 fn json(value: &impl Serialize) -> Result<Vec<u8>, ExportError> {
     let mut text = serde_json::to_vec_pretty(value)?;
@@ -267,38 +173,10 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, ExportError> {
     Ok(text)
 }
 
-/// A name that can be a folder: what else it has than letters, digits and `-_.+` becomes `_`.
-pub(super) fn folder(name: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.+".contains(letter);
-    let name: String = name
-        .chars()
-        .map(|letter| if plain(letter) { letter } else { '_' })
-        .collect();
-    if name.chars().all(|letter| letter == '.') {
-        return format!("_{name}");
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_never_leads_out_of_the_folder() {
-        for (name, expected) in [
-            (
-                "periodic-kubevirt-e2e-k8s-1.31",
-                "periodic-kubevirt-e2e-k8s-1.31",
-            ),
-            ("../../etc/passwd", ".._.._etc_passwd"),
-            ("..", "_.."),
-            ("", "_"),
-            ("/a\\b c\0ü", "_a_b_c__"),
-        ] {
-            assert_eq!(folder(name), expected);
-        }
-    }
+    use record::Origin;
 
     #[test]
     fn two_runs_are_never_written_to_one_file() {

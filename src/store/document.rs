@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, io::Read};
 
 use flate2::{Compression, read::GzDecoder, read::GzEncoder};
+use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{StoreError, micros};
+use super::error::StoreError;
 use record::{Acknowledgement, HistoryRun, RunRecord, label};
 
 /// Longest raw record, in bytes of JSON. A run of 100,000 objects with a journal of a million lines
@@ -210,6 +211,11 @@ fn unzip(zipped: &[u8]) -> Result<Vec<u8>, String> {
         return Err("its record is larger than 1 GiB".to_owned());
     }
     Ok(bytes)
+}
+
+/// Microseconds since 1970: what the databases order by.
+pub(super) fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
 }
 
 /// A parameter of a query.

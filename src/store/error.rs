@@ -1,5 +1,7 @@
 //! What can go wrong with a history.
 
+use std::error::Error;
+
 /// Why the history could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -66,7 +68,7 @@ pub enum StoreError {
     #[error("the history failed: {0}")]
     Sqlite(rusqlite::Error),
     /// The shared database failed.
-    #[error("the history failed: {}", super::postgres::reason(.0))]
+    #[error("the history failed: {}", with_causes(.0))]
     Postgres(::postgres::Error),
 }
 
@@ -81,4 +83,15 @@ impl From<::postgres::Error> for StoreError {
     fn from(error: ::postgres::Error) -> Self {
         Self::Postgres(error)
     }
+}
+
+/// An error of PostgreSQL's client with its causes, which its own text leaves out.
+pub(super) fn with_causes(error: &::postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -5,6 +5,7 @@
 //! JSON document, kept as the bytes that were hashed. A history that a newer Kubetoll has written is
 //! refused.
 
+mod backend;
 mod document;
 mod error;
 mod filter;
@@ -16,9 +17,10 @@ pub use self::{error::StoreError, filter::Filter, location::Location};
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
-use self::document::{Found, Row};
+use self::{
+    backend::{Backend, Written},
+    document::{Found, Row},
+};
 use record::{Acknowledgement, Checked, HistoryRun, Tally};
 
 /// Runs that are written in one transaction, at the most.
@@ -42,52 +44,6 @@ pub enum Appended {
     Known,
     /// The same run was there and has been removed; it stays so.
     Removed,
-}
-
-/// What a row came to when it was written.
-enum Written {
-    New,
-    /// A run of that id is there.
-    Present(Box<Found>),
-}
-
-/// A database.
-trait Backend {
-    /// Writes rows in one transaction, each unless its id is there. Durable when it returns.
-    fn write(&mut self, rows: &[Row]) -> Result<Vec<Written>, StoreError>;
-
-    /// Runs that are not removed, by time and id.
-    fn select(&mut self, filter: &Filter, with_record: bool) -> Result<Vec<Found>, StoreError>;
-
-    /// Ids that begin with `prefix` in their order, of removed runs or of the others; at most
-    /// `limit`.
-    fn ids(&mut self, prefix: &str, removed: bool, limit: usize)
-    -> Result<Vec<String>, StoreError>;
-
-    /// One run, removed or not, with its record.
-    fn find(&mut self, id: &str) -> Result<Option<Found>, StoreError>;
-
-    /// Enters labels of a run; `None` takes one away.
-    fn label(
-        &mut self,
-        id: &str,
-        labels: &BTreeMap<String, Option<String>>,
-    ) -> Result<(), StoreError>;
-
-    /// Enters that runs are removed, or are back.
-    fn remove(&mut self, ids: &[String], removed: bool) -> Result<(), StoreError>;
-
-    /// Enters an acknowledgement, or takes it back.
-    fn acknowledge(&mut self, ack: &Acknowledgement, holds: bool) -> Result<(), StoreError>;
-
-    /// The acknowledgements that hold.
-    fn acknowledgements(&mut self) -> Result<Vec<Acknowledgement>, StoreError>;
-
-    /// All ids in their order.
-    fn all_ids(&mut self) -> Result<Vec<String>, StoreError>;
-
-    /// What the database itself finds wrong with its file.
-    fn self_check(&mut self) -> Result<Vec<String>, StoreError>;
 }
 
 impl Store {
@@ -281,9 +237,4 @@ fn judge(row: &Row, written: Written) -> Result<Option<Appended>, StoreError> {
         Written::Present(found) if found.removed => Ok(Some(Appended::Removed)),
         Written::Present(_) => Ok(Some(Appended::Known)),
     }
-}
-
-/// Microseconds since 1970: what the databases order by.
-fn micros(at: Timestamp) -> i64 {
-    at.as_microsecond()
 }

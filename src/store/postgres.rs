@@ -1,6 +1,6 @@
 //! The shared history: a PostgreSQL database.
 
-use std::{collections::BTreeMap, env, error::Error, fs, time::Duration};
+use std::{collections::BTreeMap, env, fs, time::Duration};
 
 use ::postgres::{Client, Config, NoTls, Row as SqlRow, Statement, Transaction, config::SslMode};
 use jiff::Timestamp;
@@ -9,10 +9,11 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    Backend, Filter, StoreError, Written,
-    document::{Found, Row, acknowledgement, json},
+    backend::{Backend, Written},
+    document::{Found, Row, acknowledgement, json, micros},
+    error::{StoreError, with_causes},
+    filter::Filter,
     location::without_secrets,
-    micros,
 };
 use record::Acknowledgement;
 
@@ -123,12 +124,13 @@ fn schema_version(client: &mut impl ::postgres::GenericClient) -> Result<i64, St
     Ok(version.get(0))
 }
 
-/// Connects as the URL says: with TLS unless `sslmode=disable`, and then with the server's
-/// certificate verified, always.
+/// Connects as the URL's `sslmode` says: `require` and `verify-*` take no connection without TLS,
+/// `disable` none with it. `prefer`, which is the default, uses TLS if the server offers it, and
+/// goes on in plain text if it doesn't. Over TLS the server's certificate is always verified.
 fn dial(url: &str) -> Result<Client, String> {
     let (url, authority) = take_parameter(url, "sslrootcert");
     let (url, mode) = take_parameter(&url, "sslmode");
-    let mut config: Config = url.parse().map_err(|error| reason(&error))?;
+    let mut config: Config = url.parse().map_err(|error| with_causes(&error))?;
     config.connect_timeout(CONNECT);
     config.application_name("kubetoll");
     if let (None, Some(password)) = (config.get_password(), env::var_os("PGPASSWORD")) {
@@ -145,7 +147,7 @@ fn dial(url: &str) -> Result<Client, String> {
     } else {
         config.connect(tls(authority.as_deref())?)
     };
-    connected.map_err(|error| reason(&error))
+    connected.map_err(|error| with_causes(&error))
 }
 
 /// TLS with the system's authorities, or with the one in the file `authority`.
@@ -183,17 +185,6 @@ fn take_parameter(url: &str, name: &str) -> (String, Option<String>) {
         }
     }
     (format!("{base}?{}", rest.join("&")), taken)
-}
-
-/// What went wrong with the causes, which the client's errors keep to themselves.
-pub(super) fn reason(error: &::postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl Backend for Postgres {

@@ -15,9 +15,10 @@ use rusqlite::{
 };
 
 use super::{
-    Backend, Filter, StoreError, Written,
-    document::{Found, Row, acknowledgement, json},
-    micros,
+    backend::{Backend, Written},
+    document::{Found, Row, acknowledgement, json, micros},
+    error::StoreError,
+    filter::Filter,
 };
 use record::Acknowledgement;
 
