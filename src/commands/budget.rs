@@ -15,9 +15,8 @@ use super::{
     history::{SelectArgs, StoreArgs},
     results::write_file,
 };
-use record::{
-    BUDGET_SCHEMA, BudgetFile, BudgetReport, HistoryRun, RunResult, ThresholdFile, label,
-};
+use record::{BUDGET_SCHEMA, BudgetFile, BudgetReport, HistoryRun, RunResult, label};
+use report::Asked;
 use store::Store;
 use terminal::lines;
 
@@ -162,7 +161,7 @@ fn evaluated(run: HistoryRun) -> Result<RunResult> {
             run.id
         );
     };
-    Ok(report::evaluate(&record, &ThresholdFile::default()))
+    Ok(report::evaluate(&record, &Asked::default()))
 }
 
 fn read(path: &Path, may_be_new: bool) -> Result<BudgetFile> {

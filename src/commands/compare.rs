@@ -11,7 +11,7 @@ use super::{
     history::{SelectArgs, StoreArgs, key_value, time},
 };
 use exchange::Known;
-use record::{Comparison, HistoryRun, RUN_SCHEMA, RunRecord, label};
+use record::{HistoryRun, RUN_SCHEMA, RunRecord, label};
 use report::{Group, HowToCompare, Limit, compare_text};
 use terminal::lines;
 use terminal::tell;
@@ -124,8 +124,6 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
     };
     let limits = &args.limits;
     report::judge(&mut found, &a, &b, &limits.fail_on, limits.false_alarms);
-    let exit = verdict(&found);
-    found.exit_code = exit.code();
     let text = match args.output {
         Form::Text => compare_text::text(&found, args.all),
         Form::Json => serde_json::to_string_pretty(&found)? + "\n",
@@ -133,7 +131,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
         Form::Junit => report::junit(&found)? + "\n",
     };
     let written = lines::print(&text);
-    Ok(exit.or(written))
+    Ok(report::comparison_exit(&found).or(written))
 }
 
 impl CompareArgs {
@@ -242,7 +240,7 @@ impl LimitArgs {
         let mut found = report::compare(&a, &b, |name| self.names(name), &how)?;
         report::judge(&mut found, &a, &b, &self.fail_on, self.false_alarms);
         lines::tell_report(&format!("\n{}", compare_text::text(&found, false)));
-        Ok(verdict(&found))
+        Ok(report::comparison_exit(&found))
     }
 
     /// Whether a metric is one that a limit is on.
@@ -260,19 +258,6 @@ impl LimitArgs {
             Some(metric) => metric.contains(':'),
             None => true,
         })
-    }
-}
-
-/// The exit code of a comparison: what can't be known is worse than what is exceeded.
-fn verdict(found: &Comparison) -> Exit {
-    let learned_nothing = found.learned.is_some_and(|learned| learned.bounds == 0);
-    let missing = found.limits.iter().any(|limit| limit.kept.is_none());
-    if missing || learned_nothing {
-        Exit::NotValid
-    } else if found.limits.iter().any(|limit| limit.kept == Some(false)) {
-        Exit::NotMet
-    } else {
-        Exit::Ok
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     cluster::{Target, WhereArgs},
     inner_proxy::InnerProxy,
     measure::{code_of, exit_of, run_command},
-    run::{print_result, verdict},
+    run::print_result,
 };
 use cluster::{
     credential::UserCredential,
@@ -23,8 +23,7 @@ use cluster::{
 use driver::measure::{self, Plan};
 use identity::upstream::{CaSource, Upstream};
 use proxy::{Gate, Options};
-use record::ThresholdFile;
-use report::Budget;
+use report::{Asked, Budget};
 use terminal::lines;
 
 /// A command is over when it has ended; what is still on the wire then ends at once.
@@ -144,12 +143,13 @@ impl ExecArgs {
             return Ok(Exit::Interrupted);
         };
         let record = measure::close(&plan(), opened, &proxies, None).await?;
-        let mut result = report::evaluate(&record, &ThresholdFile::default());
-        let budgets = self.budget.iter();
-        result.budgets = budgets.map(|budget| budget.judge(&result.rows)).collect();
-        let ours = verdict(&result);
-        result.exit_code = ours.code();
-        result.child_exit_code = Some(code_of(status));
+        let asked = Asked {
+            thresholds: None,
+            budgets: &self.budget,
+            child_exit_code: Some(code_of(status)),
+        };
+        let result = report::evaluate(&record, &asked);
+        let ours = report::run_exit(&result);
         match self.output {
             Output::Text => lines::tell_report(&report::run_text::run(&result)),
             Output::Json => print_result(&result, Output::Json)?,

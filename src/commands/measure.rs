@@ -26,7 +26,7 @@ use super::{
     cluster::WhereArgs,
     history::KeepArgs,
     results,
-    run::{print_result, proxy_clients, read_thresholds, verdict},
+    run::{print_result, proxy_clients},
 };
 use cluster::kubeconfig::write_private;
 use driver::{
@@ -35,6 +35,7 @@ use driver::{
     proxies::{ProxyClient, ProxyError},
 };
 use record::{RunRecord, ThresholdFile};
+use report::Asked;
 use terminal::duration;
 use terminal::tell;
 
@@ -167,7 +168,9 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let roster = fleet.as_ref().map(|fleet| fleet as &dyn Roster);
     match measure::close(&plan, opened, &proxies, roster).await {
         Ok(record) => {
-            let exit = args.close.report(&record, &thresholds, Some(status));
+            let exit = args
+                .close
+                .report(&record, thresholds.as_ref(), Some(status));
             let kept = args.close.keep_in.keep(record).await;
             Ok(exit?.or(kept))
         }
@@ -206,7 +209,7 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
     match measure::close(&plan, opened, &proxies, None).await {
         Ok(record) => {
             fs::remove_file(&path)?;
-            let exit = options.report(&record, &thresholds, None);
+            let exit = options.report(&record, thresholds.as_ref(), None);
             let kept = options.keep_in.keep_named(record).await;
             Ok(exit?.or(kept))
         }
@@ -288,24 +291,27 @@ impl CloseOptions {
     }
 
     /// Before anything is measured, so that a bad file or folder costs nothing.
-    async fn prepare(&self) -> Result<ThresholdFile> {
+    async fn prepare(&self) -> Result<Option<ThresholdFile>> {
         if let Some(dir) = &self.results_dir {
             results::prepare(dir)?;
         }
         self.keep_in.prepare().await?;
-        read_thresholds(self.thresholds.as_deref())
+        results::read_thresholds(self.thresholds.as_deref())
     }
 
     fn report(
         &self,
         record: &RunRecord,
-        thresholds: &ThresholdFile,
+        thresholds: Option<&ThresholdFile>,
         status: Option<ExitStatus>,
     ) -> Result<Exit> {
-        let mut result = report::evaluate(record, thresholds);
-        let ours = verdict(&result);
-        result.exit_code = ours.code();
-        result.child_exit_code = status.map(code_of);
+        let asked = Asked {
+            thresholds,
+            budgets: &[],
+            child_exit_code: status.map(code_of),
+        };
+        let result = report::evaluate(record, &asked);
+        let ours = report::run_exit(&result);
         // Neither a full disk nor a closed pipe takes the other with it.
         let printed = print_result(&result, self.output);
         if let Some(dir) = &self.results_dir {

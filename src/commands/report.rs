@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Exit, history::StoreArgs, results};
 use record::{HistoryRun, RunRecord, RunResult};
-use report::{Budget, document};
+use report::{Asked, Budget, document};
 use store::{Filter, Location, Store};
 use terminal::lines;
 
@@ -60,13 +60,15 @@ enum Form {
 
 pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     let form = args.form()?;
-    let thresholds = super::run::read_thresholds(args.thresholds.as_deref())?;
+    let thresholds = results::read_thresholds(args.thresholds.as_deref())?;
     let (record, history) = args.read()?;
-    let mut result = report::evaluate(&record, &thresholds);
-    let budgets = args.budget.iter();
-    result.budgets = budgets.map(|budget| budget.judge(&result.rows)).collect();
-    let exit = super::run::verdict(&result);
-    result.exit_code = exit.code();
+    let asked = Asked {
+        thresholds: thresholds.as_ref(),
+        budgets: &args.budget,
+        child_exit_code: None,
+    };
+    let result = report::evaluate(&record, &asked);
+    let exit = report::run_exit(&result);
     let text = write(form, &record, &result, &history)?;
     if args.out == Path::new("-") {
         return Ok(match lines::print(&text) {

@@ -3,9 +3,8 @@
 use std::{fs, io::Write, path::Path};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 
-use record::{RunRecord, RunResult, printable};
+use record::{RunRecord, RunResult, ThresholdFile, printable};
 use report::{perf_audit_file_name, perf_audit_results};
 
 /// Makes the folder before anything runs, so that a bad one costs nothing.
@@ -16,20 +15,32 @@ pub(super) fn prepare(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes `record.json` and KubeVirt's file.
+/// perfscale-audit's expectations in a file, if one was given.
+pub(super) fn read_thresholds(path: Option<&Path>) -> Result<Option<ThresholdFile>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let name = path.display();
+    let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let file = serde_json::from_slice(&text).with_context(|| {
+        format!("{name} has no thresholdExpectations as perfscale-audit has them")
+    })?;
+    Ok(Some(file))
+}
+
+/// Writes `record.json`, on one line since it is large, and KubeVirt's file, which people read.
 pub(super) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Result<()> {
-    write_json(&dir.join("record.json"), record)?;
+    write_json(&dir.join("record.json"), serde_json::to_string(record))?;
     if let Some(name) = perf_audit_file_name(&record.scenario) {
-        write_json(&dir.join(name), &perf_audit_results(result))?;
+        let values = perf_audit_results(result);
+        write_json(&dir.join(name), serde_json::to_string_pretty(&values))?;
     }
     Ok(())
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    text.push('\n');
-    write_text(path, &text)
+fn write_json(path: &Path, text: serde_json::Result<String>) -> Result<()> {
+    let text = text.with_context(|| format!("cannot write {}", path.display()))?;
+    write_text(path, &(text + "\n"))
 }
 
 /// Writes a report or a document. Whoever shows it in a terminal sees the names in it, and no more.

@@ -28,6 +28,7 @@ use driver::{
     workload::{Scenario, Spec, Template},
 };
 use record::{ClusterRecord, RunRecord, RunResult, ThresholdFile, printable};
+use report::Asked;
 use terminal::duration;
 use terminal::tell;
 
@@ -146,7 +147,7 @@ struct Place {
 }
 
 pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
-    let thresholds = read_thresholds(args.thresholds.as_deref())?;
+    let thresholds = results::read_thresholds(args.thresholds.as_deref())?;
     let spec = args.spec()?;
     if let Some(dir) = &args.results_dir {
         results::prepare(dir)?;
@@ -177,7 +178,8 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     let exit = match outcome {
         Ok(mut record) => {
             record.crosscheck = watch.and_then(Watch::found);
-            args.finish(record, place.lab.as_ref(), &thresholds).await
+            args.finish(record, place.lab.as_ref(), thresholds.as_ref())
+                .await
         }
         Err(error) => Ok(explain(&error)),
     };
@@ -325,20 +327,23 @@ impl RunArgs {
         &self,
         mut record: RunRecord,
         lab: Option<&Lab>,
-        thresholds: &ThresholdFile,
+        thresholds: Option<&ThresholdFile>,
     ) -> Result<Exit> {
         if let Some(lab) = lab {
             record.checks.push(lab.check(&record)?);
         }
-        let mut result = report::evaluate(&record, thresholds);
-        result.exit_code = verdict(&result).code();
+        let asked = Asked {
+            thresholds,
+            ..Asked::default()
+        };
+        let result = report::evaluate(&record, &asked);
         // Neither a full disk nor a closed pipe takes the others with it.
         let printed = print_result(&result, self.output);
         let written = self.write_files(&record, &result);
         let kept = self.keep_in.keep(record).await;
         printed?;
         written?;
-        Ok(verdict(&result).or(kept))
+        Ok(report::run_exit(&result).or(kept))
     }
 
     fn write_files(&self, record: &RunRecord, result: &RunResult) -> Result<()> {
@@ -348,17 +353,6 @@ impl RunArgs {
         }
         Ok(())
     }
-}
-
-/// perfscale-audit's expectations in a file, if one was given.
-pub(super) fn read_thresholds(path: Option<&Path>) -> Result<ThresholdFile> {
-    let Some(path) = path else {
-        return Ok(ThresholdFile::default());
-    };
-    let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    serde_json::from_slice(&text)
-        .with_context(|| format!("{name} has no thresholdExpectations as perfscale-audit has them"))
 }
 
 /// Clients of admin ports, with the token in `token_file` if there is one.
@@ -385,19 +379,5 @@ pub(super) fn print_result(result: &RunResult, output: Output) -> Result<()> {
         // A reader that has seen enough (`| head`) is no failure.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print the result"),
-    }
-}
-
-/// The exit code of a result.
-pub(super) fn verdict(result: &RunResult) -> Exit {
-    let missing = result.thresholds.iter().any(|one| one.kept.is_none());
-    let exceeded = result.thresholds.iter().any(|one| one.kept == Some(false))
-        || result.budgets.iter().any(|budget| !budget.kept);
-    if !result.valid || missing {
-        Exit::NotValid
-    } else if exceeded {
-        Exit::NotMet
-    } else {
-        Exit::Ok
     }
 }

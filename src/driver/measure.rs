@@ -171,7 +171,7 @@ pub(super) fn check_books(
     let overflowed = closed.snapshot.overflowed.saturating_sub(opened.overflowed);
     let (objects, journal) = (closed.objects_lost, closed.journal_lost);
     let checks = vec![
-        check(
+        Check::new(
             "the proxy was not restarted",
             difference.is_ok(),
             match &difference {
@@ -179,7 +179,7 @@ pub(super) fn check_books(
                 Err(error) => format!("{url}: {error}"),
             },
         ),
-        check(
+        Check::new(
             "the books did not overflow",
             overflowed == 0 && objects == 0 && journal == 0,
             format!(
@@ -198,13 +198,5 @@ fn check_settled(settled: &Settled) -> Check {
             format!("calls still came when the time was over, {in_flight} in flight")
         }
     };
-    check("the run came to rest", *settled == Settled::Silent, detail)
-}
-
-pub(crate) fn check(name: &str, ok: bool, detail: String) -> Check {
-    Check {
-        name: name.to_owned(),
-        ok,
-        detail,
-    }
+    Check::new("the run came to rest", *settled == Settled::Silent, detail)
 }

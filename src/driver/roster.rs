@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{measure::check, proxies::ProxyError};
+use super::proxies::ProxyError;
 use record::Check;
 
 /// What a look at the pods gives: how they are not as they were when the run began, each in words;
@@ -21,10 +21,10 @@ pub(super) async fn check_roster(roster: &dyn Roster) -> Check {
     match roster.changes().await {
         Ok(changes) if changes.is_empty() => {
             let detail = "none was restarted, appeared or vanished";
-            check(name, true, detail.to_owned())
+            Check::new(name, true, detail)
         }
-        Ok(changes) => check(name, false, changes.join("; ")),
-        Err(reason) => check(name, false, format!("can't look at them again: {reason}")),
+        Ok(changes) => Check::new(name, false, changes.join("; ")),
+        Err(reason) => Check::new(name, false, format!("can't look at them again: {reason}")),
     }
 }
 

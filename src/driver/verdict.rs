@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{
-    measure::check,
     observe::{Objects, POD},
     run::Plan,
 };
@@ -39,8 +38,8 @@ pub(super) fn created(record: &RunRecord, new: &Objects, plan: &Plan) -> Vec<Che
                      proxy's address?",
                 );
             }
-            check(
-                &format!("created {} are in the books", kind.plural),
+            Check::new(
+                format!("created {} are in the books", kind.plural),
                 seen == booked && seen >= plan.count as u64,
                 detail,
             )

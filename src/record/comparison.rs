@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Origin;
+use super::{Kept, Origin};
 
 /// Two groups of runs, metric by metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,8 +147,9 @@ pub struct LimitVerdict {
     pub found: Option<f64>,
     /// What was allowed, for people.
     pub allowed: String,
-    /// Whether it is kept; `None` if that can't be known.
-    pub kept: Option<bool>,
+    /// Whether what was found is within what was allowed.
+    #[serde(default)]
+    pub kept: Kept,
 }
 
 /// Bounds learned from the runs of A.

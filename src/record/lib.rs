@@ -13,6 +13,7 @@ mod exchange;
 mod history;
 mod installation;
 mod markers;
+mod outcome;
 mod printable;
 mod result;
 mod run;
@@ -40,6 +41,7 @@ pub use history::{
 };
 pub use installation::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
+pub use outcome::{Kept, Outcome};
 pub use printable::{printable, printable_line};
 pub use result::{
     BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,

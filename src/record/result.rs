@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallRecord, Check, ClusterRecord, Crosscheck, DriverCall, PodRecord};
+use super::{CallRecord, Check, ClusterRecord, Crosscheck, DriverCall, Kept, Outcome, PodRecord};
 
 /// The result of a run, derived from its record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,10 +113,9 @@ pub struct ResultRow {
     /// What was called.
     #[serde(flatten)]
     pub call: CallRecord,
-    /// Status code or empty.
-    pub code: String,
-    /// Why there is no code, or empty.
-    pub reason: String,
+    /// The status code, or why no response came.
+    #[serde(flatten)]
+    pub outcome: Outcome,
     /// Requests answered.
     pub count: u64,
     /// Requests per object.
@@ -180,8 +179,9 @@ pub struct ThresholdVerdict {
     pub limit: Option<f64>,
     /// The expectation.
     pub expected: ThresholdExpectation,
-    /// Whether it is kept; `None` if that can't be known.
-    pub kept: Option<bool>,
+    /// Whether the value is within the limit.
+    #[serde(default)]
+    pub kept: Kept,
 }
 
 /// perfscale-audit's results file.

@@ -160,6 +160,17 @@ pub struct Check {
     pub detail: String,
 }
 
+impl Check {
+    /// A check of this name, whether it holds, and what was found, for people.
+    pub fn new(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ok,
+            detail: detail.into(),
+        }
+    }
+}
+
 impl RunRecord {
     /// The rows of all proxies.
     pub fn rows(&self) -> impl Iterator<Item = &RowRecord> {

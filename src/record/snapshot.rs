@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Outcome;
 use classify::CallName;
-use ledger::Outcome;
-
 pub use ledger::{UNAUTHENTICATED, UNPROVEN, kept_audit_id};
 
 /// The schema's name and version.
@@ -80,10 +79,9 @@ pub struct RowRecord {
     /// What was called.
     #[serde(flatten)]
     pub call: CallRecord,
-    /// The status code, or empty where no response came.
-    pub code: String,
-    /// Why no response came, or empty.
-    pub reason: String,
+    /// The status code, or why no response came.
+    #[serde(flatten)]
+    pub outcome: Outcome,
     /// Requests answered: the comparable count.
     pub answered: u64,
     /// Of these, requests closed.
@@ -254,7 +252,7 @@ impl RowRecord {
 
     /// Whether the API server said that it did what was asked.
     pub fn is_success(&self) -> bool {
-        self.code.starts_with('2')
+        self.outcome.is_success()
     }
 
     fn less(&self, before: &Self) -> Result<Self, NotComparable> {
@@ -323,17 +321,12 @@ impl From<CallName<'_>> for CallRecord {
 
 impl From<ledger::RowCount> for RowRecord {
     fn from(row: ledger::RowCount) -> Self {
-        let (code, reason) = match row.outcome {
-            Outcome::Code(code) => (code.to_string(), String::new()),
-            Outcome::NoAnswer(reason) => (String::new(), reason.as_str().to_owned()),
-        };
         Self {
             call: row.name().into(),
             id: row.id,
             component: row.component,
             user: row.user,
-            code,
-            reason,
+            outcome: row.outcome.into(),
             answered: row.answered,
             closed: row.closed,
             cut_short: row.cut_short,

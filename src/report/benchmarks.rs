@@ -4,9 +4,12 @@
 use askama::Template;
 use jiff::{ToSpan, civil::Date};
 
-use super::graph::{
-    DrawError, Graph, KUBEVIRT_METRICS, Marker, Metric, SCENARIOS, Series, number, origin_word,
-    scenario_title,
+use super::{
+    graph::{
+        DrawError, Graph, KUBEVIRT_METRICS, Marker, Metric, SCENARIOS, Series, origin_word,
+        scenario_title,
+    },
+    number::rounded,
 };
 use record::{Change, ChangeKind, printable_line};
 use stats::nearest_rank;
@@ -145,11 +148,11 @@ fn numbers(graph: &Graph) -> impl Iterator<Item = Numbers<'_>> {
             unit: Metric(&graph.metric).unit(),
             runs: series.dots.len(),
             week: week.monday.to_string(),
-            mean: number(week.mean),
+            mean: rounded(week.mean),
             noise_runs: lately.len(),
-            median: number(median),
-            p5: number(p5),
-            p95: number(p95),
+            median: rounded(median),
+            p5: rounded(p5),
+            p95: rounded(p95),
             spread: match p95 - p5 {
                 0.0 => "none".to_owned(),
                 _ if median == 0.0 => String::new(),
@@ -161,7 +164,7 @@ fn numbers(graph: &Graph) -> impl Iterator<Item = Numbers<'_>> {
 
 /// The latest first.
 fn found(changes: &[Change]) -> Vec<Found<'_>> {
-    let level = |value: Option<f64>| value.map_or("none".to_owned(), number);
+    let level = |value: Option<f64>| value.map_or("none".to_owned(), rounded);
     let row = |change| Found {
         change,
         scenario: scenario_title(&change.scenario),

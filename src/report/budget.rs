@@ -66,9 +66,9 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::{CallRecord, Share};
+    use record::{CallRecord, Outcome, Share};
 
-    fn row(verb: &str, resource: &str, subresource: &str, code: &str, count: u64) -> ResultRow {
+    fn row(verb: &str, resource: &str, subresource: &str, code: u16, count: u64) -> ResultRow {
         ResultRow {
             share: Share::Workload,
             component: "c".to_owned(),
@@ -78,8 +78,7 @@ mod tests {
                 subresource: subresource.to_owned(),
                 ..CallRecord::default()
             },
-            code: code.to_owned(),
-            reason: String::new(),
+            outcome: Outcome::Code(code),
             count,
             per_object: 0.0,
             wasted: false,
@@ -90,9 +89,9 @@ mod tests {
     #[test]
     fn a_budget_names_one_resource_or_subresource_with_all_codes_or_one() {
         let rows = [
-            row("patch", "pods", "", "200", 100),
-            row("patch", "pods", "", "422", 9),
-            row("patch", "pods", "status", "200", 101),
+            row("patch", "pods", "", 200, 100),
+            row("patch", "pods", "", 422, 9),
+            row("patch", "pods", "status", 200, 101),
         ];
         let judge = |text: &str| {
             let verdict = text.parse::<Budget>().unwrap().judge(&rows);

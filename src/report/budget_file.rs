@@ -5,7 +5,7 @@
 //! namespace, everything but leases and watches counts.
 
 use super::{
-    compare_text::number,
+    number::detailed,
     row_name::row_name,
     text::{align_right, table},
 };
@@ -83,8 +83,8 @@ pub fn budget_text(report: &BudgetReport) -> String {
                 row.scenario.clone(),
                 row.component.clone(),
                 row.row.clone(),
-                number(row.found),
-                row.allowed.map_or_else(|| "none".to_owned(), number),
+                detailed(row.found),
+                row.allowed.map_or_else(|| "none".to_owned(), detailed),
             ]);
         }
         align_right(&mut table, &[3, 4]);
@@ -103,9 +103,9 @@ pub fn budget_text(report: &BudgetReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::{CallRecord, ResultRow};
+    use record::{CallRecord, Outcome, ResultRow};
 
-    fn row(share: Share, component: &str, verb: &str, code: &str, count: u64) -> ResultRow {
+    fn row(share: Share, component: &str, verb: &str, code: u16, count: u64) -> ResultRow {
         ResultRow {
             share,
             component: component.to_owned(),
@@ -114,8 +114,7 @@ mod tests {
                 resource: "pods".to_owned(),
                 ..CallRecord::default()
             },
-            code: code.to_owned(),
-            reason: String::new(),
+            outcome: Outcome::Code(code),
             count,
             per_object: 0.0,
             wasted: false,
@@ -136,13 +135,13 @@ mod tests {
     #[test]
     fn a_budget_is_the_workloads_calls_of_all_codes_per_object() {
         let rows = vec![
-            row(Share::Workload, "a", "patch", "200", 100),
-            row(Share::Workload, "a", "patch", "409", 1),
-            row(Share::Standing, "a", "update", "200", 50),
-            row(Share::Unattributed, "b", "get", "200", 7),
+            row(Share::Workload, "a", "patch", 200, 100),
+            row(Share::Workload, "a", "patch", 409, 1),
+            row(Share::Standing, "a", "update", 200, 50),
+            row(Share::Unattributed, "b", "get", 200, 7),
         ];
         let first = result(rows);
-        let mut second = result(vec![row(Share::Workload, "a", "patch", "200", 100)]);
+        let mut second = result(vec![row(Share::Workload, "a", "patch", 200, 100)]);
         second.count = 30;
         let found = spent([&first, &second]);
         assert_eq!(found.len(), 1);
@@ -157,8 +156,8 @@ mod tests {
     #[test]
     fn a_row_without_a_budget_has_none_to_spend() {
         let first = result(vec![
-            row(Share::Workload, "a", "patch", "200", 101),
-            row(Share::Workload, "a", "get", "200", 1),
+            row(Share::Workload, "a", "patch", 200, 101),
+            row(Share::Workload, "a", "get", 200, 1),
         ]);
         let spent_now = spent([&first]);
         let mut allowed = spent_now.clone();

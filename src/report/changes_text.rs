@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::{
-    compare_text::number,
+    number::detailed,
     text::{align_right, table},
 };
 use record::{Acknowledgement, Change, ChangeKind, RunValue};
@@ -60,7 +60,7 @@ fn row(change: &Change) -> [String; 9] {
         (ChangeKind::Back, None) => "first seen",
         (ChangeKind::Step, _) => "step",
     };
-    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
+    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), detailed);
     let percent = change.percent.map(|percent| format!("{percent:+.1} %"));
     [
         minute(change.at),
@@ -90,7 +90,7 @@ fn line(change: &Change, run: &RunValue) -> String {
     } else {
         "after "
     };
-    let value = run.value.map_or_else(|| "-".to_owned(), number);
+    let value = run.value.map_or_else(|| "-".to_owned(), detailed);
     format!("{mark}  {}  {value:>9}  {}", minute(run.at), run.run)
 }
 

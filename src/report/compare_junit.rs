@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::compare_text::{cells, limit_line};
-use record::{Comparison, LimitVerdict};
+use record::{Comparison, Kept, LimitVerdict};
 
 /// JUnit: one case for each limit, and one for each metric if there are none.
 ///
@@ -34,17 +34,9 @@ pub fn junit(found: &Comparison) -> Result<String, quick_junit::SerializeError> 
 
 fn limit_case(limit: &LimitVerdict) -> TestCase {
     let status = match limit.kept {
-        Some(true) => TestCaseStatus::success(),
-        kept => {
-            let (kind, what) = match kept {
-                Some(_) => (NonSuccessKind::Failure, "exceeded"),
-                None => (NonSuccessKind::Error, "missing"),
-            };
-            let mut status = TestCaseStatus::non_success(kind);
-            status.set_type(what);
-            status.set_message(limit_line(limit));
-            status
-        }
+        Kept::Yes => TestCaseStatus::success(),
+        Kept::No => failed(limit, NonSuccessKind::Failure, "exceeded"),
+        Kept::Unknown => failed(limit, NonSuccessKind::Error, "missing"),
     };
     let name = if limit.limit == "learned" {
         format!("learned {}", limit.metric)
@@ -54,6 +46,13 @@ fn limit_case(limit: &LimitVerdict) -> TestCase {
     let mut case = TestCase::new(name, status);
     case.set_classname("kubetoll.compare");
     case
+}
+
+fn failed(limit: &LimitVerdict, kind: NonSuccessKind, what: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(what);
+    status.set_message(limit_line(limit));
+    status
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! A comparison for people: on a terminal, and in a pull request.
 
-use super::text::{align_right, table};
+use super::{
+    number::detailed,
+    text::{align_right, table},
+};
 use record::{
-    Comparison, GroupInfo, Learned, LimitVerdict, MetricComparison, ScenarioComparison, Verdict,
+    Comparison, GroupInfo, Kept, Learned, LimitVerdict, MetricComparison, ScenarioComparison,
+    Verdict,
 };
 
 /// Runs of a group that are named one by one.
@@ -47,9 +51,9 @@ pub fn text(found: &Comparison, all: bool) -> String {
     }
     for limit in shown_limits(found, all) {
         let word = match limit.kept {
-            Some(true) => "ok      ",
-            Some(false) => "EXCEEDED",
-            None => "MISSING ",
+            Kept::Yes => "ok      ",
+            Kept::No => "EXCEEDED",
+            Kept::Unknown => "MISSING ",
         };
         put_line!(text, "  {word}  {}", limit_line(limit));
     }
@@ -61,7 +65,7 @@ pub fn text(found: &Comparison, all: bool) -> String {
 
 /// A comment for a pull request.
 pub fn markdown(found: &Comparison, all: bool) -> String {
-    let failed = found.limits.iter().filter(|limit| limit.kept != Some(true));
+    let failed = found.limits.iter().filter(|limit| limit.kept != Kept::Yes);
     let verdict = match (failed.count(), found.limits.len(), &found.learned) {
         (0, 0, None) => String::new(),
         (0, 0, Some(_)) => ": no bound could be learned".to_owned(),
@@ -103,9 +107,9 @@ fn markdown_limits(text: &mut String, found: &Comparison, all: bool) {
     }
     for limit in limits {
         let word = match limit.kept {
-            Some(true) => "ok",
-            Some(false) => "**exceeded**",
-            None => "**missing**",
+            Kept::Yes => "ok",
+            Kept::No => "**exceeded**",
+            Kept::Unknown => "**missing**",
         };
         put_line!(text, "| {} | {word} |", escaped(&limit_line(limit)));
     }
@@ -178,7 +182,7 @@ fn shown(scenario: &ScenarioComparison, all: bool) -> impl Iterator<Item = &Metr
 }
 
 fn shown_limits(found: &Comparison, all: bool) -> impl Iterator<Item = &LimitVerdict> {
-    let many = |limit: &&LimitVerdict| limit.limit == "learned" && limit.kept == Some(true);
+    let many = |limit: &&LimitVerdict| limit.limit == "learned" && limit.kept == Kept::Yes;
     found.limits.iter().filter(move |limit| all || !many(limit))
 }
 
@@ -270,8 +274,8 @@ pub(super) fn limit_line(limit: &LimitVerdict) -> String {
     let found = match limit.found {
         None => "missing".to_owned(),
         Some(found) if found.is_infinite() => "a rise from 0".to_owned(),
-        Some(found) if limit.allowed.ends_with('%') => format!("{} %", number(found)),
-        Some(found) => number(found),
+        Some(found) if limit.allowed.ends_with('%') => format!("{} %", detailed(found)),
+        Some(found) => detailed(found),
     };
     let of = if limit.scenario.is_empty() {
         String::new()
@@ -309,22 +313,12 @@ fn learned_line(found: &Comparison, learned: &Learned) -> String {
 }
 
 fn optional(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), number)
+    value.map_or_else(|| "-".to_owned(), detailed)
 }
 
 fn signed(value: f64) -> String {
     let sign = if value < 0.0 { "-" } else { "+" };
-    format!("{sign}{}", number(value.abs()))
-}
-
-/// As many digits as a reader needs: counts are whole, small numbers keep two that mean something.
-pub(crate) fn number(value: f64) -> String {
-    match value.abs() {
-        size if size == size.trunc() => format!("{value:.0}"),
-        size if size >= 100.0 => format!("{value:.1}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.4}").trim_end_matches('0').to_owned(),
-    }
+    format!("{sign}{}", detailed(value.abs()))
 }
 
 /// What Markdown would take for a table's or a heading's own signs.
@@ -366,7 +360,7 @@ pub(super) mod tests {
         }
     }
 
-    fn limit(limit: &str, found: Option<f64>, kept: Option<bool>) -> LimitVerdict {
+    fn limit(limit: &str, found: Option<f64>, kept: Kept) -> LimitVerdict {
         LimitVerdict {
             limit: limit.to_owned(),
             scenario: "vmi".to_owned(),
@@ -403,8 +397,8 @@ pub(super) mod tests {
             }],
             not_compared: vec!["vm".to_owned()],
             limits: vec![
-                limit("PATCH-pods>5%", Some(49.75), Some(false)),
-                limit("GET-pods>5%", None, None),
+                limit("PATCH-pods>5%", Some(49.75), Kept::No),
+                limit("GET-pods>5%", None, Kept::Unknown),
             ],
             learned: None,
             exit_code: 4,
@@ -443,11 +437,5 @@ pub(super) mod tests {
         assert!(
             text.contains("| vmi: PATCH-pods>5%: 49.75 %, allowed at most 5 % | **exceeded** |")
         );
-    }
-
-    #[test]
-    fn numbers_have_the_digits_that_mean_something() {
-        let numbers = [0.0, 201.0, 1.005, 111.111, 0.01234];
-        assert_eq!(numbers.map(number), ["0", "201", "1.00", "111.1", "0.0123"]);
     }
 }

@@ -6,22 +6,47 @@ use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
 use record::{
-    Crosscheck, Latency, ObjectRecord, ObjectTimes, PerfAuditResults, PerfAuditThreshold,
-    PerfAuditValue, ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
-    ThresholdExpectation, ThresholdFile, ThresholdVerdict, Window,
+    BudgetVerdict, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes, Outcome,
+    PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun, ProxyTook, Quantiles,
+    ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation, ThresholdFile,
+    ThresholdVerdict, Window,
 };
 use stats::nearest_rank;
+use terminal::exit::Exit;
+
+use super::Budget;
 
 /// Components whose calls the lab assumes, since no recording of them exists.
 const ASSUMED: [&str; 2] = ["virt-handler", "kubelet"];
 /// Codes of work for nothing.
-const WASTED: [&str; 4] = ["404", "409", "422", "429"];
+const WASTED: [u16; 4] = [404, 409, 422, 429];
 
-/// Derives the result of a run.
-pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
+/// What is asked of a run, beside what it checks of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// perfscale-audit's thresholds, if there are some.
+    pub thresholds: Option<&'a ThresholdFile>,
+    /// Budgets of single rows.
+    pub budgets: &'a [Budget],
+    /// The exit code of the command that was run, if one was.
+    pub child_exit_code: Option<u8>,
+}
+
+/// Derives the result of a run, with what becomes of what was asked and the exit code of that.
+pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let values = kubevirt_values(record);
     let latency = latency(&record.objects);
     let metrics = metrics(&values, &latency, record.crosscheck.as_ref());
+    let rows = record.proxies.iter();
+    let rows = share_rows(
+        record,
+        rows.map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..])),
+    );
+    let thresholds = asked.thresholds.map(|file| judge(&metrics, file));
+    let thresholds = thresholds.unwrap_or_default();
+    let budgets = asked.budgets.iter().map(|budget| budget.judge(&rows));
+    let budgets: Vec<BudgetVerdict> = budgets.collect();
+    let exit = verdict(record.is_valid(), &thresholds, &budgets);
     RunResult {
         id: record.id.clone(),
         scenario: record.scenario.clone(),
@@ -30,24 +55,8 @@ pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
         cluster: record.cluster.clone(),
         valid: record.is_valid(),
         checks: record.checks.clone(),
-        proxies: record
-            .proxies
-            .iter()
-            .map(|proxy| ProxyTook {
-                admin: proxy.admin.clone(),
-                pod: proxy.pod.clone(),
-                instance: proxy.opened.proxy.instance.clone(),
-                since: proxy.opened.proxy.started,
-                component: proxy.opened.proxy.component.clone(),
-            })
-            .collect(),
-        rows: share_rows(
-            record,
-            record
-                .proxies
-                .iter()
-                .map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..])),
-        ),
+        proxies: record.proxies.iter().map(took_part).collect(),
+        rows,
         baseline: baseline(record),
         deletion: share_rows(
             record,
@@ -56,14 +65,42 @@ pub fn evaluate(record: &RunRecord, thresholds: &ThresholdFile) -> RunResult {
                 Some((&deletion.difference[..], &deletion.objects[..]))
             }),
         ),
-        thresholds: judge(&metrics, thresholds),
+        thresholds,
         values,
         latency,
         crosscheck: record.crosscheck.clone(),
         driver: record.driver.clone(),
-        budgets: Vec::new(),
-        exit_code: 0,
-        child_exit_code: None,
+        budgets,
+        exit_code: exit.code(),
+        child_exit_code: asked.child_exit_code,
+    }
+}
+
+/// How a command that made or read a run ends.
+pub fn run_exit(result: &RunResult) -> Exit {
+    verdict(result.valid, &result.thresholds, &result.budgets)
+}
+
+/// Counts that are not valid and a threshold of which nothing is known are worse than one that is
+/// exceeded.
+fn verdict(valid: bool, thresholds: &[ThresholdVerdict], budgets: &[BudgetVerdict]) -> Exit {
+    let any = |kept: Kept| thresholds.iter().any(|one| one.kept == kept);
+    if !valid || any(Kept::Unknown) {
+        Exit::NotValid
+    } else if any(Kept::No) || budgets.iter().any(|budget| !budget.kept) {
+        Exit::NotMet
+    } else {
+        Exit::Ok
+    }
+}
+
+fn took_part(proxy: &ProxyRun) -> ProxyTook {
+    ProxyTook {
+        admin: proxy.admin.clone(),
+        pod: proxy.pod.clone(),
+        instance: proxy.opened.proxy.instance.clone(),
+        since: proxy.opened.proxy.started,
+        component: proxy.opened.proxy.component.clone(),
     }
 }
 
@@ -93,7 +130,7 @@ pub fn perf_audit_results(result: &RunResult) -> PerfAuditResults {
                 threshold_value: limit,
                 threshold_metric: expected.metric.clone(),
                 threshold_ratio: ratio,
-                threshold_exceeded: verdict.kept == Some(false),
+                threshold_exceeded: verdict.kept == Kept::No,
             });
         }
     }
@@ -230,7 +267,7 @@ fn share_of_rest(row: &RowRecord) -> Share {
 }
 
 /// Rows of the same component, call and outcome of several proxies or users are one.
-type RowKey = (Share, String, record::CallRecord, String, String);
+type RowKey = (Share, String, CallRecord, Outcome);
 
 fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, count: u64) {
     if count == 0 {
@@ -240,18 +277,19 @@ fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, co
         share,
         row.component.clone(),
         row.call.clone(),
-        row.code.clone(),
-        row.reason.clone(),
+        row.outcome.clone(),
     );
     let entry = rows.entry(key).or_insert_with(|| ResultRow {
         share,
         component: row.component.clone(),
         call: row.call.clone(),
-        code: row.code.clone(),
-        reason: row.reason.clone(),
+        outcome: row.outcome.clone(),
         count: 0,
         per_object: 0.0,
-        wasted: WASTED.contains(&row.code.as_str()),
+        wasted: row
+            .outcome
+            .code()
+            .is_some_and(|code| WASTED.contains(&code)),
         assumed: false,
     });
     entry.count += count;
@@ -272,7 +310,7 @@ fn judge(metrics: &BTreeMap<String, f64>, thresholds: &ThresholdFile) -> Vec<Thr
             value,
             limit,
             expected: expected.clone(),
-            kept: value.zip(limit).map(|(value, limit)| value <= limit),
+            kept: value.zip(limit).map(|(value, limit)| value <= limit).into(),
         }
     };
     thresholds.expectations.iter().map(verdict).collect()
@@ -301,10 +339,10 @@ mod tests {
             ];
             judge_one(ratio, &values).kept
         };
-        assert_eq!(patched(20.0), Some(true));
-        assert_eq!(patched(200.0), Some(true));
-        assert_eq!(patched(201.0), Some(false));
+        assert_eq!(patched(20.0), Kept::Yes);
+        assert_eq!(patched(200.0), Kept::Yes);
+        assert_eq!(patched(201.0), Kept::No);
         let missing = judge_one(ratio, &[("CREATE-pods-count", 100.0)]);
-        assert_eq!((missing.kept, missing.limit), (None, Some(200.0)));
+        assert_eq!((missing.kept, missing.limit), (Kept::Unknown, Some(200.0)));
     }
 }

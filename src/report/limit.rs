@@ -5,13 +5,15 @@ use std::str::FromStr;
 use super::{
     changes::{Sensitivity, level_starts_at},
     compare::{Group, is_count, values, values_or_zero},
-    compare_text::number,
+    number::detailed,
     series::is_named,
 };
 use record::{
-    Comparison, HistoryRun, Learned, LimitVerdict, MetricComparison, ScenarioComparison, label,
+    Comparison, HistoryRun, Kept, Learned, LimitVerdict, MetricComparison, ScenarioComparison,
+    label,
 };
 use stats::{Tolerance, median, runs_needed, tolerance};
+use terminal::exit::Exit;
 
 /// A limit on what is compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +106,7 @@ impl MetricLimit {
             metric: metric.map_or_else(|| self.metric.clone(), |metric| metric.metric.clone()),
             found,
             allowed: format!("{sign} {}{unit}", self.number),
-            kept: found.map(|found| !self.fails(found)),
+            kept: found.map(|found| !self.fails(found)).into(),
         }
     }
 
@@ -130,7 +132,7 @@ impl MetricLimit {
     }
 }
 
-/// Judges a comparison by limits; `rate` is the false-alarm rate of a bound that is learned.
+/// Judges a comparison by limits, and sets its exit code; `rate` is the false-alarm rate of a bound that is learned.
 pub fn judge(comparison: &mut Comparison, a: &Group, b: &Group, limits: &[Limit], rate: f64) {
     for limit in limits {
         match limit {
@@ -140,6 +142,20 @@ pub fn judge(comparison: &mut Comparison, a: &Group, b: &Group, limits: &[Limit]
             }
             Limit::Learned => learn(comparison, a, b, rate),
         }
+    }
+    comparison.exit_code = comparison_exit(comparison).code();
+}
+
+/// How a command that compared runs ends: what can't be known is worse than what is exceeded.
+pub fn comparison_exit(found: &Comparison) -> Exit {
+    let learned_nothing = found.learned.is_some_and(|learned| learned.bounds == 0);
+    let any = |kept: Kept| found.limits.iter().any(|limit| limit.kept == kept);
+    if learned_nothing || any(Kept::Unknown) {
+        Exit::NotValid
+    } else if any(Kept::No) {
+        Exit::NotMet
+    } else {
+        Exit::Ok
     }
 }
 
@@ -223,7 +239,9 @@ impl History<'_> {
                 100.0 * bound.rate
             ),
             // At least half of the runs: for one run, that run.
-            kept: (!after.is_empty()).then_some(2 * kept.count() >= after.len()),
+            kept: (!after.is_empty())
+                .then_some(2 * kept.count() >= after.len())
+                .into(),
         })
     }
 
@@ -243,14 +261,14 @@ impl Bound {
             Tolerance::Equal { value, rate } => {
                 learned.equal += 1;
                 Some(Self {
-                    text: format!("exactly {}", number(value)),
+                    text: format!("exactly {}", detailed(value)),
                     rate,
                     least: value,
                     most: value,
                 })
             }
             Tolerance::AtMost { bound, rate } => Some(Self {
-                text: format!("at most {}", number(bound)),
+                text: format!("at most {}", detailed(bound)),
                 rate,
                 least: f64::NEG_INFINITY,
                 most: bound,
@@ -300,31 +318,34 @@ mod tests {
         found
     }
 
-    fn one(a: &[f64], b: &[f64], limit: &str) -> (Verdict, Option<bool>) {
+    fn one(a: &[f64], b: &[f64], limit: &str) -> (Verdict, Option<Kept>) {
         let a = group("a", Origin::Counted, &[("PATCH-pods-count", a)]);
         let b = group("b", Origin::Counted, &[("PATCH-pods-count", b)]);
         let found = judged(&a, &b, limit);
         let verdict = found.scenarios[0].metrics[0].verdict;
-        (verdict, found.limits.first().and_then(|limit| limit.kept))
+        (verdict, found.limits.first().map(|limit| limit.kept))
     }
 
     #[test]
     fn a_limit_is_on_the_rise_the_fall_or_the_value() {
         let (a, b) = ([200.0; 3], [210.0; 3]);
         for (limit, kept) in [
-            ("PATCH-pods>5%", Some(true)),
-            ("PATCH-pods>=5%", Some(false)),
-            ("PATCH-pods>4.9%", Some(false)),
-            ("PATCH-pods-count > 4.9 %", Some(false)),
-            ("PATCH-pods<-5%", Some(true)),
-            ("PATCH-pods>209", Some(false)),
-            ("PATCH-pods<210", Some(true)),
-            ("GET-pods>5%", None),
+            ("PATCH-pods>5%", Some(Kept::Yes)),
+            ("PATCH-pods>=5%", Some(Kept::No)),
+            ("PATCH-pods>4.9%", Some(Kept::No)),
+            ("PATCH-pods-count > 4.9 %", Some(Kept::No)),
+            ("PATCH-pods<-5%", Some(Kept::Yes)),
+            ("PATCH-pods>209", Some(Kept::No)),
+            ("PATCH-pods<210", Some(Kept::Yes)),
+            ("GET-pods>5%", Some(Kept::Unknown)),
         ] {
             assert_eq!(one(&a, &b, limit), (Verdict::Changed, kept), "{limit}");
         }
-        assert_eq!(one(&b, &a, "PATCH-pods<-4%").1, Some(false));
-        assert_eq!(one(&[0.0; 3], &[1.0; 3], "PATCH-pods>500%").1, Some(false));
+        assert_eq!(one(&b, &a, "PATCH-pods<-4%").1, Some(Kept::No));
+        assert_eq!(
+            one(&[0.0; 3], &[1.0; 3], "PATCH-pods>500%").1,
+            Some(Kept::No)
+        );
         for bad in [
             "",
             "PATCH-pods",
@@ -356,13 +377,13 @@ mod tests {
     fn learned_bounds_are_equality_or_a_rank_or_none() {
         let varying: Vec<f64> = (0..40).map(|at| f64::from(100 + at * 7 % 13)).collect();
         let learned = |a: &[f64], b: f64| one(a, &[b], "learned").1;
-        assert_eq!(learned(&[100.0; 19], 100.0), Some(true));
-        assert_eq!(learned(&[100.0; 19], 101.0), Some(false));
-        assert_eq!(learned(&[100.0; 19], 99.0), Some(false));
+        assert_eq!(learned(&[100.0; 19], 100.0), Some(Kept::Yes));
+        assert_eq!(learned(&[100.0; 19], 101.0), Some(Kept::No));
+        assert_eq!(learned(&[100.0; 19], 99.0), Some(Kept::No));
         assert_eq!(learned(&[100.0; 18], 500.0), None);
-        assert_eq!(learned(&varying, 112.0), Some(true));
-        assert_eq!(learned(&varying, 113.0), Some(false));
-        assert_eq!(learned(&varying, 1.0), Some(true));
+        assert_eq!(learned(&varying, 112.0), Some(Kept::Yes));
+        assert_eq!(learned(&varying, 113.0), Some(Kept::No));
+        assert_eq!(learned(&varying, 1.0), Some(Kept::Yes));
     }
 
     #[test]
@@ -370,7 +391,7 @@ mod tests {
         let before: Vec<f64> = (0..30).map(|at| f64::from(300 + at * 7 % 13)).collect();
         let since: Vec<f64> = (0..30).map(|at| f64::from(100 + at * 7 % 13)).collect();
         let history = [before, since].concat();
-        assert_eq!(one(&history, &[150.0], "learned").1, Some(false));
+        assert_eq!(one(&history, &[150.0], "learned").1, Some(Kept::No));
     }
 
     #[test]
@@ -384,11 +405,11 @@ mod tests {
         };
         assert_eq!(
             (of(Origin::Counted).kept, of(Origin::Counted).found),
-            (Some(false), Some(0.0))
+            (Kept::No, Some(0.0))
         );
         assert_eq!(
             (of(Origin::Estimate).kept, of(Origin::Estimate).found),
-            (None, None)
+            (Kept::Unknown, None)
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use record::ResultRow;
+use record::{Outcome, ResultRow};
 
 /// `VERB-resource[/subresource][@code]`; the API group is not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,7 @@ pub(super) struct RowName {
     verb: String,
     /// Resource and subresource, or a path.
     resource: String,
+    /// As it was given; empty for rows without a code.
     code: Option<String>,
 }
 
@@ -38,7 +39,14 @@ impl RowName {
     pub(super) fn names(&self, row: &ResultRow) -> bool {
         row.call.verb == self.verb
             && resource(row) == self.resource
-            && self.code.as_ref().is_none_or(|code| *code == row.code)
+            && self.code.as_ref().is_none_or(|code| *code == code_of(row))
+    }
+}
+
+fn code_of(row: &ResultRow) -> String {
+    match &row.outcome {
+        Outcome::NoAnswer(_) => String::new(),
+        answered => answered.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     crosscheck,
     text::{align_right, resource, table},
 };
-use record::{BudgetVerdict, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
+use record::{BudgetVerdict, Kept, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
 
 /// The result of a run.
 pub fn run(result: &RunResult) -> String {
@@ -117,7 +117,7 @@ fn rows<'r>(text: &mut String, title: &str, rows: impl Iterator<Item = &'r Resul
             row.component.clone(),
             row.call.verb.clone(),
             resource_of(row),
-            outcome(row).to_owned(),
+            row.outcome.to_string(),
             row.count.to_string(),
             format!("{:.2}", row.per_object),
             notes.join(", "),
@@ -151,7 +151,7 @@ fn baseline(text: &mut String, result: &RunResult) {
             row.component,
             row.call.verb,
             resource_of(row),
-            outcome(row)
+            row.outcome
         );
         if window.seconds >= 60.0 {
             put!(
@@ -169,14 +169,6 @@ fn resource_of(row: &ResultRow) -> String {
     resource(&call.group, &call.resource, &call.subresource, &call.path)
 }
 
-fn outcome(row: &ResultRow) -> &str {
-    if row.code.is_empty() {
-        &row.reason
-    } else {
-        &row.code
-    }
-}
-
 fn wasted(text: &mut String, result: &RunResult) {
     let wasted: Vec<&ResultRow> = result.rows.iter().filter(|row| row.wasted).collect();
     let total: u64 = wasted.iter().map(|row| row.count).sum();
@@ -189,7 +181,7 @@ fn wasted(text: &mut String, result: &RunResult) {
             row.component,
             row.call.verb,
             resource_of(row),
-            row.code
+            row.outcome
         );
     }
 }
@@ -263,9 +255,9 @@ fn thresholds(text: &mut String, thresholds: &[ThresholdVerdict]) {
         let number =
             |value: Option<f64>| value.map_or("missing".to_owned(), |value| value.to_string());
         let word = match verdict.kept {
-            Some(true) => "ok      ",
-            Some(false) => "EXCEEDED",
-            None => "MISSING ",
+            Kept::Yes => "ok      ",
+            Kept::No => "EXCEEDED",
+            Kept::Unknown => "MISSING ",
         };
         put_line!(
             text,

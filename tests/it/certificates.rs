@@ -165,7 +165,10 @@ async fn a_certificate_that_ends_at_the_proxy_is_explained_and_a_token_beside_it
     let token = format!("get namespaces --token={}", lab.cluster.admin_token());
     assert!(lab.kubectl(&both, &token).status.success());
     let books = books(&proxy).await;
-    let refused = books.rows.iter().filter(|row| row.reason == "refused");
+    let refused = books
+        .rows
+        .iter()
+        .filter(|row| row.outcome.reason() == Some("refused"));
     assert!(refused.map(|row| row.answered).sum::<u64>() > 0);
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use cluster::kubeconfig::Credential;
 use lab::real::RealCluster;
-use record::{RunRecord, RunResult};
+use record::{Outcome, ResultRow, RunRecord, RunResult};
 
 use crate::support::{history, process::ProxyProcess, real};
 
@@ -31,10 +31,11 @@ fn result(output: &Output) -> RunResult {
 }
 
 fn count(result: &RunResult, verb: &str, resource: &str, code: &str) -> u64 {
+    let is_code = |row: &ResultRow| row.outcome.to_string() == code;
     let rows = result
         .rows
         .iter()
-        .filter(|row| row.call.verb == verb && row.call.resource == resource && row.code == code);
+        .filter(|row| row.call.verb == verb && row.call.resource == resource && is_code(row));
     rows.map(|row| row.count).sum()
 }
 
@@ -260,7 +261,7 @@ fn tampered_record_is_found(path: &Path, log: &Path) {
     let mut skipped = record.clone();
     skipped.proxies[0].closed.journal.pop();
     let mut other_code = record;
-    other_code.proxies[0].difference[0].code = "403".to_owned();
+    other_code.proxies[0].difference[0].outcome = Outcome::Code(403);
     for tampered in [doubled, skipped, other_code] {
         let path = path.with_extension("tampered");
         std::fs::write(&path, serde_json::to_vec(&tampered).unwrap()).unwrap();

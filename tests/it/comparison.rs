@@ -196,7 +196,7 @@ fn a_history_teaches_what_is_too_much() {
         "{:?}",
         found.limits
     );
-    assert_eq!(found.limits[0].kept, Some(true));
+    assert_eq!(found.limits[0].kept, record::Kept::Yes);
     assert_eq!(code(&learned("0.01")), Some(4));
 }
 

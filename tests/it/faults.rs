@@ -16,8 +16,8 @@ use lab::{
     embedded::EmbeddedLab,
     simulation::{Identity, Simulation},
 };
-use record::{ClusterRecord, RunRecord, ThresholdFile};
-use report::evaluate;
+use record::{ClusterRecord, RunRecord};
+use report::{Asked, evaluate};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{proxy::TestProxy, relay::Relay, witness};
@@ -133,12 +133,12 @@ fn plan(scenario: Scenario, count: usize) -> Plan {
 
 /// Pods that the API server says it created are what the books say.
 fn successful_creates(record: &RunRecord, resource: &str) -> u64 {
-    let rows = evaluate(record, &ThresholdFile::default()).rows;
+    let rows = evaluate(record, &Asked::default()).rows;
     let rows = rows.into_iter().filter(|row| {
         row.call.verb == "create"
             && row.call.resource == resource
             && row.call.subresource.is_empty()
-            && row.code == "201"
+            && row.outcome.code() == Some(201)
     });
     rows.map(|row| row.count).sum()
 }

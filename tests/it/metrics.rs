@@ -14,7 +14,7 @@ use std::{
 use classify::is_known_resource;
 use cluster::kubeconfig::write_private;
 use identity::mint::{Authority, not_after};
-use record::{ProxyRun, RunRecord};
+use record::{ProxyRun, RowRecord, RunRecord};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -100,6 +100,7 @@ fn rows(run: &ProxyRun) -> BTreeMap<[String; 8], u64> {
     let mut rows = BTreeMap::new();
     for row in run.difference.iter().filter(|row| row.call.path.is_empty()) {
         let call = &row.call;
+        let [code, reason] = code_and_reason(row);
         let key = [
             &row.component,
             &call.verb,
@@ -107,12 +108,19 @@ fn rows(run: &ProxyRun) -> BTreeMap<[String; 8], u64> {
             &call.version,
             &call.resource,
             &call.subresource,
-            &row.code,
-            &row.reason,
+            &code,
+            &reason,
         ];
         *rows.entry(key.map(Clone::clone)).or_default() += row.answered;
     }
     rows
+}
+
+/// The labels of an outcome, one of which is empty.
+fn code_and_reason(row: &RowRecord) -> [String; 2] {
+    let code = row.outcome.code().map(|code| code.to_string());
+    let reason = row.outcome.reason().map(str::to_owned);
+    [code, reason].map(Option::unwrap_or_default)
 }
 
 fn paths(run: &ProxyRun) -> BTreeMap<[String; 4], u64> {
@@ -122,7 +130,8 @@ fn paths(run: &ProxyRun) -> BTreeMap<[String; 4], u64> {
         .iter()
         .filter(|row| !row.call.path.is_empty())
     {
-        let key = [&row.component, &row.call.verb, &row.call.path, &row.code];
+        let [code, _] = code_and_reason(row);
+        let key = [&row.component, &row.call.verb, &row.call.path, &code];
         *paths.entry(key.map(Clone::clone)).or_default() += row.answered;
     }
     paths

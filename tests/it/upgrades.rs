@@ -178,7 +178,10 @@ async fn tunnels_at_once_and_one_after_the_other_are_booked_to_the_byte() {
     assert_eq!(upgraded, at_once + one_by_one);
     for (subresource, record) in records {
         let rows = || {
-            let rows = books.rows.iter().filter(|row| row.code == "101");
+            let rows = books
+                .rows
+                .iter()
+                .filter(|row| row.outcome.code() == Some(101));
             rows.filter(|row| row.call.subresource == *subresource)
         };
         let tunnels = rows().map(|row| row.answered).sum::<u64>();

@@ -113,8 +113,8 @@ async fn a_client_that_leaves_before_the_answer_is_not_waited_for() {
     assert!(until(LONGEST, || open() == 0).await.is_some());
     let books = proxy.admin.snapshot().await.unwrap();
     assert_eq!(
-        (books.rows[0].reason.as_str(), books.rows[0].answered),
-        ("client_gone", 2)
+        (books.rows[0].outcome.reason(), books.rows[0].answered),
+        (Some("client_gone"), 2)
     );
     proxy.stop().await;
 }

@@ -155,7 +155,7 @@ async fn what_no_proxy_may_forward_never_reaches_the_api_server() {
         .await
         .rows
         .iter()
-        .filter(|row| row.reason == "refused")
+        .filter(|row| row.outcome.reason() == Some("refused"))
         .map(|row| row.answered)
         .sum();
     assert_eq!(refused, 4);
@@ -320,7 +320,7 @@ async fn an_api_server_that_cannot_be_reached_or_trusted_is_said_in_kubernetes_w
             books
                 .rows
                 .iter()
-                .all(|row| row.reason == reason && row.code.is_empty()),
+                .all(|row| row.outcome.reason() == Some(reason)),
             "{books:?}"
         );
         proxy.stop().await;

@@ -177,10 +177,6 @@ impl Timeline {
     }
 }
 
-fn outcome(code: &str, reason: &str) -> String {
-    if code.is_empty() { reason } else { code }.to_owned()
-}
-
 /// Rows of the books by component, call and outcome; what each was for comes from the result.
 fn calls(record: &RunRecord, result: &RunResult) -> Vec<Call> {
     let mut calls: BTreeMap<[String; 4], Call> = BTreeMap::new();
@@ -198,7 +194,7 @@ fn calls(record: &RunRecord, result: &RunResult) -> Vec<Call> {
             &row.component,
             &row.call.verb,
             name,
-            outcome(&row.code, &row.reason),
+            row.outcome.to_string(),
         );
         let [component, verb, resource, outcome] = key.clone();
         let call = calls.entry(key).or_insert_with(|| Call {
@@ -231,7 +227,7 @@ fn calls(record: &RunRecord, result: &RunResult) -> Vec<Call> {
             &row.component,
             &row.call.verb,
             name,
-            outcome(&row.code, &row.reason),
+            row.outcome.to_string(),
         );
         if let Some(call) = calls.get_mut(&key) {
             match row.share {

@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::super::graph::DrawError;
-use record::RunResult;
+use record::{Kept, RunResult};
 
 /// The report of a run for a CI: what it checked of itself, and what was asked of it.
 pub fn junit(result: &RunResult) -> Result<String, DrawError> {
@@ -21,7 +21,7 @@ pub fn junit(result: &RunResult) -> Result<String, DrawError> {
         result.thresholds.iter().map(|verdict| Case {
             name: verdict.name.clone(),
             // What can't be known is no pass.
-            ok: verdict.kept == Some(true),
+            ok: verdict.kept == Kept::Yes,
             detail: format!(
                 "{} of at most {}",
                 or_missing(verdict.value),

@@ -9,12 +9,8 @@ use super::{
     chart::{Lines, steps},
     facts::{Call, RATE_FROM_SECONDS, bytes, grouped},
 };
-use crate::{
-    benchmarks::cell,
-    graph::{DrawError, number},
-    text,
-};
-use record::{ResultRow, RunResult};
+use crate::{benchmarks::cell, graph::DrawError, number::rounded, text};
+use record::{Kept, ResultRow, RunResult};
 use stats::nearest_rank;
 
 #[derive(Template)]
@@ -186,11 +182,11 @@ impl<'d> View<'d> {
     }
 
     fn value(&self, value: impl Borrow<f64>) -> String {
-        number(*value.borrow())
+        rounded(*value.borrow())
     }
 
     fn or_missing(&self, value: impl Borrow<Option<f64>>) -> String {
-        value.borrow().map_or("missing".to_owned(), number)
+        value.borrow().map_or("missing".to_owned(), rounded)
     }
 
     fn percent(&self, value: impl Borrow<Option<f64>>) -> String {
@@ -230,7 +226,7 @@ fn seconds(at: jiff::Timestamp) -> String {
 }
 
 fn rank(samples: &[f64], percent: f64) -> String {
-    nearest_rank(samples, percent).map_or(String::new(), number)
+    nearest_rank(samples, percent).map_or(String::new(), rounded)
 }
 
 fn rankings(document: &Document<'_>) -> Vec<Ranking> {

@@ -143,17 +143,6 @@ pub(crate) fn origin_word(origin: Origin) -> &'static str {
     }
 }
 
-/// A number as people read it: three significant digits, or all digits before the point.
-pub(crate) fn number(value: f64) -> String {
-    let decimals = match value.abs() {
-        value if value.fract() == 0.0 || value >= 100.0 => 0,
-        value if value >= 10.0 => 1,
-        value if value >= 1.0 => 2,
-        _ => 3,
-    };
-    format!("{value:.decimals$}")
-}
-
 /// The graphs of `runs`: sorted by job, then as the page has scenarios and metrics. Runs that are
 /// not valid are left out; a metric that no run has makes no graph.
 pub fn graphs(runs: &[HistoryRun], selection: &Selection, markers: &[Marker]) -> Vec<Graph> {

@@ -6,12 +6,10 @@ use askama::Template;
 use plotly::Plot;
 
 use super::{
-    DrawError, Graph, Metric, Series,
-    figure::figure,
-    model::{number, origin_word},
-    picture::description,
+    DrawError, Graph, Metric, Series, figure::figure, model::origin_word, picture::description,
     scenario_title,
 };
+use crate::number::rounded;
 
 #[derive(Template)]
 #[template(path = "graph/page.html")]
@@ -118,7 +116,7 @@ fn week_rows(series: &Series) -> impl Iterator<Item = WeekRow> {
     series.weeks.iter().map(|week| WeekRow {
         monday: week.monday.to_string(),
         origin: origin_word(series.origin),
-        mean: number(week.mean),
+        mean: rounded(week.mean),
         runs: week.runs,
     })
 }

@@ -12,9 +12,9 @@ use super::{
     DrawError, Graph, Marker, Scale, Series, Week,
     axis::Axis,
     draw::{Area, Chart, GRID, LABEL_SIZE, TEXT, color, style, text_width, with_words},
-    model::number,
     scale::{day_ticks, flag_rows},
 };
+use crate::number::rounded;
 use record::Origin;
 
 const DOT: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
@@ -53,8 +53,8 @@ pub(crate) fn description(graph: &Graph) -> String {
     format!(
         "{} runs from {first} to {last}, between {} and {} {}.",
         graph.runs(),
-        number(min),
-        number(max),
+        rounded(min),
+        rounded(max),
         super::Metric(&graph.metric).unit()
     )
 }

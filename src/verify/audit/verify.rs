@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::AuditEntry;
-use record::{CallRecord, Difference, ProxyRun, RowRecord, RunRecord, Verification, kept_audit_id};
+use record::{
+    CallRecord, Difference, Outcome, ProxyRun, RowRecord, RunRecord, Verification, kept_audit_id,
+};
 
 /// Most differences that are listed one by one.
 const LISTED_MAX: usize = 1_000;
@@ -84,7 +86,7 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
             let Some(row) = rows.get(&line.row) else {
                 continue;
             };
-            if row.code.is_empty() {
+            if row.outcome.reason().is_some() {
                 unanswered
                     .entry(without_kubevirt(&row.call))
                     .or_default()
@@ -116,7 +118,7 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
     for row in unanswered.into_values().flatten() {
         explain(
             found,
-            &format!("no answer ({}), and no event", row.reason),
+            &format!("no answer ({}), and no event", row.outcome),
             1,
         );
     }
@@ -193,10 +195,10 @@ fn pending_at_close(run: &RunRecord) -> BTreeMap<CallRecord, u64> {
 fn compare(row: &RowRecord, entry: &AuditEntry, found: &mut Verification) {
     let same_user = row.user.is_empty() || row.user == entry.user;
     let same_call = is_same_call(row, entry);
-    let same_code = row.code == entry.code.to_string();
+    let same_code = row.outcome == Outcome::Code(entry.code);
     if same_user && same_call && same_code {
         found.equal += 1;
-    } else if same_user && same_call && row.code == "504" {
+    } else if same_user && same_call && row.outcome == Outcome::Code(504) {
         // The server's time-out answers; its handler finishes the event with a code of its own.
         explain(found, "answered 504 before the handler was done", 1);
     } else {
@@ -228,16 +230,12 @@ fn booked_twice(row: &RowRecord, found: &mut Verification) {
 
 /// Answers that kube-apiserver gives before a request reaches the audit stage.
 fn without_event(row: &RowRecord, found: &mut Verification) {
-    match row.code.as_str() {
+    match &row.outcome {
         _ if row.call.path == "*" => {
             explain(found, "OPTIONS *, answered by the HTTP server itself", 1);
         }
-        "400" | "429" | "431" | "500" | "504" => {
-            explain(
-                found,
-                &format!("answered {} before the audit stage", row.code),
-                1,
-            );
+        Outcome::Code(code @ (400 | 429 | 431 | 500 | 504)) => {
+            explain(found, &format!("answered {code} before the audit stage"), 1);
         }
         _ => differ(
             found,
@@ -266,7 +264,7 @@ fn without_booking(
             && let Some(at) = rows.iter().position(same_user)
         {
             let row = rows.swap_remove(at);
-            explain(found, &format!("no answer ({})", row.reason), 1);
+            explain(found, &format!("no answer ({})", row.outcome), 1);
             return;
         }
     }
@@ -322,10 +320,9 @@ fn without_kubevirt(call: &CallRecord) -> CallRecord {
 }
 
 fn describe(row: &RowRecord) -> String {
-    if row.code.is_empty() {
-        row.reason.clone()
-    } else {
-        format!("{} {} {}", user_of(row), row.call.verb, row.code)
+    match &row.outcome {
+        Outcome::NoAnswer(reason) => reason.clone(),
+        answered => format!("{} {} {answered}", user_of(row), row.call.verb),
     }
 }
 
@@ -338,7 +335,7 @@ fn user_of(row: &RowRecord) -> String {
 }
 
 /// What can be compared without audit IDs.
-type CountKey = (String, CallRecord, String);
+type CountKey = (String, CallRecord, Outcome);
 
 fn by_count(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
     let mut books: BTreeMap<CountKey, u64> = BTreeMap::new();
@@ -348,8 +345,8 @@ fn by_count(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
         .iter()
         .flat_map(|proxy| proxy.difference.iter().map(move |row| (proxy, row)));
     for (proxy, row) in rows {
-        if row.code.is_empty() {
-            explain(found, &format!("no answer ({})", row.reason), row.answered);
+        if let Some(reason) = row.outcome.reason() {
+            explain(found, &format!("no answer ({reason})"), row.answered);
             continue;
         }
         if is_nobodys(proxy, row) {
@@ -364,7 +361,7 @@ fn by_count(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
         let key = (
             row.user.clone(),
             without_kubevirt(&row.call),
-            row.code.clone(),
+            row.outcome.clone(),
         );
         *books.entry(key).or_default() += row.answered;
     }
@@ -384,7 +381,7 @@ fn by_count(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
         let key = (
             entry.user.clone(),
             without_kubevirt(&entry.call),
-            entry.code.to_string(),
+            Outcome::Code(entry.code),
         );
         *logged.entry(key).or_default() += 1;
     }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::{AuditEntry, verify};
 use record::{
-    CallRecord, ClusterRecord, Durations, InFlight, JournalRecord, ProxyInfo, ProxyRun, RUN_SCHEMA,
-    RowRecord, RunDetailRecord, RunRecord, Snapshot, Verification,
+    CallRecord, ClusterRecord, Durations, InFlight, JournalRecord, Outcome, ProxyInfo, ProxyRun,
+    RUN_SCHEMA, RowRecord, RunDetailRecord, RunRecord, Snapshot, Verification,
 };
 
 const USER: &str = "system:serviceaccount:kubevirt:kubevirt-controller";
@@ -27,8 +27,10 @@ fn row(id: u32, code: &str, reason: &str) -> RowRecord {
         component: "virt-controller".to_owned(),
         user: USER.to_owned(),
         call: call(),
-        code: code.to_owned(),
-        reason: reason.to_owned(),
+        outcome: match code.parse() {
+            Ok(code) => Outcome::Code(code),
+            Err(_) => Outcome::NoAnswer(reason.to_owned()),
+        },
         answered: 1,
         closed: 1,
         cut_short: 0,
@@ -74,7 +76,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
     let journal = rows.iter().map(|row| JournalRecord {
         row: row.id,
         at: 0,
-        audit_id: if row.code.is_empty() {
+        audit_id: if row.outcome.code().is_none() {
             String::new()
         } else {
             format!("id-{}", row.id)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::reading::Call;
 use classify::{OTHER, folded_kubevirt_resource};
-use record::{CrosscheckRow, Finding, RowRecord};
+use record::{CrosscheckRow, Finding, Outcome, RowRecord};
 
 /// What a component counts where no response came.
 const NO_RESPONSE: &str = "<error>";
@@ -37,13 +37,13 @@ impl Wire {
 
 fn add(calls: &mut BTreeMap<Call, u64>, component: &str, rows: &[RowRecord]) {
     for row in rows.iter().filter(|row| row.component == component) {
-        let code = if row.code.is_empty() {
-            NO_RESPONSE
-        } else {
-            &row.code
+        let code = match &row.outcome {
+            Outcome::NoAnswer(_) => NO_RESPONSE.to_owned(),
+            answered => answered.to_string(),
         };
-        let call = [&row.call.kubevirt_resource, &row.call.kubevirt_verb, code];
-        *calls.entry(call.map(str::to_owned)).or_default() += row.answered;
+        let (resource, verb) = (&row.call.kubevirt_resource, &row.call.kubevirt_verb);
+        let call = [resource.clone(), verb.clone(), code];
+        *calls.entry(call).or_default() += row.answered;
     }
 }
 

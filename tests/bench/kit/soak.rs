@@ -204,20 +204,21 @@ fn compare(
     let mut unanswered = 0;
     for line in &books.journal {
         let row = rows[&line.row];
-        if row.code.is_empty() {
+        if row.outcome.reason().is_some() {
             unanswered += 1;
             continue;
         }
         match left.remove(&*line.audit_id) {
-            Some(answer) if answer.code.to_string() == row.code && is_call(answer, &row.call) => {}
+            Some(answer)
+                if row.outcome.code() == Some(answer.code) && is_call(answer, &row.call) => {}
             Some(answer) => faults.push(format!(
                 "{answer:?} is booked as {} {:?}",
-                row.code, row.call
+                row.outcome, row.call
             )),
             // What the proxy says itself has no audit ID, and no code in the books.
             None => faults.push(format!(
                 "{} {} is booked, but was never answered",
-                row.code, line.audit_id
+                row.outcome, line.audit_id
             )),
         }
     }

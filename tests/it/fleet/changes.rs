@@ -35,7 +35,10 @@ async fn the_books_of_all_pods_are_summed_and_their_changes_are_noticed() {
 fn lists(result: &RunResult) -> BTreeMap<&str, u64> {
     let mut lists = BTreeMap::new();
     for row in &result.rows {
-        if row.call.verb == "list" && row.call.resource == "configmaps" && row.code == "200" {
+        if row.call.verb == "list"
+            && row.call.resource == "configmaps"
+            && row.outcome.code() == Some(200)
+        {
             *lists.entry(row.component.as_str()).or_default() += row.count;
         }
     }

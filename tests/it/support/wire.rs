@@ -347,6 +347,10 @@ pub fn counted(
     wanted: impl Fn(&CallRecord) -> bool,
 ) -> Vec<(String, String, u64)> {
     let rows = books.rows.iter().filter(|row| wanted(&row.call));
-    rows.map(|row| (row.code.clone(), row.reason.clone(), row.answered))
-        .collect()
+    rows.map(|row| {
+        let (code, reason) = (row.outcome.code(), row.outcome.reason());
+        let code = code.map_or_else(String::new, |code| code.to_string());
+        (code, reason.unwrap_or_default().to_owned(), row.answered)
+    })
+    .collect()
 }

@@ -26,7 +26,7 @@ fn books(row: &RowRecord) -> String {
     let call = &row.call;
     format!(
         "{} {} {}/{} {}/{} {}",
-        row.user, call.verb, call.group, call.version, call.resource, call.subresource, row.code
+        row.user, call.verb, call.group, call.version, call.resource, call.subresource, row.outcome
     )
 }
 
@@ -56,7 +56,7 @@ pub fn compare(record: &RunRecord, logged: &[LoggedRequest]) -> Found {
     for line in &run.closed.journal {
         *journal.entry(line.row).or_default() += 1;
         let row = rows[&line.row];
-        if row.code.is_empty() {
+        if row.outcome.reason().is_some() {
             found.unanswered += 1;
             continue;
         }
