@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::route::Route;
+use super::requests::route::Route;
 
 /// One request whose response head was sent, or whose client left before that.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::registry::Resource;
+use super::resources::resource::Resource;
 
 /// What a handler answers instead of an object: becomes the HTTP code and a `Status` body.
 #[derive(Debug, Clone, thiserror::Error)]

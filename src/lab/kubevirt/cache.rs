@@ -257,8 +257,20 @@ impl Informer {
 }
 
 /// How long a component may wait for its first lists before it says so.
-pub(crate) const SYNC_WARNING: Duration = Duration::from_secs(10);
+const SYNC_WARNING: Duration = Duration::from_secs(10);
 
 fn report(plural: &str, error: &watcher::Error) {
     tracing::warn!(resource = plural, %error, "a watch or list failed, it will be repeated");
+}
+
+/// Waits until all caches have their first list, and says so if that takes long.
+pub(crate) async fn all_synced(component: &str, caches: &[Arc<Cache>]) {
+    for cache in caches {
+        while tokio::time::timeout(SYNC_WARNING, cache.synced())
+            .await
+            .is_err()
+        {
+            tracing::warn!(component, "still waiting for the first list of a resource");
+        }
+    }
 }

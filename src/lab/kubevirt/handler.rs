@@ -11,16 +11,16 @@ use kube::Client;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::Options;
-use super::cache::{Cache, Informer};
+use super::cache::{Cache, Informer, all_synced};
 use super::expectations::Expectations;
 use super::names::{HEARTBEAT, NODE_NAME, SCHEDULABLE};
 use super::object::{Key, ObjectExt, set_condition};
+use super::options::Options;
 use super::phase::{self, RUNNING, SCHEDULED, SUCCEEDED, status_of};
 use super::queue::Queue;
 use super::resources::{NODES, VMIS};
 use super::rest::{CallError, PatchKind, Rest};
-use super::tasks::{Tasks, all_synced};
+use super::tasks::Tasks;
 use super::time;
 
 /// Workers of a virt-handler, by KubeVirt's default.

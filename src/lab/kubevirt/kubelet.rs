@@ -11,15 +11,15 @@ use kube::Client;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::Options;
-use super::cache::{Cache, Informer};
+use super::cache::{Cache, Informer, all_synced};
 use super::handler::share;
 use super::lease::{self, Lease};
 use super::object::{Key, ObjectExt};
+use super::options::Options;
 use super::queue::Queue;
 use super::resources::PODS;
 use super::rest::{CallError, PatchKind, Rest};
-use super::tasks::{Tasks, all_synced};
+use super::tasks::Tasks;
 use super::time;
 
 const WORKERS: usize = 4;

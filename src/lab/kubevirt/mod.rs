@@ -27,6 +27,7 @@ mod kubelet;
 mod lease;
 mod names;
 mod object;
+mod options;
 mod phase;
 mod prerequisites;
 mod queue;
@@ -39,56 +40,15 @@ mod time;
 mod virt_api;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::Client;
 
+pub use self::options::Options;
 pub use self::prerequisites::prerequisites;
 pub use self::virt_api::{AdmissionRequest, VirtApi, Webhooks};
 
 use self::cache::Cache;
 use self::tasks::Tasks;
-
-/// How the components behave.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How many nodes there are; their names are [`Options::node_names`].
-    pub nodes: usize,
-    /// How virt-api learns what to look at.
-    pub webhooks: Webhooks,
-    /// How often a virt-handler patches its node.
-    pub heartbeat: Duration,
-    /// How often kubelet renews each node's lease.
-    pub node_lease_renewal: Duration,
-    /// How often virt-controller and kube-scheduler renew their leader election lease.
-    pub leader_renewal: Duration,
-    /// How long that lease is valid.
-    pub leader_lease: Duration,
-}
-
-impl Default for Options {
-    /// Ten nodes and the periods of the real components.
-    fn default() -> Self {
-        Self {
-            nodes: 10,
-            webhooks: Webhooks::default(),
-            heartbeat: Duration::from_secs(60),
-            node_lease_renewal: Duration::from_secs(10),
-            leader_renewal: Duration::from_secs(2),
-            leader_lease: Duration::from_secs(15),
-        }
-    }
-}
-
-impl Options {
-    /// `lab-node-1`, `lab-node-2`, ...
-    #[must_use]
-    pub fn node_names(&self) -> Vec<String> {
-        (1..=self.nodes)
-            .map(|number| format!("lab-node-{number}"))
-            .collect()
-    }
-}
 
 /// One client per component; its identity and user agent are what the API server sees of the component.
 pub struct ComponentClients {
@@ -144,7 +104,7 @@ impl Components {
     /// Waits until every component has listed what it watches. Without this, the lists of a start fall into what is
     /// measured.
     pub async fn ready(&self) {
-        tasks::all_synced("lab", &self.caches).await;
+        cache::all_synced("lab", &self.caches).await;
     }
 
     /// Ends all components and waits for them. Calls that are under way are dropped.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Options;
 use super::names::{NAMESPACE, SCHEDULABLE};
+use super::options::Options;
 
 /// The namespace and the KubeVirt object of the components, and the nodes; each with `apiVersion` and `kind`, to be
 /// created in this order. The namespaces that every cluster has (`default`, `kube-system`, `kube-node-lease`) and

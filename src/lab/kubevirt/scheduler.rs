@@ -9,15 +9,15 @@ use kube::Client;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::Options;
-use super::cache::{Cache, Change, Informer, Shared};
+use super::cache::{Cache, Change, Informer, Shared, all_synced};
 use super::lease::{self, Lease};
 use super::object::{Key, ObjectExt};
+use super::options::Options;
 use super::queue::Queue;
 use super::recorder::Recorder;
 use super::resources::{NODES, PODS};
 use super::rest::{CallError, PatchKind, Rest};
-use super::tasks::{Tasks, all_synced};
+use super::tasks::Tasks;
 use super::time;
 
 /// kube-scheduler chooses one node after the other, but binds concurrently; so each worker does both, and choosing is

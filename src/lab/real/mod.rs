@@ -2,6 +2,7 @@
 //! runs them. No kubelet, no scheduler, no controllers: the lab's simulated components play those.
 
 mod assets;
+mod error;
 mod kubevirt;
 mod process;
 
@@ -11,18 +12,17 @@ use std::{
 };
 
 use http::StatusCode;
-use kube::{Client, Config};
+use kube::Client;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 pub use assets::Assets;
+pub use error::RealError;
+use error::io_error;
 use process::{Process, free_port};
 
 use cluster::kubeconfig::{Credential, kubeconfig, write_private};
-use identity::{
-    IdentityError,
-    mint::{self, Authority},
-};
+use identity::mint::{self, Authority};
 
 /// Longest wait for a process to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,41 +35,6 @@ omitStages: [RequestReceived]
 rules:
 - level: Metadata
 ";
-
-/// Why a real control plane can't run.
-#[derive(Debug, thiserror::Error)]
-pub enum RealError {
-    /// No etcd and kube-apiserver, and no way to build them.
-    #[error("no etcd and kube-apiserver: {0}")]
-    NoAssets(String),
-    /// A file or process of the lab.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was being done.
-        what: String,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// A process ended or didn't become ready.
-    #[error("{program} did not start: {detail}")]
-    NotReady {
-        /// The program.
-        program: &'static str,
-        /// The end of its log.
-        detail: String,
-    },
-    /// Certificates.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The API server refused something that the lab needs.
-    #[error("{what}: {source}")]
-    Api {
-        /// What was being done.
-        what: &'static str,
-        /// The error.
-        source: Box<kube::Error>,
-    },
-}
 
 /// A running control plane. Its processes end and its files go when it is dropped.
 pub struct RealCluster {
@@ -204,13 +169,6 @@ impl RealCluster {
     }
 }
 
-fn io_error(what: impl Into<String>, source: std::io::Error) -> RealError {
-    RealError::Io {
-        what: what.into(),
-        source,
-    }
-}
-
 fn write_files(dir: &Path, authority: &Authority, admin_token: &str) -> Result<(), RealError> {
     let names = [
         "127.0.0.1",
@@ -298,18 +256,4 @@ fn start_apiserver(
     ];
     arguments.extend_from_slice(extra_flags);
     Process::start("kube-apiserver", &assets.kube_apiserver(), &arguments, dir)
-}
-
-/// The configuration of a client of this lab.
-pub(super) fn client_config(
-    server: &str,
-    authority: &Authority,
-    token: &str,
-) -> Result<Config, http::uri::InvalidUri> {
-    let mut config = Config::new(server.parse()?);
-    config.root_cert = Some(vec![authority.certificate().to_vec()]);
-    config.auth_info.token = Some(token.to_owned().into());
-    // What a client does again by itself would be a call that nobody asked for.
-    config.default_retry = false;
-    Ok(config)
 }

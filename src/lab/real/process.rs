@@ -9,7 +9,7 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::{RealError, io_error};
+use super::error::{RealError, io_error};
 
 /// How much of a log an error shows.
 const LOG_TAIL_LINES: usize = 5;

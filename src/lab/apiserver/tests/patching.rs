@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::super::strategic;
 use super::{Lab, status_of, vm};
+use crate::apiserver::writing::strategic;
 
 /// Name, stored value, patch, result.
 type Case = (&'static str, Value, Value, Value);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::protobuf::{Unreadable, decode};
+use crate::apiserver::representation::protobuf::{Unreadable, decode};
 
 /// A field that holds bytes; lengths stay below 128 here.
 fn bytes(number: u8, content: &[u8]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::selector::{FieldSelector, LabelSelector};
+use crate::apiserver::requests::selector::{FieldSelector, LabelSelector};
 
 #[test]
 fn label_selectors() {

@@ -9,9 +9,9 @@ use http_body_util::BodyExt;
 use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
-use super::super::{AdmissionResponse, Fault, Options, UserInfo};
 use super::http2::{ask, http2, json_of};
 use super::{Lab, status_of, vm};
+use crate::apiserver::{AdmissionResponse, Fault, Options, UserInfo};
 
 #[tokio::test]
 async fn http2_carries_watches_and_requests_together() {

@@ -8,8 +8,8 @@ use kube::core::WatchEvent;
 use kube::runtime::watcher::{self, watcher};
 use serde_json::json;
 
-use super::super::{Fault, Options};
 use super::{Lab, vm};
+use crate::apiserver::{Fault, Options};
 
 #[tokio::test]
 async fn selected_objects_enter_and_leave() {

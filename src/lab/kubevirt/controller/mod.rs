@@ -19,12 +19,12 @@ use std::sync::Arc;
 use kube::Client;
 use kube::core::{ApiResource, DynamicObject};
 
-use super::Options;
-use super::cache::{Cache, Change, Informer};
+use super::cache::{Cache, Change, Informer, all_synced};
 use super::expectations::Expectations;
 use super::lease::{self, Lease};
 use super::names::{APP, CREATED_BY, NAMESPACE};
 use super::object::{Key, ObjectExt};
+use super::options::Options;
 use super::queue::Queue;
 use super::recorder::Recorder;
 use super::resources::{
@@ -32,7 +32,7 @@ use super::resources::{
     REVISIONS, VMIS, VMS,
 };
 use super::rest::Rest;
-use super::tasks::{Tasks, all_synced};
+use super::tasks::Tasks;
 
 /// Workers of the VMI controller, by KubeVirt's default.
 const VMI_WORKERS: usize = 10;

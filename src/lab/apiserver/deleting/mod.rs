@@ -1,0 +1,4 @@
+//! `delete` and `deletecollection`, and the garbage collector.
+
+pub(crate) mod gc;
+pub(crate) mod remove;

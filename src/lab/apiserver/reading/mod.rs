@@ -1,0 +1,4 @@
+//! `get`, `list` and `watch`.
+
+pub(crate) mod read;
+pub(crate) mod watch;

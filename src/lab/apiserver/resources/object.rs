@@ -1,0 +1,213 @@
+//! Stored objects: the JSON text as it is sent, and the few facts that selectors and the garbage collector need.
+//! The text is kept instead of the tree because a tree takes about ten times the memory, and the history holds thousands.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::resource::Resource;
+
+/// Where an object stands in its resource type; the namespace of a cluster-scoped object is empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// An owner reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    /// Whether the owner waits for this dependent in a foreground deletion.
+    pub(crate) blocks: bool,
+}
+
+impl Owner {
+    fn read(reference: &Value) -> Self {
+        Self {
+            api_version: text(&reference["apiVersion"]),
+            kind: text(&reference["kind"]),
+            name: text(&reference["name"]),
+            uid: text(&reference["uid"]),
+            blocks: reference["blockOwnerDeletion"] == true,
+        }
+    }
+}
+
+/// What is read from an object without parsing it.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) key: Key,
+    pub(crate) uid: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    fields: Vec<(&'static str, String)>,
+    pub(crate) owners: Vec<Owner>,
+    pub(crate) finalizers: Vec<String>,
+    pub(crate) deleting: bool,
+}
+
+impl Facts {
+    fn read(resource: &Resource, value: &Value) -> Self {
+        let metadata = &value["metadata"];
+        Self {
+            key: Key {
+                namespace: text(&metadata["namespace"]),
+                name: text(&metadata["name"]),
+            },
+            uid: text(&metadata["uid"]),
+            labels: labels(&metadata["labels"]),
+            fields: resource
+                .fields
+                .iter()
+                .map(|field| (*field, field_value(value, field)))
+                .collect(),
+            owners: items(&metadata["ownerReferences"])
+                .iter()
+                .map(Owner::read)
+                .collect(),
+            finalizers: items(&metadata["finalizers"]).iter().map(text).collect(),
+            deleting: metadata["deletionTimestamp"].is_string(),
+        }
+    }
+
+    /// The value of a selectable field, empty if the object has none.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        match name {
+            "metadata.name" => &self.key.name,
+            "metadata.namespace" => &self.key.namespace,
+            _ => self
+                .fields
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map_or("", |(_, value)| value),
+        }
+    }
+}
+
+/// One version of an object.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) version: u64,
+    pub(crate) json: Bytes,
+    pub(crate) facts: Facts,
+}
+
+impl Object {
+    pub(crate) fn parse(&self) -> Value {
+        serde_json::from_slice(&self.json).expect("stored text was written by serde_json")
+    }
+}
+
+/// An object on its way into the store: everything but its resourceVersion, for which the text has a hole, so that
+/// the store's lock is held for a copy only.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    facts: Facts,
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Draft {
+    /// `value` must be an object with a `metadata` object.
+    pub(crate) fn new(resource: &Resource, value: &Value) -> Self {
+        let (mut before, mut after) = (vec![], vec![]);
+        let empty = serde_json::Map::new();
+        before.extend_from_slice(b"{\"metadata\":{");
+        for (name, part) in value["metadata"].as_object().unwrap_or(&empty) {
+            if name != "resourceVersion" {
+                write_member(&mut before, name, part);
+                before.push(b',');
+            }
+        }
+        before.extend_from_slice(b"\"resourceVersion\":\"");
+        after.extend_from_slice(b"\"}");
+        for (name, part) in value.as_object().unwrap_or(&empty) {
+            if name != "metadata" {
+                after.push(b',');
+                write_member(&mut after, name, part);
+            }
+        }
+        after.push(b'}');
+        Self {
+            facts: Facts::read(resource, value),
+            before,
+            after,
+        }
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The object under the version that the store gave it.
+    pub(crate) fn seal(self, version: u64) -> Object {
+        let mut json = self.before;
+        json.reserve(self.after.len() + 20);
+        json.extend_from_slice(version.to_string().as_bytes());
+        json.extend_from_slice(&self.after);
+        Object {
+            version,
+            json: json.into(),
+            facts: self.facts,
+        }
+    }
+}
+
+fn write_member(out: &mut Vec<u8>, name: &str, value: &Value) {
+    let writes = "a JSON tree is written to memory without an error";
+    serde_json::to_writer(&mut *out, name).expect(writes);
+    out.push(b':');
+    serde_json::to_writer(&mut *out, value).expect(writes);
+}
+
+/// A scalar as text; empty for null, lists and objects.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// The elements of a list; none for anything else.
+pub(crate) fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn labels(value: &Value) -> BTreeMap<String, String> {
+    let labels = value.as_object().into_iter().flatten();
+    labels
+        .map(|(key, value)| (key.clone(), text(value)))
+        .collect()
+}
+
+fn field_value(value: &Value, field: &str) -> String {
+    match field {
+        "source" if value["source"]["component"].is_null() => text(&value["reportingComponent"]),
+        "source" => text(&value["source"]["component"]),
+        "spec.unschedulable" | "spec.hostNetwork" if at(value, field).is_null() => {
+            "false".to_owned()
+        }
+        _ => text(at(value, field)),
+    }
+}
+
+/// The value at a dotted path: `spec.nodeName`, `list[0].x`, `status.conditions[Ready].status` (by the element's type).
+pub(crate) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(value, |value, step| {
+        match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
+            None => &value[step],
+            Some((name, index)) => match index.parse::<usize>() {
+                Ok(index) => &value[name][index],
+                Err(_) => items(&value[name])
+                    .iter()
+                    .find(|item| item["type"] == index)
+                    .unwrap_or(&Value::Null),
+            },
+        }
+    })
+}
