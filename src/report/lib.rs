@@ -16,33 +16,38 @@ macro_rules! put_line {
 }
 
 pub mod benchmarks;
-mod budget;
-mod budget_file;
+mod budgets;
 mod changes;
-pub mod changes_text;
-mod compare;
-mod compare_junit;
-pub mod compare_text;
+mod comparison;
 pub mod crosscheck;
 pub mod document;
-mod evaluate;
 pub mod graph;
 mod history;
-pub mod history_text;
 pub mod installation;
-mod limit;
 mod number;
-mod row_name;
-pub mod run_text;
-mod series;
+mod run;
 pub mod text;
 
-pub use budget::Budget;
-pub use budget_file::{budget_text, check_budget, spent};
-pub use changes::{Sensitivity, changes, is_acknowledged};
-pub use compare::{CompareError, Group, HowToCompare, compare};
-pub use compare_junit::junit;
-pub use evaluate::{Asked, evaluate, perf_audit_file_name, perf_audit_results, run_exit};
-pub use history::history_run;
-pub use limit::{Limit, comparison_exit, judge};
-pub use series::{SeriesKey, is_named, metric, metric_names, series};
+pub use budgets::{
+    budget::Budget,
+    file::{budget_text, check_budget, spent},
+};
+pub use changes::{
+    detect::{Sensitivity, changes, is_acknowledged},
+    text as changes_text,
+};
+pub use comparison::{
+    compare::{CompareError, Group, HowToCompare, compare},
+    junit::junit,
+    limit::{Limit, comparison_exit, judge},
+    text as compare_text,
+};
+pub use history::{
+    run::history_run,
+    series::{SeriesKey, is_named, metric, metric_names, series},
+    text as history_text,
+};
+pub use run::{
+    evaluate::{Asked, evaluate, perf_audit_file_name, perf_audit_results, run_exit},
+    text as run_text,
+};

@@ -14,7 +14,7 @@ use record::{
 use stats::nearest_rank;
 use terminal::exit::Exit;
 
-use super::Budget;
+use crate::Budget;
 
 /// Components whose calls the lab assumes, since no recording of them exists.
 const ASSUMED: [&str; 2] = ["virt-handler", "kubelet"];
@@ -149,7 +149,7 @@ pub fn perf_audit_file_name(scenario: &str) -> Option<&'static str> {
 
 /// The metrics of a run by KubeVirt's names: counts, and quantiles in seconds. Not what components
 /// use: machines differ in that from run to run, and the history's runs are compared.
-pub(super) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
+pub(crate) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
     metrics(&kubevirt_values(record), &latency(&record.objects), None)
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    changes::percent,
-    series::{metric, metric_names},
+use crate::{
+    changes::detect::percent,
+    history::series::{metric, metric_names},
 };
 use record::{
     Comparison, GroupInfo, HistoryRun, MetricComparison, Origin, ScenarioComparison, Side, Verdict,
@@ -221,18 +221,18 @@ fn compares_per_object(a: &[&HistoryRun], b: &[&HistoryRun]) -> bool {
     numbers.len() > 1 && !numbers.contains(&None)
 }
 
-pub(super) fn is_count(metric: &str) -> bool {
+pub(crate) fn is_count(metric: &str) -> bool {
     metric.ends_with("-count")
 }
 
 /// A metric's values in runs that have it.
-pub(super) fn values(runs: &[&HistoryRun], name: &str, per_object: bool) -> Vec<f64> {
+pub(crate) fn values(runs: &[&HistoryRun], name: &str, per_object: bool) -> Vec<f64> {
     let values = runs.iter().filter_map(|run| value(run, name, per_object));
     values.collect()
 }
 
 /// A metric's values, 0 in runs that don't have it.
-pub(super) fn values_or_zero(runs: &[&HistoryRun], name: &str, per_object: bool) -> Vec<f64> {
+pub(crate) fn values_or_zero(runs: &[&HistoryRun], name: &str, per_object: bool) -> Vec<f64> {
     let values = runs
         .iter()
         .map(|run| value(run, name, per_object).unwrap_or_default());

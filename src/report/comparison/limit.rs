@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use super::{
-    changes::{Sensitivity, level_starts_at},
-    compare::{Group, is_count, values, values_or_zero},
+use crate::{
+    changes::detect::{Sensitivity, level_starts_at},
+    comparison::compare::{Group, is_count, values, values_or_zero},
+    history::series::is_named,
     number::detailed,
-    series::is_named,
 };
 use record::{
     Comparison, HistoryRun, Kept, Learned, LimitVerdict, MetricComparison, ScenarioComparison,

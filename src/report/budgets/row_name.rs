@@ -6,7 +6,7 @@ use record::{Outcome, ResultRow};
 
 /// `VERB-resource[/subresource][@code]`; the API group is not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RowName {
+pub(crate) struct RowName {
     verb: String,
     /// Resource and subresource, or a path.
     resource: String,
@@ -36,7 +36,7 @@ impl FromStr for RowName {
 
 impl RowName {
     /// Whether it is the name of `row`; without a code it is the name of all.
-    pub(super) fn names(&self, row: &ResultRow) -> bool {
+    pub(crate) fn names(&self, row: &ResultRow) -> bool {
         row.call.verb == self.verb
             && resource(row) == self.resource
             && self.code.as_ref().is_none_or(|code| *code == code_of(row))
@@ -51,7 +51,7 @@ fn code_of(row: &ResultRow) -> String {
 }
 
 /// A row's name without its code.
-pub(super) fn row_name(row: &ResultRow) -> String {
+pub(crate) fn row_name(row: &ResultRow) -> String {
     format!("{}-{}", row.call.verb.to_uppercase(), resource(row))
 }
 

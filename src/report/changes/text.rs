@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{
+use crate::{
     number::detailed,
     text::{align_right, table},
 };
@@ -112,5 +112,5 @@ pub fn acknowledgements(acks: &[Acknowledgement]) -> String {
 }
 
 fn ack_id(ack: &Acknowledgement) -> String {
-    super::changes::change_id(&ack.job, &ack.scenario, &ack.metric, ack.at)
+    crate::changes::detect::change_id(&ack.job, &ack.scenario, &ack.metric, ack.at)
 }

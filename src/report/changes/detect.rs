@@ -11,16 +11,16 @@ use jiff::Timestamp;
 use record::{Acknowledgement, Change, ChangeKind, HistoryRun, RunValue};
 use stats::{Detection, change_points, constant, mann_whitney, median, robust_deviation, tame};
 
-use super::series::{SeriesKey, metric, metric_names, series};
+use crate::history::series::{SeriesKey, metric, metric_names, series};
 
 /// Runs before and after a change that are told with it.
 const AROUND: usize = 3;
 /// Runs before and after a change of exact counts that never vary otherwise.
 const RUNS_IF_CONSTANT: usize = 3;
-/// Share of the runs of a stretch that have a metric, from which on it is there…
-const THERE: f64 = 0.75;
-/// …and up to which it is missing. A metric in between comes and goes: neither is news.
-const MISSING: f64 = 0.15;
+/// From this share of the runs of a stretch on, a metric that they have is present in it.
+const PRESENT_FROM_SHARE: f64 = 0.75;
+/// Below this share it is missing. A metric in between comes and goes: neither is news.
+const MISSING_BELOW_SHARE: f64 = 0.15;
 
 /// When a difference is reported as a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,10 +77,17 @@ struct Line<'r> {
     values: Vec<Option<f64>>,
 }
 
-/// Consecutive runs that have the metric, or don't, but for single ones.
+/// Whether the runs of a stretch have the metric, but for single ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Present,
+    Missing,
+}
+
+/// Consecutive runs that have the metric, or don't.
 struct Stretch {
     runs: Range<usize>,
-    there: bool,
+    presence: Presence,
     /// p of the change at its beginning.
     p: f64,
 }
@@ -131,7 +138,8 @@ impl<'r> Line<'r> {
                 .clone()
                 .filter_map(|at| Some((at, self.values[at]?)))
                 .unzip();
-            let steps = if stretch.there {
+            let is_present = stretch.presence == Presence::Present;
+            let steps = if is_present {
                 self.steps(&values, how)
             } else {
                 Vec::new()
@@ -139,27 +147,25 @@ impl<'r> Line<'r> {
             let first = match steps.first() {
                 Some(step) => step.before,
                 None => Level {
-                    median: median(&values).filter(|_| stretch.there),
+                    median: median(&values).filter(|_| is_present),
                     runs: stretch.runs.len(),
                 },
             };
             if level.is_some() {
-                let (kind, before) = if stretch.there {
-                    (ChangeKind::Back, known)
-                } else {
-                    (ChangeKind::Missing, known)
-                };
                 found.push(Found {
-                    kind,
+                    kind: match stretch.presence {
+                        Presence::Present => ChangeKind::Back,
+                        Presence::Missing => ChangeKind::Missing,
+                    },
                     at: stretch.runs.start,
-                    before,
+                    before: known,
                     after: first,
                     p: stretch.p,
                 });
             }
             let last = steps.last().map_or(first, |step| step.after);
             level = Some(last);
-            if stretch.there {
+            if is_present {
                 known = last;
             }
             found.extend(steps.into_iter().map(|step| Found {
@@ -243,41 +249,55 @@ pub(crate) fn percent(before: Option<f64>, after: Option<f64>) -> Option<f64> {
     Some(100.0 * (after - before) / before.abs())
 }
 
-/// Where a metric is there and where it isn't. What is between two such stretches, too short or with
-/// a metric that comes and goes, belongs to the second one if they differ: it began to change there.
+/// Where a metric is present and where it is missing. What is between two such stretches, too short
+/// or with a metric that comes and goes, belongs to the second one if they differ: it began to
+/// change there.
 fn stretches(values: &[Option<f64>], lasting: usize, how: &Detection) -> Vec<Stretch> {
-    let there = values
+    let present = values
         .iter()
         .map(|value| f64::from(u8::from(value.is_some())));
-    let there: Vec<f64> = there.collect();
-    let points = change_points(&there, how);
+    let present: Vec<f64> = present.collect();
+    let points = change_points(&present, how);
     let starts = points.iter().map(|point| (point.index, point.p));
     let starts = [(0, 1.0)].into_iter().chain(starts);
-    let ends = points.iter().map(|point| point.index).chain([there.len()]);
+    let ends = points
+        .iter()
+        .map(|point| point.index)
+        .chain([present.len()]);
     let mut stretches: Vec<Stretch> = Vec::new();
     let mut unclear_since = None;
     for ((start, p), end) in starts.zip(ends) {
-        let share = there[start..end].iter().sum::<f64>() / (end - start).max(1) as f64;
-        let is_clear = end - start >= lasting && !(MISSING..THERE).contains(&share);
         let (since, p) = *unclear_since.get_or_insert((start, p));
-        if !is_clear {
+        let Some(presence) = presence(&present[start..end]).filter(|_| end - start >= lasting)
+        else {
             continue;
-        }
+        };
         unclear_since = None;
-        let there = share >= THERE;
         match stretches.last_mut() {
-            Some(before) if before.there == there => before.runs.end = end,
+            Some(before) if before.presence == presence => before.runs.end = end,
             _ => stretches.push(Stretch {
                 runs: since..end,
-                there,
+                presence,
                 p,
             }),
         }
     }
     if let (Some(last), Some(_)) = (stretches.last_mut(), unclear_since) {
-        last.runs.end = there.len();
+        last.runs.end = present.len();
     }
     stretches
+}
+
+/// What runs have, each 1 with the metric and 0 without; `None` if it comes and goes.
+fn presence(present: &[f64]) -> Option<Presence> {
+    let share = present.iter().sum::<f64>() / present.len().max(1) as f64;
+    if share >= PRESENT_FROM_SHARE {
+        Some(Presence::Present)
+    } else if share < MISSING_BELOW_SHARE {
+        Some(Presence::Missing)
+    } else {
+        None
+    }
 }
 
 /// The steps of a metric that is there in each of these runs; `tamed` is where candidates are
@@ -311,7 +331,7 @@ fn steps(values: &[f64], tamed: &[f64], how: &Sensitivity) -> Vec<Step> {
 }
 
 /// Index of the first value since the last step.
-pub(super) fn level_starts_at(values: &[f64], how: &Sensitivity) -> usize {
+pub(crate) fn level_starts_at(values: &[f64], how: &Sensitivity) -> usize {
     steps(values, &tame(values), how)
         .last()
         .map_or(0, |step| step.index)
@@ -508,7 +528,7 @@ mod tests {
             metrics: Vec<String>,
             runs: Vec<(Timestamp, Vec<Option<f64>>)>,
         }
-        let text = include_str!("../../tests/vectors/stats/kubevirt-ci.json");
+        let text = include_str!("../../../tests/vectors/stats/kubevirt-ci.json");
         let published: Published = serde_json::from_str(text).unwrap();
         let template = history(Origin::Estimate, &[None]).remove(0);
         let runs: Vec<HistoryRun> = published

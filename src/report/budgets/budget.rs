@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::row_name::RowName;
+use crate::budgets::row_name::RowName;
 use record::{BudgetVerdict, ResultRow};
 
 /// A budget: `VERB-resource[/subresource][@code]<=N`, or `<N`, or `=N`.

@@ -1,6 +1,6 @@
 //! The history for a terminal.
 
-use super::text::{align_right, table};
+use crate::text::{align_right, table};
 use record::{Checked, HistoryRun, ImportReport, label};
 
 /// One line per run.

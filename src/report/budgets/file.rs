@@ -4,9 +4,9 @@
 //! whether or not anything runs, so that their number says how long a run took. Where a run has no
 //! namespace, everything but leases and watches counts.
 
-use super::{
+use crate::{
+    budgets::row_name::row_name,
     number::detailed,
-    row_name::row_name,
     text::{align_right, table},
 };
 use record::{BudgetReport, BudgetRow, RunResult, ScenarioBudget, Share};

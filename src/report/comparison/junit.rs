@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::compare_text::{cells, limit_line};
+use crate::comparison::text::{cells, limit_line};
 use record::{Comparison, Kept, LimitVerdict};
 
 /// JUnit: one case for each limit, and one for each metric if there are none.
@@ -57,7 +57,8 @@ fn failed(limit: &LimitVerdict, kind: NonSuccessKind, what: &str) -> TestCaseSta
 
 #[cfg(test)]
 mod tests {
-    use super::{super::compare_text::tests::comparison, *};
+    use super::*;
+    use crate::comparison::text::tests::comparison;
 
     #[test]
     fn junit_has_a_case_for_each_limit_or_each_metric() {

@@ -1,6 +1,6 @@
 //! The result of a run as text.
 
-use super::{
+use crate::{
     crosscheck,
     text::{align_right, resource, table},
 };

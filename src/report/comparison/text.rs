@@ -1,6 +1,6 @@
 //! A comparison for people: on a terminal, and in a pull request.
 
-use super::{
+use crate::{
     number::detailed,
     text::{align_right, table},
 };
@@ -207,7 +207,7 @@ fn rest(scenario: &ScenarioComparison, all: bool) -> String {
     text
 }
 
-pub(super) fn cells(metric: &MetricComparison, runs: (usize, usize), alpha: f64) -> [String; 7] {
+pub(crate) fn cells(metric: &MetricComparison, runs: (usize, usize), alpha: f64) -> [String; 7] {
     let per_object = match (metric.a.per_object, metric.b.per_object) {
         (None, None) => String::new(),
         (a, b) => format!("{} -> {}", optional(a), optional(b)),
@@ -270,7 +270,7 @@ fn p_text(p: f64) -> String {
     }
 }
 
-pub(super) fn limit_line(limit: &LimitVerdict) -> String {
+pub(crate) fn limit_line(limit: &LimitVerdict) -> String {
     let found = match limit.found {
         None => "missing".to_owned(),
         Some(found) if found.is_infinite() => "a rise from 0".to_owned(),
@@ -334,7 +334,7 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use record::{Origin, Side};
 

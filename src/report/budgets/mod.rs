@@ -1,0 +1,5 @@
+//! Budgets of calls: given one by one, or in a file.
+
+pub(crate) mod budget;
+pub(crate) mod file;
+pub(crate) mod row_name;

@@ -1,0 +1,4 @@
+//! The changes in a history: found, and as text.
+
+pub(crate) mod detect;
+pub mod text;

@@ -1,0 +1,6 @@
+//! Two groups of runs compared, metric by metric: the numbers, the limits on them, and both as text and as JUnit.
+
+pub(crate) mod compare;
+pub(crate) mod junit;
+pub(crate) mod limit;
+pub mod text;

@@ -1,0 +1,5 @@
+//! Runs as a history has them: made from a record, in series, and as text.
+
+pub(crate) mod run;
+pub(crate) mod series;
+pub mod text;
