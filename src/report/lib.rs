@@ -33,7 +33,8 @@ pub use budgets::{
     file::{budget_text, check_budget, spent},
 };
 pub use changes::{
-    detect::{Sensitivity, changes, is_acknowledged},
+    detect::{changes, is_acknowledged},
+    steps::Sensitivity,
     text as changes_text,
 };
 pub use comparison::{

@@ -4,52 +4,19 @@
 //! is there is searched for steps. Candidates are E-divisive's; a step is reported if it is also
 //! long, large and unlikely enough by measures that single runs don't move.
 
-use std::ops::Range;
-
 use jiff::Timestamp;
 
 use record::{Acknowledgement, Change, ChangeKind, HistoryRun, RunValue};
-use stats::{Detection, change_points, constant, mann_whitney, median, robust_deviation, tame};
+use stats::{median, tame};
 
+use super::{
+    steps::{Level, RUNS_IF_CONSTANT, Sensitivity, Step, steps},
+    stretches::{Presence, stretches},
+};
 use crate::history::series::{SeriesKey, metric, metric_names, series};
 
 /// Runs before and after a change that are told with it.
 const AROUND: usize = 3;
-/// Runs before and after a change of exact counts that never vary otherwise.
-const RUNS_IF_CONSTANT: usize = 3;
-/// From this share of the runs of a stretch on, a metric that they have is present in it.
-const PRESENT_FROM_SHARE: f64 = 0.75;
-/// Below this share it is missing. A metric in between comes and goes: neither is news.
-const MISSING_BELOW_SHARE: f64 = 0.15;
-
-/// When a difference is reported as a change.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sensitivity {
-    /// How candidates are found.
-    pub detection: Detection,
-    /// Runs that a level must last.
-    pub min_runs: usize,
-    /// Change of the median in percent of the level before.
-    pub min_percent: f64,
-    /// Change of the median in robust standard deviations of the runs within the two levels.
-    pub min_deviations: f64,
-}
-
-impl Default for Sensitivity {
-    fn default() -> Self {
-        Self {
-            detection: Detection {
-                window: 50,
-                max_p: 1e-4,
-                min_magnitude: 0.0,
-            },
-            min_runs: 10,
-            min_percent: 5.0,
-            min_deviations: 1.0,
-        }
-    }
-}
-
 /// The changes of all metrics that `wanted` names, by series, metric and time.
 pub fn changes(
     runs: &[HistoryRun],
@@ -77,41 +44,10 @@ struct Line<'r> {
     values: Vec<Option<f64>>,
 }
 
-/// Whether the runs of a stretch have the metric, but for single ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    Present,
-    Missing,
-}
-
-/// Consecutive runs that have the metric, or don't.
-struct Stretch {
-    runs: Range<usize>,
-    presence: Presence,
-    /// p of the change at its beginning.
-    p: f64,
-}
-
 /// A change, by the indices of the runs.
 struct Found {
     kind: ChangeKind,
     at: usize,
-    before: Level,
-    after: Level,
-    p: f64,
-}
-
-/// The runs between two changes.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Level {
-    /// `None` if the metric is missing.
-    median: Option<f64>,
-    runs: usize,
-}
-
-/// A step between two levels.
-struct Step {
-    index: usize,
     before: Level,
     after: Level,
     p: f64,
@@ -247,140 +183,6 @@ pub fn is_acknowledged(change: &Change, acks: &[Acknowledgement]) -> bool {
 pub(crate) fn percent(before: Option<f64>, after: Option<f64>) -> Option<f64> {
     let (before, after) = (before.filter(|before| *before != 0.0)?, after?);
     Some(100.0 * (after - before) / before.abs())
-}
-
-/// Where a metric is present and where it is missing. What is between two such stretches, too short
-/// or with a metric that comes and goes, belongs to the second one if they differ: it began to
-/// change there.
-fn stretches(values: &[Option<f64>], lasting: usize, how: &Detection) -> Vec<Stretch> {
-    let present = values
-        .iter()
-        .map(|value| f64::from(u8::from(value.is_some())));
-    let present: Vec<f64> = present.collect();
-    let points = change_points(&present, how);
-    let starts = points.iter().map(|point| (point.index, point.p));
-    let starts = [(0, 1.0)].into_iter().chain(starts);
-    let ends = points
-        .iter()
-        .map(|point| point.index)
-        .chain([present.len()]);
-    let mut stretches: Vec<Stretch> = Vec::new();
-    let mut unclear_since = None;
-    for ((start, p), end) in starts.zip(ends) {
-        let (since, p) = *unclear_since.get_or_insert((start, p));
-        let Some(presence) = presence(&present[start..end]).filter(|_| end - start >= lasting)
-        else {
-            continue;
-        };
-        unclear_since = None;
-        match stretches.last_mut() {
-            Some(before) if before.presence == presence => before.runs.end = end,
-            _ => stretches.push(Stretch {
-                runs: since..end,
-                presence,
-                p,
-            }),
-        }
-    }
-    if let (Some(last), Some(_)) = (stretches.last_mut(), unclear_since) {
-        last.runs.end = present.len();
-    }
-    stretches
-}
-
-/// What runs have, each 1 with the metric and 0 without; `None` if it comes and goes.
-fn presence(present: &[f64]) -> Option<Presence> {
-    let share = present.iter().sum::<f64>() / present.len().max(1) as f64;
-    if share >= PRESENT_FROM_SHARE {
-        Some(Presence::Present)
-    } else if share < MISSING_BELOW_SHARE {
-        Some(Presence::Missing)
-    } else {
-        None
-    }
-}
-
-/// The steps of a metric that is there in each of these runs; `tamed` is where candidates are
-/// looked for.
-fn steps(values: &[f64], tamed: &[f64], how: &Sensitivity) -> Vec<Step> {
-    let points = change_points(tamed, &how.detection);
-    let mut indices: Vec<usize> = points.iter().map(|point| point.index).collect();
-    loop {
-        let starts = [0].into_iter().chain(indices.iter().copied());
-        let ends = indices.iter().copied().chain([values.len()]);
-        let levels: Vec<&[f64]> = starts
-            .zip(ends)
-            .map(|(from, to)| &values[from..to])
-            .collect();
-        let strengths = levels
-            .windows(2)
-            .map(|pair| strength(pair[0], pair[1], how));
-        let weakest = strengths
-            .enumerate()
-            .reduce(|weakest, next| if next.1 < weakest.1 { next } else { weakest });
-        match weakest {
-            Some((slot, strength)) if strength < 1.0 => indices.remove(slot),
-            _ => {
-                let pairs = levels.windows(2).zip(&indices);
-                return pairs
-                    .map(|(pair, index)| step(*index, pair[0], pair[1]))
-                    .collect();
-            }
-        };
-    }
-}
-
-/// Index of the first value since the last step.
-pub(crate) fn level_starts_at(values: &[f64], how: &Sensitivity) -> usize {
-    steps(values, &tame(values), how)
-        .last()
-        .map_or(0, |step| step.index)
-}
-
-fn step(index: usize, before: &[f64], after: &[f64]) -> Step {
-    let level = |values: &[f64]| Level {
-        median: median(values),
-        runs: values.len(),
-    };
-    Step {
-        index,
-        before: level(before),
-        after: level(after),
-        p: mann_whitney(before, after).map_or(1.0, |test| test.p),
-    }
-}
-
-/// How far a step is beyond what is reported: below 1 it is not. Counts that are constant before
-/// and constant after differ for certain, so that a few runs are enough.
-fn strength(before: &[f64], after: &[f64], how: &Sensitivity) -> f64 {
-    let (Some(from), Some(to)) = (median(before), median(after)) else {
-        return 0.0;
-    };
-    let runs = before.len().min(after.len());
-    let certain = constant(before).is_some() && constant(after).is_some();
-    if certain {
-        return if runs >= RUNS_IF_CONSTANT && from != to {
-            f64::INFINITY
-        } else {
-            0.0
-        };
-    }
-    if runs < how.min_runs || from == to {
-        return 0.0;
-    }
-    let spread = |values: &[f64], center: f64| robust_deviation(values, center).powi(2);
-    let deviation = spread(before, from).midpoint(spread(after, to)).sqrt();
-    let size = (to - from).abs();
-    let relative = size / (how.min_percent / 100.0 * from.abs());
-    let strength = relative.min(size / (how.min_deviations * deviation));
-    // The costly test comes last.
-    let is_likely =
-        || mann_whitney(before, after).is_some_and(|test| test.p <= how.detection.max_p);
-    if strength < 1.0 || is_likely() {
-        strength
-    } else {
-        0.0
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::{
-    changes::detect::{Sensitivity, level_starts_at},
+    changes::steps::{Sensitivity, level_starts_at},
     comparison::compare::{Group, is_count, values, values_or_zero},
     history::series::is_named,
     number::detailed,
@@ -18,7 +18,7 @@ use terminal::exit::Exit;
 /// A limit on what is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Limit {
-    /// Of one metric.
+    /// On one metric, given by the user.
     Metric(MetricLimit),
     /// Bounds learned from the runs that are compared with.
     Learned,
