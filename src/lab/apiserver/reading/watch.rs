@@ -1,4 +1,4 @@
-//! watch: a position in a shelf's history that the connection pulls forward.
+//! watch: a position in a collection's history that the connection pulls forward.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

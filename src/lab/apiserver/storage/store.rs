@@ -1,8 +1,9 @@
-//! The objects in memory: one shelf for each resource type with its own lock, one counter of resourceVersions for all.
+//! The objects in memory: one collection for each resource type with its own lock, one counter of resourceVersions for
+//! all.
 //!
-//! A shelf keeps the newest events in order. A watch is a position in them, so that a slow client costs nothing but its
-//! position, and is dropped once that position has left the window. Versions are given under the shelf's lock; therefore
-//! a reader that holds it has seen every event of the type up to the counter.
+//! A collection keeps the newest events in order. A watch is a position in them, so that a slow client costs nothing but
+//! its position, and is dropped once that position has left the window. Versions are given under the collection's lock;
+//! therefore a reader that holds it has seen every event of the type up to the counter.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -22,7 +23,7 @@ pub(crate) enum Change {
     Deleted,
 }
 
-/// One entry of a shelf's history. `object` is the new state, for a deletion the last one.
+/// One entry of a collection's history. `object` is the new state, for a deletion the last one.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) change: Change,
@@ -56,7 +57,7 @@ pub(crate) struct Batch {
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Collection {
     objects: BTreeMap<Key, Arc<Object>>,
     history: VecDeque<Event>,
     /// Events up to this version are no longer in `history`.
@@ -65,11 +66,11 @@ struct Shelf {
 
 #[derive(Debug)]
 struct Slot {
-    shelf: Mutex<Shelf>,
+    collection: Mutex<Collection>,
     changed: watch::Sender<()>,
 }
 
-/// All shelves.
+/// All collections.
 #[derive(Debug)]
 pub(crate) struct Store {
     version: AtomicU64,
@@ -82,7 +83,7 @@ impl Store {
     /// `window` is how many events a resource type remembers.
     pub(crate) fn new(window: usize) -> Self {
         let slot = |_| Slot {
-            shelf: Mutex::default(),
+            collection: Mutex::default(),
             changed: watch::Sender::new(()),
         };
         Self {
@@ -99,26 +100,26 @@ impl Store {
     }
 
     pub(crate) fn get(&self, id: ResourceId, key: &Key) -> Option<Arc<Object>> {
-        self.shelf(id).objects.get(key).cloned()
+        self.collection(id).objects.get(key).cloned()
     }
 
     /// Creates. A namespaced object needs a namespace that is not terminating; that is checked under the lock of the
     /// type, so that the removal of a namespace's contents misses nothing.
     pub(crate) fn insert(&self, id: ResourceId, draft: Draft) -> Result<Arc<Object>, Refusal> {
-        let mut shelf = self.shelf(id);
+        let mut collection = self.collection(id);
         if RESOURCES[id].namespaced {
             self.check_namespace(&draft.facts().key.namespace)?;
         }
-        if shelf.objects.contains_key(&draft.facts().key) {
+        if collection.objects.contains_key(&draft.facts().key) {
             return Err(Refusal::Exists);
         }
         let object = Arc::new(draft.seal(self.next_version()));
-        shelf
+        collection
             .objects
             .insert(object.facts.key.clone(), object.clone());
         self.record(
             id,
-            shelf,
+            collection,
             Event {
                 change: Change::Added,
                 object: object.clone(),
@@ -147,16 +148,16 @@ impl Store {
         current: &Arc<Object>,
         draft: Draft,
     ) -> Result<Arc<Object>, Raced> {
-        let mut shelf = self.shelf(id);
-        shelf.check_newest(current)?;
+        let mut collection = self.collection(id);
+        collection.check_newest(current)?;
         let object = Arc::new(draft.seal(self.next_version()));
-        shelf
+        collection
             .objects
             .insert(object.facts.key.clone(), object.clone());
         let previous = Some(current.clone());
         self.record(
             id,
-            shelf,
+            collection,
             Event {
                 change: Change::Modified,
                 object: object.clone(),
@@ -173,14 +174,14 @@ impl Store {
         current: &Arc<Object>,
         last: Draft,
     ) -> Result<Arc<Object>, Raced> {
-        let mut shelf = self.shelf(id);
-        shelf.check_newest(current)?;
+        let mut collection = self.collection(id);
+        collection.check_newest(current)?;
         let object = Arc::new(last.seal(self.next_version()));
-        shelf.objects.remove(&current.facts.key);
+        collection.objects.remove(&current.facts.key);
         let previous = Some(current.clone());
         self.record(
             id,
-            shelf,
+            collection,
             Event {
                 change: Change::Deleted,
                 object: object.clone(),
@@ -192,8 +193,11 @@ impl Store {
 
     /// All objects, of one namespace if it is not empty, in the order of their keys, and the version they stand for.
     pub(crate) fn snapshot(&self, id: ResourceId, namespace: &str) -> (Vec<Arc<Object>>, u64) {
-        let shelf = self.shelf(id);
-        (shelf.range(namespace).cloned().collect(), self.version())
+        let collection = self.collection(id);
+        (
+            collection.range(namespace).cloned().collect(),
+            self.version(),
+        )
     }
 
     /// The same as it was at `version`, by taking back the events since then.
@@ -203,17 +207,17 @@ impl Store {
         namespace: &str,
         version: u64,
     ) -> Result<Vec<Arc<Object>>, Expired> {
-        let shelf = self.shelf(id);
-        if version < shelf.floor {
+        let collection = self.collection(id);
+        if version < collection.floor {
             return Err(Expired {
-                oldest: shelf.floor,
+                oldest: collection.floor,
             });
         }
-        let mut objects: BTreeMap<_, _> = shelf
+        let mut objects: BTreeMap<_, _> = collection
             .range(namespace)
             .map(|object| (object.facts.key.clone(), object.clone()))
             .collect();
-        for event in shelf
+        for event in collection
             .history
             .iter()
             .rev()
@@ -233,7 +237,7 @@ impl Store {
 
     /// Whether a namespace holds any object of the type.
     pub(crate) fn any_in(&self, id: ResourceId, namespace: &str) -> bool {
-        self.shelf(id).range(namespace).next().is_some()
+        self.collection(id).range(namespace).next().is_some()
     }
 
     /// At most `limit` events after `version`.
@@ -243,18 +247,23 @@ impl Store {
         version: u64,
         limit: usize,
     ) -> Result<Batch, Expired> {
-        let shelf = self.shelf(id);
-        if version < shelf.floor {
+        let collection = self.collection(id);
+        if version < collection.floor {
             return Err(Expired {
-                oldest: shelf.floor,
+                oldest: collection.floor,
             });
         }
-        let first = shelf
+        let first = collection
             .history
             .partition_point(|event| event.object.version <= version);
-        let events: Vec<_> = shelf.history.range(first..).take(limit).cloned().collect();
+        let events: Vec<_> = collection
+            .history
+            .range(first..)
+            .take(limit)
+            .cloned()
+            .collect();
         let seen = match events.last() {
-            Some(last) if first + events.len() < shelf.history.len() => last.object.version,
+            Some(last) if first + events.len() < collection.history.len() => last.object.version,
             _ => self.version().max(version),
         };
         Ok(Batch {
@@ -276,40 +285,40 @@ impl Store {
     /// Forgets all events: every position until now, also of running watches, is too old.
     pub(crate) fn forget_history(&self) {
         for id in 0..self.slots.len() {
-            let mut shelf = self.shelf(id);
-            shelf.history.clear();
-            shelf.floor = self.next_version();
-            drop(shelf);
+            let mut collection = self.collection(id);
+            collection.history.clear();
+            collection.floor = self.next_version();
+            drop(collection);
             self.slots[id].changed.send_replace(());
         }
     }
 
-    fn shelf(&self, id: ResourceId) -> MutexGuard<'_, Shelf> {
+    fn collection(&self, id: ResourceId) -> MutexGuard<'_, Collection> {
         self.slots[id]
-            .shelf
+            .collection
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be called under the lock of the shelf that the version is for.
+    /// To be called under the lock of the collection that the version is for.
     fn next_version(&self) -> u64 {
         self.version.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    fn record(&self, id: ResourceId, mut shelf: MutexGuard<'_, Shelf>, event: Event) {
-        shelf.history.push_back(event);
-        if shelf.history.len() > self.window
-            && let Some(oldest) = shelf.history.pop_front()
+    fn record(&self, id: ResourceId, mut collection: MutexGuard<'_, Collection>, event: Event) {
+        collection.history.push_back(event);
+        if collection.history.len() > self.window
+            && let Some(oldest) = collection.history.pop_front()
         {
-            shelf.floor = oldest.object.version;
+            collection.floor = oldest.object.version;
         }
-        drop(shelf);
+        drop(collection);
         self.slots[id].changed.send_replace(());
         self.changed.send_replace(());
     }
 }
 
-impl Shelf {
+impl Collection {
     fn check_newest(&self, current: &Arc<Object>) -> Result<(), Raced> {
         match self.objects.get(&current.facts.key) {
             Some(newest) if newest.version == current.version => Ok(()),
