@@ -40,13 +40,13 @@ pub struct Call<'t> {
     pub api_version: &'t [u8],
     /// Namespace, empty where the path has none.
     pub namespace: &'t [u8],
-    /// Plural resource name.
+    /// Plural resource name, such as `pods`; empty for a non-resource request.
     pub resource: &'t [u8],
     /// Subresource such as `status`.
     pub subresource: &'t [u8],
     /// Object name: from the path, or from an exact `metadata.name` field selector.
     pub name: Cow<'t, [u8]>,
-    /// The decoded path.
+    /// The path, percent-decoded.
     pub path: &'t [u8],
     /// The path ends where a resource must follow (`/api/v1/watch`): kube-apiserver answers 500.
     pub is_undetermined: bool,
@@ -66,7 +66,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The label value.
+    /// The value of kube-apiserver's `scope` label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Resource => "resource",

@@ -12,11 +12,11 @@ pub struct CallName<'a> {
     pub verb: &'a str,
     /// API group, empty for the core group.
     pub group: &'a str,
-    /// API version.
+    /// API version, such as `v1`; empty for a non-resource request.
     pub version: &'a str,
     /// Plural resource; empty for a non-resource request.
     pub resource: &'a str,
-    /// Subresource or empty.
+    /// Subresource, such as `status`; empty if there is none.
     pub subresource: &'a str,
     /// Class of the path of a non-resource request, such as `/version` or `/openapi/v3/*`.
     pub path: &'a str,

@@ -15,7 +15,7 @@ const LABELS_MAX: usize = 64;
 pub struct Sample {
     /// Name of the series: the family's, or with `_bucket`, `_sum`, `_count`.
     pub name: String,
-    /// Labels by name.
+    /// Values of the labels by their names.
     pub labels: BTreeMap<String, String>,
     /// The value; it can be infinite or no number.
     pub value: f64,
@@ -34,9 +34,9 @@ pub enum ExpositionError {
     /// A line that the format doesn't have. Its text is not repeated: it is somebody else's.
     #[error("line {line} is not of Prometheus's text format: {what}")]
     Line {
-        /// Which, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// What is wrong.
+        /// What of the line the format doesn't have.
         what: &'static str,
     },
     /// More samples than are kept.

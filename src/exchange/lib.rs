@@ -53,10 +53,10 @@ pub enum ImportError {
     Format {
         /// What it should be.
         what: &'static str,
-        /// What is wrong.
+        /// What the parser says is wrong.
         reason: String,
     },
-    /// It has nothing.
+    /// It is of that kind, and has no run that could be imported.
     #[error("it has no run")]
     Empty,
 }

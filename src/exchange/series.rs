@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::written::{ExportError, Written};
 use record::{HistoryRun, Origin, label};
 
-/// Job and scenario.
+/// Job and scenario of a series; either may be empty.
 pub(super) type SeriesKey = (String, String);
 /// Runs by job and scenario, each of one origin.
 pub(super) type Series<'r> = BTreeMap<SeriesKey, Vec<&'r HistoryRun>>;

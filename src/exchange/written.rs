@@ -21,9 +21,9 @@ pub enum ExportError {
         origins.join(", ")
     )]
     Mixed {
-        /// The job.
+        /// The series' job, empty if its runs have none.
         job: String,
-        /// The scenario.
+        /// The series' scenario.
         scenario: String,
         /// Names of the origins.
         origins: Vec<&'static str>,

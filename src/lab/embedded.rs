@@ -15,7 +15,7 @@ use identity::{
 
 /// A running embedded API server.
 pub struct EmbeddedLab {
-    /// The server.
+    /// The API server, to inject faults into and to read the log of.
     pub server: Arc<ApiServer>,
     /// The CA of its certificate.
     pub authority: Authority,
@@ -27,10 +27,10 @@ pub struct EmbeddedLab {
 /// Why it can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// Certificates.
+    /// Its certificates could not be made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// No socket.
+    /// No socket could be opened on the loopback address.
     #[error("cannot listen on the loopback address: {0}")]
     Listen(#[from] std::io::Error),
 }
@@ -73,7 +73,7 @@ impl EmbeddedLab {
         token
     }
 
-    /// Stops the server.
+    /// Stops the server; open requests get five seconds.
     pub fn stop(&self) {
         self.stop.cancel();
     }

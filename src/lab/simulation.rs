@@ -19,7 +19,7 @@ use super::{
 pub struct Identity {
     /// The service account's namespace.
     pub namespace: &'static str,
-    /// The service account.
+    /// User name of the service account that the component has.
     pub account: &'static str,
     /// The name in its User-Agent.
     pub program: &'static str,
@@ -61,7 +61,7 @@ pub fn service_accounts() -> impl Iterator<Item = (&'static str, &'static str)> 
 /// Makes a component's client, as a rule through the proxy.
 pub type Connect<'a> = &'a (dyn Fn(&Identity) -> kube::Result<Client> + Sync);
 
-/// Running components.
+/// The simulated components of a lab, while they run.
 pub struct Simulation {
     components: Components,
 }
@@ -112,7 +112,7 @@ impl Simulation {
         Ok(Self { components })
     }
 
-    /// Ends all components.
+    /// Ends all components and waits for them.
     pub async fn stop(self) {
         self.components.stop().await;
     }

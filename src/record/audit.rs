@@ -9,7 +9,7 @@ use super::CallRecord;
 /// Counts of an audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditReport {
-    /// All users.
+    /// Requests by user, call and code; all users.
     pub counts: Vec<AuditCount>,
     /// `VERB-resource-count` of KubeVirt's components, by KubeVirt's rule.
     pub values: BTreeMap<String, Value>,
@@ -18,7 +18,7 @@ pub struct AuditReport {
 /// A value as KubeVirt's results have it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Value {
-    /// The value.
+    /// Requests.
     pub value: f64,
 }
 
@@ -33,14 +33,14 @@ pub struct AuditCount {
     pub group: String,
     /// Plural resource; empty for a non-resource request.
     pub resource: String,
-    /// Subresource or empty.
+    /// Subresource, such as `status`; empty if there is none.
     pub subresource: String,
     /// Class of the path of a non-resource request.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
     /// The status code; 0 where the log has none.
     pub code: u16,
-    /// Requests.
+    /// Requests of that user with that code.
     pub count: u64,
 }
 
@@ -75,6 +75,6 @@ pub struct Difference {
     pub books: String,
     /// Code in the log and how often; empty where the log has nothing.
     pub log: String,
-    /// Requests.
+    /// How many requests differ in this way.
     pub count: u64,
 }

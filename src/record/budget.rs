@@ -19,7 +19,7 @@ pub type ScenarioBudget = BTreeMap<String, ComponentBudget>;
 pub struct BudgetFile {
     /// `kubetoll.budget/1`.
     pub schema: String,
-    /// By scenario.
+    /// The budgets by scenario, then by component and row.
     #[serde(default)]
     pub scenarios: BTreeMap<String, ScenarioBudget>,
 }
@@ -40,16 +40,16 @@ pub struct BudgetReport {
     pub runs: Vec<String>,
     /// Whether the runs' checks of themselves held.
     pub valid: bool,
-    /// By row.
+    /// Each row of the runs' cost; one that is only in the file has spent nothing and is not here.
     pub rows: Vec<BudgetRow>,
 }
 
 /// A row and its budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BudgetRow {
-    /// The scenario.
+    /// The scenario of the runs, such as `vmi`.
     pub scenario: String,
-    /// The component.
+    /// The component that makes the calls, such as `virt-controller`.
     pub component: String,
     /// The row's name, such as `PATCH-pods/status`.
     pub row: String,

@@ -18,7 +18,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// As in JSON.
+    /// `step`, `missing` or `back`, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Step => "step",
@@ -64,7 +64,7 @@ pub struct Change {
     pub around: Vec<RunValue>,
 }
 
-/// What a run had.
+/// The value of a metric in one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunValue {
     /// The run's id.

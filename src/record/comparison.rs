@@ -25,7 +25,7 @@ pub struct Comparison {
     /// The rates of the bounds that were learned, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<Learned>,
-    /// The exit code.
+    /// The exit code: 0, 3 if a limit is exceeded, 4 if one can't be judged.
     pub exit_code: u8,
 }
 
@@ -43,11 +43,11 @@ pub struct GroupInfo {
 /// The comparison of the runs of one scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScenarioComparison {
-    /// The scenario.
+    /// `vmi`, `vm`, `instancetype`, or what `measure` was told.
     pub scenario: String,
-    /// Runs of A.
+    /// How many valid runs of it A has.
     pub a_runs: usize,
-    /// Runs of B.
+    /// How many valid runs of it B has.
     pub b_runs: usize,
     /// Objects of each run of A, if all have the same number.
     pub a_objects: Option<u64>,
@@ -55,7 +55,7 @@ pub struct ScenarioComparison {
     pub b_objects: Option<u64>,
     /// Whether counts are compared per object, since the runs have different numbers of them.
     pub per_object: bool,
-    /// By metric.
+    /// Every metric that a run of either group has.
     pub metrics: Vec<MetricComparison>,
 }
 
@@ -89,13 +89,13 @@ pub struct MetricComparison {
 pub struct Side {
     /// Runs that have the metric.
     pub runs: usize,
-    /// Median.
+    /// Median over these runs: a count, or seconds of a latency.
     pub median: Option<f64>,
-    /// Least.
+    /// The smallest value of a run.
     pub min: Option<f64>,
-    /// Greatest.
+    /// The greatest value of a run.
     pub max: Option<f64>,
-    /// Median per object, of counts.
+    /// The median by the number of objects; `None` for what is no count.
     pub per_object: Option<f64>,
 }
 
@@ -120,7 +120,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// As in JSON.
+    /// The verdict's name, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Changed => "changed",
@@ -139,9 +139,9 @@ impl Verdict {
 pub struct LimitVerdict {
     /// The limit as it was given.
     pub limit: String,
-    /// The scenario.
+    /// The scenario that it was judged for.
     pub scenario: String,
-    /// The metric.
+    /// The metric that it is on; one of a component is `COMPONENT:METRIC`.
     pub metric: String,
     /// What was found, in the unit of the limit; `None` if a group doesn't have the metric.
     pub found: Option<f64>,

@@ -30,10 +30,10 @@ pub struct Crosscheck {
     pub child_exit_code: Option<u8>,
 }
 
-/// A component.
+/// A component's own counter beside the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComponentCheck {
-    /// Its name.
+    /// The component's name, such as `virt-api`.
     pub component: String,
     /// Its endpoints, without query.
     pub endpoints: Vec<String>,
@@ -62,7 +62,7 @@ pub struct CrosscheckRow {
     pub own: u64,
     /// `own` less `wire`; 0 where requests at the ends can explain it.
     pub difference: i64,
-    /// What that means.
+    /// What the difference means.
     pub finding: Finding,
     /// Why that can be; empty where nothing differs.
     pub why: String,

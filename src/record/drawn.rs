@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 pub struct Drawn {
     /// The page with all graphs, or the document, below the folder that was asked for.
     pub page: String,
-    /// The graphs.
+    /// One for each metric of each job and scenario, in the order of the page.
     pub graphs: Vec<DrawnGraph>,
 }
 
-/// A graph.
+/// A graph: what it shows, and its two pictures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrawnGraph {
     /// The job, empty if the runs have none.
     pub job: String,
-    /// The scenario.
+    /// `vmi`, `vm`, `instancetype`, or what `measure` was told.
     pub scenario: String,
-    /// The metric.
+    /// The metric's name, such as `PATCH-pods-count`.
     pub metric: String,
     /// How many runs it shows.
     pub runs: usize,
     /// The picture as SVG, below the folder that was asked for.
     pub svg: String,
-    /// The picture as PNG.
+    /// The picture as PNG, below the same folder.
     pub png: String,
 }

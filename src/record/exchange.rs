@@ -12,7 +12,7 @@ use super::{HistoryRun, PerfAuditResults};
 pub struct HistoryLine {
     /// [`HISTORY_SCHEMA`](super::HISTORY_SCHEMA).
     pub schema: String,
-    /// The run.
+    /// The run, without its raw record.
     #[serde(flatten)]
     pub run: HistoryRun,
 }
@@ -42,13 +42,13 @@ pub struct KubevirtCiRun {
 /// `weekly/<job>/<vmi|vm>/<metric>/<Monday>/data/results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KubevirtWeek {
-    /// The Monday.
+    /// The Monday with which the week begins, in UTC.
     #[serde(rename = "StartDate")]
     pub start: Date,
-    /// 7.
+    /// Always 7.
     #[serde(rename = "NumberOfDays")]
     pub days: u32,
-    /// The week's runs.
+    /// The runs of the week and their mean.
     #[serde(rename = "Data")]
     pub data: KubevirtWeekData,
 }
@@ -56,10 +56,10 @@ pub struct KubevirtWeek {
 /// The runs of a week.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KubevirtWeekData {
-    /// The arithmetic mean.
+    /// The arithmetic mean of the points' values.
     #[serde(rename = "Average")]
     pub average: f64,
-    /// Each run.
+    /// One for each run that has the metric, in the order of time.
     #[serde(rename = "DataPoints")]
     pub points: Vec<KubevirtPoint>,
 }
@@ -67,10 +67,10 @@ pub struct KubevirtWeekData {
 /// A run in a week.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KubevirtPoint {
-    /// The metric.
+    /// The metric's value: a count, or seconds.
     #[serde(rename = "Value")]
     pub value: f64,
-    /// The run's time.
+    /// When the run's log was uploaded, if the file says so.
     #[serde(rename = "Date", default, skip_serializing_if = "Option::is_none")]
     pub date: Option<Timestamp>,
 }
@@ -78,13 +78,13 @@ pub struct KubevirtPoint {
 /// The points behind KubeVirt's graphs: by job, `vmi` or `vm`, and title.
 pub type KubevirtGraphs = BTreeMap<String, BTreeMap<String, BTreeMap<String, KubevirtGraph>>>;
 
-/// One graph.
+/// One graph: the runs as dots, and the mean of each week as a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KubevirtGraph {
-    /// The dots.
+    /// One point for each run.
     #[serde(rename = "individual metrics")]
     pub runs: KubevirtTrace,
-    /// The line.
+    /// One point for each week.
     #[serde(rename = "weekly averages")]
     pub weeks: KubevirtTrace,
 }
@@ -92,9 +92,9 @@ pub struct KubevirtGraph {
 /// A trace of a graph: dates and values, one each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KubevirtTrace {
-    /// The dates.
+    /// Days in UTC, of runs or of Mondays.
     pub x: Vec<Date>,
-    /// The values.
+    /// A count or seconds for each of the days.
     pub y: Vec<f64>,
 }
 
@@ -104,16 +104,16 @@ pub struct KubevirtTrace {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BurnerDocument {
-    /// What it is.
+    /// Name of the query, the latency or `jobSummary`.
     #[serde(default)]
     pub metric_name: String,
-    /// kube-burner's run.
+    /// Id of kube-burner's run, the same in all of its documents.
     #[serde(default)]
     pub uuid: String,
     /// The job, in newer versions.
     #[serde(default)]
     pub job_name: String,
-    /// When.
+    /// The time that kube-burner gives to the value, or to the job.
     #[serde(default)]
     pub timestamp: Option<Timestamp>,
     /// Result of a query.
@@ -125,13 +125,13 @@ pub struct BurnerDocument {
     /// What a latency is of, such as `VMIRunning`.
     #[serde(default)]
     pub quantile_name: Option<String>,
-    /// Milliseconds.
+    /// Median of a latency, in milliseconds.
     #[serde(default, rename = "P50")]
     pub p50: Option<f64>,
-    /// Milliseconds.
+    /// 95th percentile of a latency, in milliseconds.
     #[serde(default, rename = "P95")]
     pub p95: Option<f64>,
-    /// Milliseconds.
+    /// 99th percentile of a latency, in milliseconds.
     #[serde(default, rename = "P99")]
     pub p99: Option<f64>,
     /// Whether the job passed; only in a summary.
@@ -148,7 +148,7 @@ pub struct BurnerDocument {
 /// What is read of a job's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct BurnerJob {
-    /// Its name.
+    /// The job's name, for documents without `jobName`.
     #[serde(default)]
     pub name: String,
 }
@@ -160,7 +160,7 @@ pub struct OtavaConfig {
     pub tests: BTreeMap<String, OtavaTest>,
 }
 
-/// One series.
+/// One series: the CSV file that has it, and what its columns are.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OtavaTest {
     /// `csv`.
@@ -181,19 +181,19 @@ pub struct OtavaTest {
 /// A metric of a series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OtavaMetric {
-    /// Its column.
+    /// The column that has its values.
     pub column: String,
     /// -1: less is better.
     pub direction: i8,
-    /// 1.
+    /// By how much values are multiplied: always 1.
     pub scale: f64,
 }
 
 /// How a file is written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OtavaCsv {
-    /// Between two values.
+    /// What separates two values: a comma.
     pub delimiter: char,
-    /// Around a value that has one.
+    /// What encloses a value that has a delimiter: a quotation mark.
     pub quote_char: char,
 }

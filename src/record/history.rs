@@ -136,11 +136,11 @@ impl HistoryRun {
 /// A change in the history that somebody knows about: it is not reported again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Acknowledgement {
-    /// The job.
+    /// The job of the series, empty if its runs have none.
     pub job: String,
-    /// The scenario.
+    /// The scenario of the series.
     pub scenario: String,
-    /// The metric.
+    /// The metric; one of a component is `COMPONENT:METRIC`.
     pub metric: String,
     /// The time of the first run after the change.
     pub at: Timestamp,

@@ -21,7 +21,7 @@ pub struct Installation {
     pub components: Vec<ComponentInstallation>,
 }
 
-/// One component.
+/// One component of KubeVirt and its proxies.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ComponentInstallation {
     /// The component, such as `virt-api`.
@@ -51,7 +51,7 @@ pub struct ComponentInstallation {
 /// One pod's proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodInstallation {
-    /// The pod.
+    /// Name of the pod.
     pub pod: String,
     /// Calls since its proxy began; `None` if it can't be read.
     pub calls: Option<u64>,

@@ -6,12 +6,12 @@ use serde::Deserialize;
 /// its README, or not, as in its own file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct MarkerFile {
-    /// The lines.
+    /// The vertical lines, one for each release.
     #[serde(rename = "lineShapes", alias = "LineShapes", default)]
     pub lines: Vec<MarkerLine>,
 }
 
-/// A vertical line.
+/// A vertical line that marks a day.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct MarkerLine {
     /// The day, `YYYY-MM-DD`; what follows it is ignored.
@@ -20,7 +20,7 @@ pub struct MarkerLine {
     /// How it is drawn.
     #[serde(alias = "Line", default)]
     pub line: MarkerStyle,
-    /// What it says.
+    /// The text beside it.
     #[serde(alias = "Label", default)]
     pub label: MarkerLabel,
 }
@@ -33,7 +33,7 @@ pub struct MarkerStyle {
     pub color: String,
 }
 
-/// What a line says.
+/// The text beside a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct MarkerLabel {
     /// Such as `v1.8.0` or `k8s-1.35`.

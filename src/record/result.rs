@@ -11,13 +11,13 @@ use super::{CallRecord, Check, ClusterRecord, Crosscheck, DriverCall, Kept, Outc
 pub struct RunResult {
     /// The run's id.
     pub id: String,
-    /// What was run.
+    /// What was run: `vmi`, `vm`, `instancetype`, or what `measure` was told.
     pub scenario: String,
     /// Whether KubeVirt was simulated.
     pub simulated: bool,
-    /// Objects created.
+    /// How many objects were created; 0 if the run created none.
     pub count: usize,
-    /// Where.
+    /// Where the run took place.
     pub cluster: ClusterRecord,
     /// Whether all checks hold.
     pub valid: bool,
@@ -25,7 +25,7 @@ pub struct RunResult {
     pub checks: Vec<Check>,
     /// The proxies that took part.
     pub proxies: Vec<ProxyTook>,
-    /// All rows.
+    /// Calls by share, component, call and outcome, over all proxies and users.
     pub rows: Vec<ResultRow>,
     /// The window before the run in which nothing was created, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,14 +40,15 @@ pub struct RunResult {
     /// The components' own metrics while the books were open, as in the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crosscheck: Option<Crosscheck>,
-    /// The driver's own calls.
+    /// The driver's own calls, which are in no row.
     pub driver: Vec<DriverCall>,
-    /// Thresholds that were asked for.
+    /// What became of the thresholds that were asked for.
     pub thresholds: Vec<ThresholdVerdict>,
-    /// Budgets that were asked for.
+    /// What became of the budgets that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<BudgetVerdict>,
-    /// The exit code that the result alone gives.
+    /// The exit code that the result alone gives: 0, 3 if a threshold or a budget is exceeded, 4 if
+    /// the counts are not valid or a threshold can't be judged.
     pub exit_code: u8,
     /// The exit code of the command that was run, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,16 +60,16 @@ pub struct RunResult {
 pub struct BudgetVerdict {
     /// The budget as it was given.
     pub budget: String,
-    /// What was counted.
+    /// Requests that were counted for it.
     pub count: u64,
-    /// Whether it is kept.
+    /// Whether the count is within the budget.
     pub kept: bool,
 }
 
 /// A proxy that took part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyTook {
-    /// Its admin address.
+    /// URL of its admin port.
     pub admin: String,
     /// The pod that it is in, if it was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,9 +86,9 @@ pub struct ProxyTook {
 /// Calls of a window of time. What they would be in another window is not known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {
-    /// Length in seconds.
+    /// Length in seconds, of the proxy whose window was the longest.
     pub seconds: f64,
-    /// What was counted.
+    /// Calls in the window, as in [`RunResult::rows`].
     pub rows: Vec<ResultRow>,
 }
 
@@ -108,7 +109,7 @@ pub enum Share {
 pub struct ResultRow {
     /// Whose cost it is.
     pub share: Share,
-    /// Component.
+    /// The component that called, as in the books.
     pub component: String,
     /// What was called.
     #[serde(flatten)]
@@ -116,9 +117,9 @@ pub struct ResultRow {
     /// The status code, or why no response came.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// Requests answered.
+    /// Requests with that outcome.
     pub count: u64,
-    /// Requests per object.
+    /// `count` by the number of objects; by 1 if there are none.
     pub per_object: f64,
     /// Whether it is work for nothing: answered 404, 409, 422 or 429.
     pub wasted: bool,
@@ -140,9 +141,9 @@ pub struct Latency {
 pub struct Quantiles {
     /// Half of all samples don't exceed it.
     pub p50: f64,
-    /// 95 of 100.
+    /// 95 of 100 samples don't exceed it.
     pub p95: f64,
-    /// 99 of 100.
+    /// 99 of 100 samples don't exceed it.
     pub p99: f64,
 }
 
@@ -171,13 +172,13 @@ pub struct ThresholdExpectation {
 /// What became of a threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdVerdict {
-    /// The metric.
+    /// The metric that is judged.
     pub name: String,
     /// Its value; `None` if the run doesn't have it.
     pub value: Option<f64>,
     /// What it may be at the most; `None` if the metric that it depends on is missing.
     pub limit: Option<f64>,
-    /// The expectation.
+    /// The threshold as its file has it.
     pub expected: ThresholdExpectation,
     /// Whether the value is within the limit.
     #[serde(default)]
@@ -195,7 +196,7 @@ pub struct PerfAuditResults {
 /// A value of perfscale-audit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PerfAuditValue {
-    /// The value.
+    /// A count, or seconds of a latency.
     pub value: f64,
     /// What became of its threshold.
     #[serde(

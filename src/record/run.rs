@@ -13,7 +13,7 @@ pub const RUN_SCHEMA: &str = "kubetoll.run/1";
 /// The name of the check that compares a run's books with the API server's own log.
 pub const AUDIT_CHECK: &str = "the API server's own log agrees, request by request";
 
-/// A run.
+/// A run of a workload, or of a command: its books, its objects and its checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// `kubetoll.run/1`.
@@ -30,11 +30,11 @@ pub struct RunRecord {
     pub started: Timestamp,
     /// When it was over, after the clean-up.
     pub finished: Timestamp,
-    /// The cluster.
+    /// Where it took place.
     pub cluster: ClusterRecord,
     /// What was asked for.
     pub configuration: BTreeMap<String, String>,
-    /// The books of each proxy that took part.
+    /// The books of each proxy that took part, before and after.
     pub proxies: Vec<ProxyRun>,
     /// The run's objects in the order of their creation.
     pub objects: Vec<ObjectTimes>,
@@ -65,7 +65,7 @@ pub struct ClusterRecord {
 /// One proxy's books around a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProxyRun {
-    /// Its admin address.
+    /// URL of its admin port.
     pub admin: String,
     /// The pod that it is in, if it was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub struct ProxyRun {
     pub opened: Snapshot,
     /// The books when the run was closed, and the run's detail.
     pub closed: RunDetailRecord,
-    /// The difference of the two.
+    /// What was counted between the two; rows without a request are left out.
     pub difference: Vec<RowRecord>,
     /// What was counted while the run's objects were deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,9 +91,9 @@ pub struct PodRecord {
     pub component: String,
     /// The pod's namespace.
     pub namespace: String,
-    /// The pod.
+    /// Name of the pod.
     pub name: String,
-    /// Its UID.
+    /// UID of the pod: another one means that the pod was replaced.
     pub uid: String,
     /// The node that it runs on.
     pub node: String,
@@ -145,18 +145,18 @@ pub struct DriverCall {
     pub resource: String,
     /// The status code or `error`.
     pub code: String,
-    /// How often.
+    /// How many such calls.
     pub count: u64,
 }
 
 /// A check of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// What was checked.
+    /// What should be so, such as `the proxy was not restarted`.
     pub name: String,
-    /// Whether it holds.
+    /// Whether it is so.
     pub ok: bool,
-    /// What was found.
+    /// What was found, for people.
     pub detail: String,
 }
 

@@ -17,16 +17,17 @@ const SCHEMA: &str = "kubetoll.snapshot/1";
 pub struct Snapshot {
     /// `kubetoll.snapshot/1`.
     pub schema: String,
-    /// The proxy.
+    /// Which proxy, and since when it counts.
     pub proxy: ProxyInfo,
     /// When it was taken, by the proxy's clock.
     pub taken: Timestamp,
     /// Requests that the full books could not tell apart: counted in the overflow row, or for the
     /// component `(other)`. A run in which this grew is not valid.
     pub overflowed: u64,
-    /// What was answered.
+    /// Requests that were answered, by component, user, call and outcome; the counts are since the
+    /// process started.
     pub rows: Vec<RowRecord>,
-    /// What was opened and closed.
+    /// Requests that were opened and closed, by call; the difference is in flight.
     pub calls: Vec<InFlight>,
 }
 
@@ -52,13 +53,13 @@ pub struct CallRecord {
     pub verb: String,
     /// API group, empty for the core group.
     pub group: String,
-    /// API version.
+    /// API version, such as `v1`; empty for a non-resource request.
     pub version: String,
     /// Plural resource; empty for a non-resource request.
     pub resource: String,
-    /// Subresource or empty.
+    /// Subresource, such as `status`; empty if there is none.
     pub subresource: String,
-    /// Class of the path of a non-resource request.
+    /// Class of the path of a non-resource request, such as `/version`; empty for resources.
     pub path: String,
     /// Verb by KubeVirt's client metric.
     pub kubevirt_verb: String,
@@ -84,13 +85,13 @@ pub struct RowRecord {
     pub outcome: Outcome,
     /// Requests answered: the comparable count.
     pub answered: u64,
-    /// Of these, requests closed.
+    /// Of these, requests whose response has ended.
     pub closed: u64,
     /// Of these, requests whose response was cut short by a failure or by the client.
     pub cut_short: u64,
-    /// Bytes of request bodies.
+    /// Bytes of request bodies, as the client sent them.
     pub request_bytes: u64,
-    /// Bytes of response bodies.
+    /// Bytes of response bodies, as they went to the client.
     pub response_bytes: u64,
     /// Time from the request's head to the response's.
     pub to_head: Durations,
@@ -115,7 +116,7 @@ pub struct InFlight {
     pub call: CallRecord,
     /// Requests opened; a request that is answered may move to another call.
     pub opened: u64,
-    /// Requests closed.
+    /// Requests closed: answered to the end, or given up.
     pub closed: u64,
     /// Whether these are requests of clients that no answer has authenticated, by coarse names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -141,7 +142,7 @@ pub struct OpenRun {
 /// A run that is open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunProgress {
-    /// The books now.
+    /// The books at the time of the question.
     pub snapshot: Snapshot,
     /// The run's requests that named the namespace asked for.
     pub in_namespace: u64,
@@ -168,22 +169,22 @@ pub struct RunDetailRecord {
 /// How often a row's requests named an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRecord {
-    /// The row.
+    /// [`RowRecord::id`] of the row that counts them.
     pub row: u32,
-    /// Namespace or empty.
+    /// The object's namespace; empty for what has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Name or empty.
+    /// The object's name; empty for requests that name none, such as a list.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Requests answered.
+    /// Requests answered that named the object.
     pub count: u64,
 }
 
 /// One request of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalRecord {
-    /// The row.
+    /// [`RowRecord::id`] of the row that counts it.
     pub row: u32,
     /// When it was answered, in microseconds since 1970.
     pub at: i64,
@@ -217,6 +218,9 @@ impl Snapshot {
 
     /// What was counted since `earlier`: its rows with the differences; rows without one are left
     /// out.
+    ///
+    /// # Errors
+    /// If the proxy was restarted in between, or a count went down.
     pub fn since(&self, earlier: &Self) -> Result<Vec<RowRecord>, NotComparable> {
         if self.proxy.instance != earlier.proxy.instance {
             return Err(NotComparable::Restarted);

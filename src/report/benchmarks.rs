@@ -20,7 +20,7 @@ const NOISE_WEEKS: i64 = 12;
 /// A graph and where its picture is, seen from the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Illustration {
-    /// The graph.
+    /// What the picture shows.
     pub graph: Graph,
     /// Path of its PNG.
     pub picture: String,

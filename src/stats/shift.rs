@@ -18,9 +18,9 @@ const SIDE_MAX: usize = 1_000;
 /// An interval, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Lower end.
+    /// Lower end of the interval, in the samples' unit.
     pub low: f64,
-    /// Upper end.
+    /// Upper end of the interval, in the samples' unit.
     pub high: f64,
 }
 

@@ -12,7 +12,7 @@ use super::sample::{constant, sorted};
 pub enum Tolerance {
     /// All samples were the same: a new one must be, too.
     Equal {
-        /// The value.
+        /// The value that all samples have.
         value: f64,
         /// The highest rate at which another value comes if nothing changed.
         rate: f64,

@@ -8,9 +8,9 @@ pub enum StoreError {
     /// It can't be reached, or its file can't be opened.
     #[error("cannot open the history {location}: {reason}")]
     Unreachable {
-        /// Which, without a password.
+        /// The file, or the URL without a password.
         location: String,
-        /// Why.
+        /// The error of the system or of the database.
         reason: String,
     },
     /// It is something else.
@@ -24,9 +24,9 @@ pub enum StoreError {
          newer Kubetoll that wrote it, nothing was changed there"
     )]
     Newer {
-        /// Which.
+        /// The file, or the URL without a password.
         location: String,
-        /// Its schema.
+        /// The version of its schema.
         found: i64,
         /// The newest schema that this version knows.
         known: i64,
@@ -40,9 +40,9 @@ pub enum StoreError {
     /// Several runs begin so.
     #[error("several runs begin with {prefix}: {}", ids.join(", "))]
     Ambiguous {
-        /// What was given.
+        /// The beginning of an id that was given.
         prefix: String,
-        /// Some of them.
+        /// Ids that begin so, at most five.
         ids: Vec<String>,
     },
     /// A label can't be so.
@@ -51,17 +51,17 @@ pub enum StoreError {
     /// What is stored can't be read.
     #[error("run {id} of the history is damaged: {reason}; `kubetoll runs check` finds all")]
     Damaged {
-        /// Which run.
+        /// The run's id.
         id: String,
-        /// What is wrong.
+        /// What is wrong with the stored bytes.
         reason: String,
     },
     /// A run can't be stored.
     #[error("run {id:?} can't be stored: {reason}")]
     Unstorable {
-        /// Which run.
+        /// The run's id.
         id: String,
-        /// Why.
+        /// What of it can't be stored, or not be read again.
         reason: String,
     },
     /// The embedded database failed.

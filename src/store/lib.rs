@@ -30,7 +30,7 @@ const BATCH_BYTES: usize = 64 << 20;
 /// How many runs an ambiguous beginning of an id names.
 const CANDIDATES: usize = 5;
 
-/// A history.
+/// An open history: a file, or a connection to a server.
 pub struct Store {
     backend: Box<dyn Backend + Send>,
 }
@@ -184,7 +184,7 @@ impl Store {
         self.backend.acknowledge(ack, false)
     }
 
-    /// The acknowledged changes.
+    /// The changes that are acknowledged now, in their order.
     pub fn acks(&mut self) -> Result<Vec<Acknowledgement>, StoreError> {
         self.backend.acknowledgements()
     }

@@ -35,7 +35,7 @@ const MIGRATIONS: [&str; 2] = [
 
 const SELECT: &str = include_str!("sql/sqlite-select.sql");
 
-/// An SQLite file.
+/// An open SQLite file with a history.
 pub(super) struct Sqlite {
     connection: Connection,
     path: PathBuf,

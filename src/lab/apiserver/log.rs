@@ -22,7 +22,7 @@ pub struct LoggedRequest {
     pub verb: String,
     /// API group, empty for core.
     pub group: String,
-    /// API version.
+    /// API version, such as `v1`.
     pub version: String,
     /// Plural name; empty for a path that is no resource.
     pub resource: String,
@@ -32,7 +32,7 @@ pub struct LoggedRequest {
     pub namespace: String,
     /// Empty for lists; for a create the name in the path, which is empty but for subresources.
     pub name: String,
-    /// The decoded path.
+    /// The path, percent-decoded, without query.
     pub path: String,
     /// HTTP status code; `None` if the client went away before the response head.
     pub code: Option<u16>,

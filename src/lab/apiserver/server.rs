@@ -91,7 +91,7 @@ impl ApiServer {
         self.admission.set(resources, hook);
     }
 
-    /// Orders a fault.
+    /// From now on the server fails in this way.
     pub fn inject(&self, fault: Fault) {
         match fault {
             Fault::ThrottleMutating(every) => self.faults.throttle(every),

@@ -56,7 +56,7 @@ pub struct AdmissionRequest {
     pub namespace: String,
     /// Empty when the name is still to be generated.
     pub name: String,
-    /// Who writes.
+    /// User name of who writes.
     pub user: String,
     /// The object as it would be stored.
     pub object: Value,

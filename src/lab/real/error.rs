@@ -19,12 +19,12 @@ pub enum RealError {
     /// A process ended or didn't become ready.
     #[error("{program} did not start: {detail}")]
     NotReady {
-        /// The program.
+        /// `etcd` or `kube-apiserver`.
         program: &'static str,
         /// The end of its log.
         detail: String,
     },
-    /// Certificates.
+    /// The lab's certificates could not be made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The API server refused something that the lab needs.
@@ -32,7 +32,7 @@ pub enum RealError {
     Api {
         /// What was being done.
         what: &'static str,
-        /// The error.
+        /// What the client says.
         source: Box<kube::Error>,
     },
 }

@@ -90,7 +90,7 @@ impl RealCluster {
         self.authority.certificate_pem()
     }
 
-    /// The CA.
+    /// The CA of all certificates of the lab.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -100,7 +100,7 @@ impl RealCluster {
         &self.admin_token
     }
 
-    /// The audit log.
+    /// Path of kube-apiserver's audit log, one JSON event a line.
     pub fn audit_log(&self) -> PathBuf {
         self.dir.path().join("audit.log")
     }

@@ -19,13 +19,13 @@ const CERTAIN_FROM: usize = 3;
 /// Runs under the name that they were asked for by.
 #[derive(Debug, Clone)]
 pub struct Group {
-    /// The name.
+    /// As it was asked for, such as `kubevirt=v1.8.0`.
     pub name: String,
-    /// The runs.
+    /// Its runs, of any scenario, valid or not.
     pub runs: Vec<HistoryRun>,
 }
 
-/// How to compare.
+/// What is compared, and when a difference is one.
 #[derive(Debug, Clone, Copy)]
 pub struct HowToCompare {
     /// The p below which a difference is called one.
@@ -48,25 +48,25 @@ pub enum CompareError {
          --mix-origins compares them all the same, and marks it"
     )]
     Origins {
-        /// The first group.
+        /// Name of the group that is compared with.
         a: String,
-        /// Its origins.
+        /// Origins of its runs' numbers, in words.
         a_origins: String,
-        /// The second group.
+        /// Name of the group that is judged.
         b: String,
-        /// Its origins.
+        /// Origins of its runs' numbers, in words.
         b_origins: String,
     },
-    /// Nothing in common.
+    /// The groups have no scenario in common.
     #[error("{a} and {b} have no scenario in common: {a_scenarios} and {b_scenarios}")]
     Scenarios {
-        /// The first group.
+        /// Name of the group that is compared with.
         a: String,
-        /// Its scenarios.
+        /// Scenarios of its runs, in words.
         a_scenarios: String,
-        /// The second group.
+        /// Name of the group that is judged.
         b: String,
-        /// Its scenarios.
+        /// Scenarios of its runs, in words.
         b_scenarios: String,
     },
 }

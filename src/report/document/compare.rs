@@ -9,16 +9,16 @@ const EARLIER_MAX: usize = 10;
 /// The earlier runs, and each metric beside theirs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// Their ids, the latest first.
+    /// Ids of the earlier runs, the latest first; at most ten.
     pub runs: Vec<String>,
-    /// By metric.
+    /// Each metric that the run or an earlier one has, by name.
     pub metrics: Vec<ComparedMetric>,
 }
 
 /// A metric of the run and of the earlier ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComparedMetric {
-    /// Its name.
+    /// The metric's name, such as `PATCH-pods-count`.
     pub name: String,
     /// The run's value; `None` if it lacks the metric and the others have it.
     pub value: Option<f64>,
@@ -29,13 +29,13 @@ pub struct ComparedMetric {
 /// The values of earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Earlier {
-    /// How many there are.
+    /// How many earlier runs have the metric.
     pub runs: usize,
-    /// The smallest.
+    /// The smallest value of these runs.
     pub least: f64,
-    /// The one that half of them don't exceed.
+    /// The value that half of them don't exceed.
     pub median: f64,
-    /// The largest.
+    /// The largest value of these runs.
     pub most: f64,
 }
 

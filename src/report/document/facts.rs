@@ -19,7 +19,7 @@ const POINTS_MAX: i64 = 900;
 /// From this length on, a window says how often a minute something comes.
 pub(super) const RATE_FROM_SECONDS: f64 = 60.0;
 
-/// A run, told.
+/// What a report shows of a run, before it is words.
 pub struct Document<'r> {
     pub(super) record: &'r RunRecord,
     pub(super) result: &'r RunResult,

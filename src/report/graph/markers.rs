@@ -7,7 +7,7 @@ use record::MarkerFile;
 /// A vertical line with a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marker {
-    /// The day.
+    /// The day that is marked, in UTC.
     pub day: Date,
     /// Such as `v1.8.0`.
     pub label: String,
@@ -19,11 +19,11 @@ pub struct Marker {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {number} ({label}) has {found:?} where a day such as 2026-03-25 is expected")]
 pub struct BadMarkers {
-    /// Counted from 1.
+    /// Which line of the file's list, from 1.
     pub number: usize,
-    /// Its label.
+    /// The line's label, to find it by.
     pub label: String,
-    /// What is there.
+    /// The text in the place of a day.
     pub found: String,
 }
 

@@ -24,9 +24,9 @@ pub struct Selection {
 pub struct Graph {
     /// The job, empty if the runs have none.
     pub job: String,
-    /// What was created.
+    /// The scenario, such as `vmi`.
     pub scenario: String,
-    /// The metric.
+    /// The metric's name, such as `PATCH-pods-count`.
     pub metric: String,
     /// One for each origin of numbers, since they can't be compared as they are.
     pub series: Vec<Series>,
@@ -39,7 +39,7 @@ pub struct Graph {
 pub struct Series {
     /// Where the numbers come from.
     pub origin: Origin,
-    /// The runs.
+    /// One for each run that has the metric, in the order of time.
     pub dots: Vec<Dot>,
     /// The weeks that have runs.
     pub weeks: Vec<Week>,
@@ -48,9 +48,9 @@ pub struct Series {
 /// A run that has the metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dot {
-    /// When it began.
+    /// When the run began.
     pub at: Timestamp,
-    /// The metric's value.
+    /// The metric's value: a count, or seconds.
     pub value: f64,
     /// The run's id.
     pub run: String,
@@ -59,7 +59,7 @@ pub struct Dot {
 /// The runs of an ISO week in UTC.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Week {
-    /// Its Monday.
+    /// The Monday with which it begins.
     pub monday: Date,
     /// The mean over the runs that have the metric.
     pub mean: f64,

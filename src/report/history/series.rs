@@ -10,9 +10,9 @@ const OF_COMPONENT: char = ':';
 /// What runs must have in common to be compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesKey {
-    /// The job.
+    /// The job, empty if its runs have none.
     pub job: String,
-    /// The scenario.
+    /// The scenario, such as `vmi`.
     pub scenario: String,
     /// Where the numbers come from.
     pub origin: Origin,

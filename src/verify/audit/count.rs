@@ -58,7 +58,7 @@ impl AuditCounter {
         }
     }
 
-    /// Counts a request.
+    /// Counts the request of one entry.
     pub fn add(&mut self, entry: &AuditEntry) {
         if !self.filter.takes(entry) {
             return;
@@ -83,7 +83,7 @@ impl AuditCounter {
         }
     }
 
-    /// All counts.
+    /// The counts by user, call and code, and KubeVirt's values.
     pub fn report(self) -> AuditReport {
         let counts = self.counts.into_iter().map(|(key, count)| AuditCount {
             component: key.component,

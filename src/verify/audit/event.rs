@@ -20,7 +20,7 @@ const OPEN_IDS: usize = 1_000_000;
 /// A request as the audit log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// The audit ID.
+    /// The request's `auditID`, which is also in the response's `Audit-Id`.
     pub id: String,
     /// The authenticated user; empty where authentication failed.
     pub user: String,
@@ -42,7 +42,7 @@ pub struct AuditEntry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct BadLine {
-    /// Counts from 1.
+    /// Number of the line, from 1.
     pub line: u64,
     /// What is wrong with it; never its text.
     pub reason: String,

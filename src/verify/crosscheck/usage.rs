@@ -12,9 +12,9 @@ const P99: f64 = 0.99;
 /// One endpoint of a component over a window.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// The component.
+    /// Name of the component, such as `virt-api`.
     pub component: String,
-    /// The endpoint.
+    /// URL of its metrics, without query.
     pub url: String,
     first: (f64, Reading),
     last: (f64, Reading),

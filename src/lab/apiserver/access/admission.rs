@@ -24,7 +24,7 @@ pub struct AdmissionRequest {
     pub namespace: String,
     /// The object's name.
     pub name: String,
-    /// Who writes.
+    /// Who creates or updates.
     pub user: UserInfo,
     /// The object as it would be stored.
     pub object: Value,
@@ -32,10 +32,10 @@ pub struct AdmissionRequest {
     pub old_object: Option<Value>,
 }
 
-/// The decision.
+/// What a hook decides.
 #[derive(Debug, Clone)]
 pub enum AdmissionResponse {
-    /// As it is.
+    /// The object is stored as it is.
     Allow,
     /// With this object instead; its identity (name, namespace, uid) stays.
     Mutate(Value),
@@ -43,7 +43,7 @@ pub enum AdmissionResponse {
     Deny(u16, String),
 }
 
-/// The function.
+/// A hook: asked with a request, answers with a decision.
 pub type AdmissionHook =
     dyn Fn(AdmissionRequest) -> BoxFuture<'static, AdmissionResponse> + Send + Sync;
 

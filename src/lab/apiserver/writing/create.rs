@@ -1,4 +1,4 @@
-//! create.
+//! `create`, and `update` of what does not exist where the type allows that.
 
 use std::sync::Arc;
 
