@@ -71,7 +71,7 @@ enum Credential {
 pub struct Booked<'c> {
     /// The party.
     pub party: &'c Arc<Party>,
-    /// What that rests on.
+    /// What is known of the client.
     pub standing: Standing,
 }
 
@@ -167,8 +167,8 @@ impl Client {
         Self::new(&self.clients, component, user, Credential::Vouched)
     }
 
-    /// Whom to book a request for of whose credential an answer, or the lack of one, proves
-    /// `proof`. Only an authenticated client makes a party of its own.
+    /// Whom to book a request for, where an answer, or the lack of one, proves `proof` about the
+    /// client's credential. Only an authenticated client makes a party of its own.
     pub fn book(&self, proof: Proof) -> Booked<'_> {
         let books = &self.clients.books;
         let (party, standing) = if self.is_good(proof) {
@@ -180,9 +180,9 @@ impl Client {
         } else if let Some(component) = &self.clients.configured {
             (component, Standing::Configured)
         } else if proof == Proof::Rejected || matches!(self.credential, Credential::None) {
-            (books.unauthenticated(), Standing::Nobody)
+            (books.unauthenticated(), Standing::Unauthenticated)
         } else {
-            (books.unproven(), Standing::Nobody)
+            (books.unproven(), Standing::Unauthenticated)
         };
         Booked { party, standing }
     }
@@ -300,8 +300,8 @@ mod tests {
         let site = Site::new(None);
         let agent = "virt-controller/v1 (linux)";
         let named = booked("virt-controller", CONTROLLER, Standing::Authenticated);
-        let unproven = booked("(unproven)", "", Standing::Nobody);
-        let refused = booked("(unauthenticated)", "", Standing::Nobody);
+        let unproven = booked("(unproven)", "", Standing::Unauthenticated);
+        let refused = booked("(unauthenticated)", "", Standing::Unauthenticated);
         let book = |proof| site.book(&controller(), agent, proof);
         assert_eq!(book(Proof::Nothing), unproven);
         assert_eq!(book(Proof::Rejected), refused);
@@ -331,9 +331,15 @@ mod tests {
             Standing::Authenticated
         );
         assert_eq!(book("Bearer good", Proof::Nothing), Standing::Authenticated);
-        assert_eq!(book("Bearer bad", Proof::Nothing), Standing::Nobody);
+        assert_eq!(
+            book("Bearer bad", Proof::Nothing),
+            Standing::Unauthenticated
+        );
         assert_eq!(book("Bearer good", Proof::Nothing), Standing::Authenticated);
-        assert_eq!(book("Bearer bad", Proof::Nothing), Standing::Nobody);
+        assert_eq!(
+            book("Bearer bad", Proof::Nothing),
+            Standing::Unauthenticated
+        );
     }
 
     #[test]
@@ -350,7 +356,7 @@ mod tests {
         }
         assert_eq!(proven("Bearer abc", "").0, "unknown");
         for none in ["", "Basic YTpi", "Bearer "] {
-            let nobody = booked("(unauthenticated)", "", Standing::Nobody);
+            let nobody = booked("(unauthenticated)", "", Standing::Unauthenticated);
             assert_eq!(proven(none, "curl/8"), nobody);
         }
     }

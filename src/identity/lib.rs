@@ -49,6 +49,12 @@ pub enum IdentityError {
         /// What was looked for.
         wanted: &'static str,
     },
+    /// A file that should hold a token has nothing but white space.
+    #[error("{path} holds no token: it is empty", path = path.display())]
+    EmptyToken {
+        /// The file.
+        path: PathBuf,
+    },
     /// A certificate and a key that don't belong together, or that rustls refuses.
     #[error("cannot use {what}: {source}")]
     Tls {
@@ -92,12 +98,15 @@ pub fn read(path: &std::path::Path) -> Result<Vec<u8>, IdentityError> {
 }
 
 /// The token in a file, without the white space around it.
+///
+/// # Errors
+///
+/// [`IdentityError::Read`] with the file's name, [`IdentityError::EmptyToken`] where it is empty.
 pub fn read_token(path: &std::path::Path) -> Result<String, IdentityError> {
     let token = String::from_utf8_lossy(&read(path)?).trim().to_owned();
     if token.is_empty() {
-        return Err(IdentityError::NoPem {
+        return Err(IdentityError::EmptyToken {
             path: path.to_owned(),
-            wanted: "token",
         });
     }
     Ok(token)

@@ -9,13 +9,13 @@ use std::{
 };
 
 use super::{
-    Books, Party,
+    answer::{Answer, ObjectRef, Standing},
+    books::Books,
     row::{CallBook, Outcome, Reason, Row},
-    run::ObjectRef,
 };
 use classify::CallName;
 
-/// How the exchange ended after it was answered.
+/// How a request ended after it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// The response body came to its end, with or without trailers.
@@ -24,42 +24,6 @@ pub enum Ending {
     Failed,
     /// Nobody wanted the rest: the client went away, or the request was cancelled.
     Dropped,
-}
-
-/// Whose word a booking rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// The client's credential was authenticated: what it called is booked by its own name, under
-    /// its own party, with its object.
-    Authenticated,
-    /// Nothing but the proxy's configuration says whose request it is. It is booked by its own
-    /// name only if an authenticated client has made that call before.
-    Configured,
-    /// Nobody: it is booked by its folded name, without an object.
-    Nobody,
-}
-
-/// Hands a call's name to who asks for it.
-pub type HandName<'a> = dyn Fn(&mut dyn FnMut(&CallName<'_>)) + 'a;
-
-/// What is known when a request is answered.
-pub struct Answer<'a> {
-    /// The API server's status code, or why there is none.
-    pub outcome: Outcome,
-    /// Who made the request.
-    pub party: &'a Arc<Party>,
-    /// What that rests on.
-    pub standing: Standing,
-    /// The call's name; asked for only where it was opened under another one.
-    pub name: &'a HandName<'a>,
-    /// Time since the request's head was read.
-    pub elapsed: Duration,
-    /// The moment, in microseconds since 1970, for a journal.
-    pub at_micros: i64,
-    /// The API server's `Audit-Id` response header.
-    pub audit_id: Option<&'a str>,
-    /// Namespace and name of the object; asked for only while a run has detail open.
-    pub object: &'a dyn Fn() -> ObjectRef,
 }
 
 /// An open request. It is closed exactly once: by [`close`](Self::close), or by being dropped,
@@ -74,8 +38,25 @@ pub struct Entry {
     closed: bool,
 }
 
+impl Books {
+    /// Opens the entry of a request whose head was read. Where its client is known to be one that
+    /// the API server authenticates, it is in flight by its own name, else by the folded one.
+    pub fn open(self: &Arc<Self>, call: &CallName<'_>, is_known: bool) -> Entry {
+        let book = if is_known {
+            self.confirmed_call(call)
+        } else {
+            self.folded_call(call)
+        };
+        {
+            let _lock = self.lock_for_booking();
+            book.opened.fetch_add(1, Ordering::Relaxed);
+        }
+        Entry::new(Arc::clone(self), book)
+    }
+}
+
 impl Entry {
-    pub(super) fn new(books: Arc<Books>, call: Arc<CallBook>) -> Self {
+    fn new(books: Arc<Books>, call: Arc<CallBook>) -> Self {
         Self {
             books,
             call,
@@ -100,7 +81,7 @@ impl Entry {
             .books
             .row(answer.party, &call, answer.outcome, answer.standing);
         {
-            let desk = self.books.desk();
+            let open_run = self.books.lock_for_booking();
             if !Arc::ptr_eq(&self.call, &row.call) {
                 row.call.opened.fetch_add(1, Ordering::Relaxed);
                 self.call.opened.fetch_sub(1, Ordering::Relaxed);
@@ -108,7 +89,7 @@ impl Entry {
             }
             row.answered.fetch_add(1, Ordering::Relaxed);
             row.to_head.observe(answer.elapsed);
-            if let Some(run) = desk.as_ref() {
+            if let Some(run) = open_run.as_ref() {
                 run.note(row.id, &answer);
             }
         }
@@ -120,7 +101,8 @@ impl Entry {
         let mut call = Arc::clone(&self.call);
         let books = &self.books;
         match (answer.standing, call.is_folded) {
-            (Standing::Authenticated | Standing::Configured, false) | (Standing::Nobody, true) => {}
+            (Standing::Authenticated | Standing::Configured, false)
+            | (Standing::Unauthenticated, true) => {}
             (Standing::Authenticated, true) => {
                 (answer.name)(&mut |name| call = books.confirmed_call(name));
             }
@@ -129,14 +111,14 @@ impl Entry {
                     call = known;
                 }
             }),
-            (Standing::Nobody, false) => {
+            (Standing::Unauthenticated, false) => {
                 (answer.name)(&mut |name| call = books.folded_call(name));
             }
         }
         call
     }
 
-    /// Adds bytes of the request's body.
+    /// Adds bytes of the request's body, without the snapshot lock.
     pub fn add_request_bytes(&self, bytes: u64) {
         let counter = match &self.row {
             Some(row) => &row.request_bytes,
@@ -157,7 +139,7 @@ impl Entry {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        let _desk = self.books.desk();
+        let _lock = self.books.lock_for_booking();
         self.call.closed.fetch_add(1, Ordering::Relaxed);
         if let Some(row) = &self.row {
             row.closed.fetch_add(1, Ordering::Relaxed);

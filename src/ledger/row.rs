@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Party;
+use super::party::Party;
 use classify::CallName;
 
 /// How a request was answered.
@@ -80,7 +80,7 @@ impl Reason {
 /// What is in flight of one call.
 pub(super) struct CallBook {
     pub(super) id: u32,
-    /// Whether the name is the coarse one of calls that nobody was authenticated for yet.
+    /// Whether the name is the folded one, of calls that no authenticated client has made yet.
     pub(super) is_folded: bool,
     pub(super) parts: [Box<str>; 8],
     pub(super) opened: AtomicU64,

@@ -1,18 +1,18 @@
 //! One instant of the books.
 
 use std::sync::{
-    Arc, RwLockWriteGuard,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 
 use super::{
-    Books,
+    books::Books,
     row::{CallBook, Histogram, Outcome, Row},
-    run::OpenRun,
 };
 use classify::CallName;
 
-/// All counters at one instant, in the order of their ids.
+/// All counters at one instant, in the order of their ids. Bytes of bodies are as of some moment
+/// while they were read: they are added without the snapshot lock.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// What was answered.
@@ -24,7 +24,7 @@ pub struct Snapshot {
     pub overflowed: u64,
 }
 
-/// All counters at one instant, still without their names: what is done while nobody may book.
+/// All counters, still without their names: what is copied while nobody may book.
 pub(super) struct Counters {
     rows: Vec<(Arc<Row>, RowCounters)>,
     /// Opened and closed.
@@ -108,17 +108,10 @@ impl Books {
     pub fn snapshot(&self) -> Snapshot {
         let mut counters = self.room_for_counters();
         {
-            let _desk = self.closed_desk();
+            let _no_booking = self.lock_for_snapshot();
             self.read(&mut counters);
         }
         counters.into_snapshot()
-    }
-
-    /// The desk with nobody booking.
-    pub(super) fn closed_desk(&self) -> RwLockWriteGuard<'_, Option<Arc<OpenRun>>> {
-        self.desk
-            .write()
-            .unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// Memory for the counters, so that none is asked for while nobody may book.
@@ -131,7 +124,7 @@ impl Books {
         }
     }
 
-    /// Copies all counters; for one instant the caller holds the closed desk.
+    /// Copies all counters. They are of one instant if the caller holds the snapshot lock.
     pub(super) fn read(&self, counters: &mut Counters) {
         for row in &self.rows {
             let read = read_row(&row);
@@ -153,16 +146,16 @@ impl Books {
 }
 
 impl Books {
-    /// Whether a row counts what full tables could not tell apart. What nobody was authenticated
-    /// for loses nothing by that: it is nobody's by any name.
+    /// Whether a row counts what full tables could not tell apart. Requests of
+    /// unauthenticated clients lose nothing by that: they have no client by any name.
     fn is_overflow(&self, row: &Row) -> bool {
         let shared = &self.shared;
-        let is_nobodys = [&shared.unauthenticated, &shared.unproven]
+        let is_unauthenticated = [&shared.unauthenticated, &shared.unproven]
             .iter()
             .any(|party| Arc::ptr_eq(&row.party, party));
         Arc::ptr_eq(&row.party, &shared.overflow_party)
             || Arc::ptr_eq(&row.call, &shared.overflow_call)
-            || (Arc::ptr_eq(&row.call, &shared.other_call) && !is_nobodys)
+            || (Arc::ptr_eq(&row.call, &shared.other_call) && !is_unauthenticated)
     }
 }
 

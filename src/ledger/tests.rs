@@ -3,6 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use super::*;
+use classify::{CallName, OTHER};
 
 fn name<'a>(verb: &'a str, resource: &'a str) -> CallName<'a> {
     CallName::from_parts([verb, "", "v1", resource, "", "", "GET", resource])
@@ -147,7 +148,7 @@ fn a_client_that_finds_the_parties_full_is_said_to_be_lost() {
     assert_eq!(books.snapshot().overflowed, 7);
 }
 
-/// What nobody was authenticated for fills neither the rows nor the objects of anybody else, is
+/// What unauthenticated clients ask for fills neither the rows nor the objects of anybody else, is
 /// counted all the same, and makes no run invalid.
 #[test]
 fn who_is_not_authenticated_fills_no_table() {
@@ -157,7 +158,12 @@ fn who_is_not_authenticated_fills_no_table() {
     let nobody = Arc::clone(books.unauthenticated());
     for number in 0..total {
         let (verb, resource) = (format!("v{number}"), format!("r{number}"));
-        book(&books, &nobody, &name(&verb, &resource), Standing::Nobody);
+        book(
+            &books,
+            &nobody,
+            &name(&verb, &resource),
+            Standing::Unauthenticated,
+        );
         let outcome = Outcome::Code(u16::try_from(number).unwrap());
         let pods = name("get", "pods");
         answer_as(
@@ -165,7 +171,7 @@ fn who_is_not_authenticated_fills_no_table() {
             &nobody,
             outcome,
             &pods,
-            Standing::Nobody,
+            Standing::Unauthenticated,
         );
     }
     let controller = books.party("virt-controller", "");
@@ -204,7 +210,7 @@ fn a_call_has_its_own_name_once_it_was_made_with_a_credential() {
     book(&books, &virt_api, &call, Standing::Authenticated);
     book(&books, &virt_api, &call, Standing::Configured);
     let nobody = Arc::clone(books.unproven());
-    book(&books, &nobody, &call, Standing::Nobody);
+    book(&books, &nobody, &call, Standing::Unauthenticated);
     let resources: Vec<_> = books
         .snapshot()
         .rows
@@ -226,7 +232,12 @@ fn the_journal_is_bounded_for_each_kind_of_client_and_in_each_line() {
     books.open_run("run", RunOptions { journal: true }).unwrap();
     let nobody = Arc::clone(books.unauthenticated());
     for _ in 0..100_001 {
-        book(&books, &nobody, &name("get", "pods"), Standing::Nobody);
+        book(
+            &books,
+            &nobody,
+            &name("get", "pods"),
+            Standing::Unauthenticated,
+        );
     }
     let party = books.party("virt-api", "");
     let long = "\u{e9}".repeat(450_000);

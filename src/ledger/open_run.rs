@@ -1,0 +1,180 @@
+//! What the books keep while a run is open, besides rows: namespaces, names and audit IDs.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use dashmap::DashMap;
+
+use super::answer::{Answer, ObjectRef, Standing};
+
+/// Most (row, namespace, name) triples that a run holds apart.
+const OBJECTS_MAX: usize = 200_000;
+/// Most lines of a run's journal for requests of authenticated clients.
+const JOURNAL_MAX: usize = 1_000_000;
+/// Most lines for all others, so that these can't fill the journal.
+const JOURNAL_OTHERS_MAX: usize = 100_000;
+/// Longest audit ID that is kept, in bytes. The API server makes UUIDs of 36, but repeats whatever
+/// a client asks for.
+const AUDIT_ID_MAX: usize = 128;
+
+/// What a run asks of the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunOptions {
+    /// Keep one line per request, with its audit ID.
+    pub journal: bool,
+}
+
+/// How often a row's requests named an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectCount {
+    /// The row's id in the snapshot.
+    pub row: u32,
+    /// The object.
+    pub object: ObjectRef,
+    /// Requests answered.
+    pub count: u64,
+}
+
+/// One request of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalLine {
+    /// The row's id in the snapshot.
+    pub row: u32,
+    /// When it was answered, in microseconds since 1970.
+    pub at_micros: i64,
+    /// The beginning of the API server's audit ID, 128 bytes at most; empty where no
+    /// response came.
+    pub audit_id: Box<str>,
+}
+
+/// What the books kept for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunDetail {
+    /// Counts by row and object, in no order.
+    pub objects: Vec<ObjectCount>,
+    /// Requests that found the table of objects full.
+    pub objects_lost: u64,
+    /// One line per request, if it was asked for.
+    pub journal: Vec<JournalLine>,
+    /// Requests of authenticated clients that found the journal full.
+    pub journal_lost: u64,
+    /// Requests of others that found their part of it full.
+    pub journal_lost_others: u64,
+}
+
+/// A run that is open.
+pub(super) struct OpenRun {
+    pub(super) id: String,
+    objects: DashMap<(u32, ObjectRef), u64>,
+    /// About as many as `objects` has: two that come at once may both be counted as new.
+    objects_known: AtomicUsize,
+    objects_lost: AtomicU64,
+    journal: Option<Mutex<Journal>>,
+}
+
+#[derive(Default)]
+struct Journal {
+    lines: Vec<JournalLine>,
+    /// How many of the lines are of clients that are not authenticated.
+    others: usize,
+    lost: u64,
+    lost_others: u64,
+}
+
+impl Journal {
+    fn note(&mut self, row: u32, answer: &Answer<'_>) {
+        let is_other = answer.standing != Standing::Authenticated;
+        let (count, most, lost) = if is_other {
+            (self.others, JOURNAL_OTHERS_MAX, &mut self.lost_others)
+        } else {
+            (self.lines.len() - self.others, JOURNAL_MAX, &mut self.lost)
+        };
+        if count >= most {
+            *lost += 1;
+            return;
+        }
+        self.others += usize::from(is_other);
+        let audit_id = answer.audit_id.unwrap_or_default();
+        self.lines.push(JournalLine {
+            row,
+            at_micros: answer.at_micros,
+            audit_id: kept_audit_id(audit_id).into(),
+        });
+    }
+}
+
+impl OpenRun {
+    pub(super) fn new(id: &str, options: RunOptions) -> Self {
+        Self {
+            id: id.to_owned(),
+            objects: DashMap::new(),
+            objects_known: AtomicUsize::new(0),
+            objects_lost: AtomicU64::new(0),
+            journal: options.journal.then(Mutex::default),
+        }
+    }
+
+    /// Keeps what an answer says beyond its row. Only authenticated clients name objects.
+    pub(super) fn note(&self, row: u32, answer: &Answer<'_>) {
+        let object = match answer.standing {
+            Standing::Authenticated => (answer.object)(),
+            Standing::Configured | Standing::Unauthenticated => ObjectRef::default(),
+        };
+        self.note_object((row, object));
+        if let Some(journal) = &self.journal {
+            locked(journal).note(row, answer);
+        }
+    }
+
+    /// How many requests named `namespace`.
+    pub(super) fn count_in(&self, namespace: &str) -> u64 {
+        let objects = self.objects.iter();
+        let named = objects.filter(|count| *count.key().1.namespace == *namespace);
+        named.map(|count| *count.value()).sum()
+    }
+
+    fn note_object(&self, key: (u32, ObjectRef)) {
+        if let Some(mut count) = self.objects.get_mut(&key) {
+            *count += 1;
+        } else if self.objects_known.load(Ordering::Relaxed) < OBJECTS_MAX {
+            self.objects_known.fetch_add(1, Ordering::Relaxed);
+            *self.objects.entry(key).or_default() += 1;
+        } else {
+            self.objects_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the journal, and copies everything else that was kept.
+    pub(super) fn detail(&self) -> RunDetail {
+        let objects = self.objects.iter().map(|count| ObjectCount {
+            row: count.key().0,
+            object: count.key().1.clone(),
+            count: *count.value(),
+        });
+        let mut journal = self.journal.as_ref().map(locked);
+        RunDetail {
+            objects: objects.collect(),
+            objects_lost: self.objects_lost.load(Ordering::Relaxed),
+            journal_lost: journal.as_ref().map_or(0, |journal| journal.lost),
+            journal_lost_others: journal.as_ref().map_or(0, |journal| journal.lost_others),
+            journal: journal
+                .take()
+                .map_or_else(Vec::new, |mut journal| std::mem::take(&mut journal.lines)),
+        }
+    }
+}
+
+/// What is kept of an audit ID: its first 128 bytes.
+pub fn kept_audit_id(id: &str) -> &str {
+    let mut end = id.len().min(AUDIT_ID_MAX);
+    while !id.is_char_boundary(end) {
+        end -= 1;
+    }
+    &id[..end]
+}
+
+fn locked(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
