@@ -27,7 +27,7 @@ const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowsch
 
 /// What a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// One of kube-apiserver's verbs on a resource.
     Resource,
     /// The same on a subresource `proxy`: what stands behind it may say 401 as well.
@@ -36,7 +36,7 @@ pub enum Asked {
     Other,
 }
 
-impl Asked {
+impl RequestKind {
     /// What a call of this name is for.
     pub fn of(name: &CallName<'_>) -> Self {
         match (name.verb, name.resource) {
@@ -61,14 +61,16 @@ pub enum Proof {
 
 impl Proof {
     /// What the API server's answer to a request of this kind proves about its bearer token.
-    pub fn of(status: StatusCode, headers: &HeaderMap, asked: Asked) -> Self {
+    pub fn of(status: StatusCode, headers: &HeaderMap, kind: RequestKind) -> Self {
         if headers.contains_key(FLOW_SCHEMA) {
             return Self::Authenticated;
         }
-        match asked {
-            Asked::Proxied if status == StatusCode::UNAUTHORIZED => Self::Nothing,
+        match kind {
+            RequestKind::Proxied if status == StatusCode::UNAUTHORIZED => Self::Nothing,
             _ if status == StatusCode::UNAUTHORIZED => Self::Rejected,
-            Asked::Resource | Asked::Proxied if is_from_behind(status) => Self::Authenticated,
+            RequestKind::Resource | RequestKind::Proxied if is_from_behind(status) => {
+                Self::Authenticated
+            }
             _ => Self::Nothing,
         }
     }
@@ -90,8 +92,8 @@ mod tests {
     fn only_what_is_answered_behind_the_authentication_filter_proves_a_credential() {
         let (none, mut flow) = (HeaderMap::new(), HeaderMap::new());
         flow.insert(FLOW_SCHEMA, "6f1f".parse().unwrap());
-        let (resource, other) = (Asked::Resource, Asked::Other);
-        for (code, headers, asked, proof) in [
+        let (resource, other) = (RequestKind::Resource, RequestKind::Other);
+        for (code, headers, kind, proof) in [
             (200, &none, resource, Proof::Authenticated),
             (403, &none, resource, Proof::Authenticated),
             (409, &none, resource, Proof::Authenticated),
@@ -107,13 +109,13 @@ mod tests {
             (429, &flow, resource, Proof::Authenticated),
             // A server behind kube-apiserver says so.
             (401, &flow, resource, Proof::Authenticated),
-            (401, &none, Asked::Proxied, Proof::Nothing),
-            (200, &none, Asked::Proxied, Proof::Authenticated),
+            (401, &none, RequestKind::Proxied, Proof::Nothing),
+            (200, &none, RequestKind::Proxied, Proof::Authenticated),
             (401, &none, resource, Proof::Rejected),
             (401, &none, other, Proof::Rejected),
         ] {
             let status = StatusCode::from_u16(code).unwrap();
-            assert_eq!(Proof::of(status, headers, asked), proof, "{code}");
+            assert_eq!(Proof::of(status, headers, kind), proof, "{code}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Who gives its place up where all places are taken: the address that has the most of them loses
-//! one, so that no address pushes out another that has fewer.
+//! Who loses its slot where all slots are taken: the address that has the most of them, so that no
+//! address evicts another that has fewer.
 
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
-/// Of those that have a place, each with its address and since when it has been of no use: the one
-/// of an address with the most places that has been so for longest, also where several addresses
-/// have equally many. A `newcomer` counts as if it had its place already.
+/// Of those that have a slot, each with its address and since when it has been of no use: the one of
+/// an address with the most slots that has been so for longest, also where several addresses have
+/// equally many. A `newcomer` counts as if it had its slot already.
 pub(crate) fn evicted<Id, Since: Copy + Ord>(
     taken: impl Iterator<Item = (Id, IpAddr, Since)> + Clone,
     newcomer: Option<IpAddr>,
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_with_the_most_places_loses_the_oldest() {
+    fn the_address_with_the_most_slots_loses_the_oldest() {
         let taken = [(1, 1), (2, 5), (2, 3), (2, 4), (3, 2)];
         assert_eq!(evicted_of(&taken, None), Some((2, 3)));
         assert_eq!(evicted_of(&[], Some(1)), None);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderMap, Request, header, uri::Authority};
 
-use super::Admin;
+use super::state::Admin;
 use record::ADMIN_TOKEN_HEADER;
 
 /// By what browsers tell a server which page makes a request.
@@ -46,7 +46,7 @@ pub(super) fn is_made_by_a_page(headers: &HeaderMap) -> bool {
 
 impl Admin {
     /// Whether a request has the token, where there is one.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_authorized(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &*self.token.load() else {
             return true;
         };

@@ -18,7 +18,8 @@ use prometheus::{
 };
 
 use super::{
-    Certificates, compat,
+    certificates::Certificates,
+    compat,
     family::{counter, counter_family, family, gauge, gauge_family, labelled},
     naming::{Named, Naming},
 };
@@ -174,7 +175,7 @@ impl BooksCollector {
         let ends = self.certificates.ends();
         let metrics = ends
             .iter()
-            .map(|(name, end)| gauge(&[("certificate", name)], *end as f64));
+            .map(|(one, end)| gauge(&[("certificate", one.as_str())], *end as f64));
         gauge_family(
             "kubetoll_certificate_not_after_seconds",
             "Unix time at which a certificate ends: of a chain the first to end, of a CA file the last.",

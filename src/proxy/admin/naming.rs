@@ -9,14 +9,14 @@ use std::{
 use classify::is_known_resource;
 use ledger::{Outcome, RowCount, Snapshot};
 
-/// What was given out under no name. It stays there when the name is confirmed later, since a
-/// counter that goes down is a restart to Prometheus. One number a row of the books.
+/// Requests that were exported without their resource's name, by row. They stay so when the name is
+/// confirmed later: Prometheus takes a counter that decreases for a restart.
 #[derive(Default)]
 pub(super) struct Naming {
     unnamed: Mutex<BTreeMap<u32, u64>>,
 }
 
-/// A row as it is given out: requests with their resource's name, and requests without.
+/// A row as it is exported: requests with their resource's name, and requests without.
 pub(super) struct Named<'a> {
     pub(super) row: &'a RowCount,
     pub(super) named: u64,

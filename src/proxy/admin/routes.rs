@@ -11,10 +11,11 @@ use serde::Serialize;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use super::{
-    Admin, access,
+    access,
     page::Page,
-    places::Place,
     reply::{Content, JSON, Reply, json, reply, text},
+    slots::ConnectionSlot,
+    state::Admin,
 };
 use ledger::RunError;
 use record::OpenRun;
@@ -57,9 +58,9 @@ impl Routes {
         }
     }
 
-    pub(super) async fn answer(&self, place: &Place, request: Request<Incoming>) -> Reply {
+    pub(super) async fn answer(&self, slot: &ConnectionSlot, request: Request<Incoming>) -> Reply {
         if request.body().is_end_stream() {
-            place.asked();
+            slot.note_request();
         }
         if self.is_loopback && !access::names_loopback(&request) {
             return text(
@@ -68,35 +69,35 @@ impl Routes {
                  such as 127.0.0.1 or [::1]; no other Host is served\n",
             );
         }
-        let leaving = self.admin.proxy.is_leaving();
+        let is_ready = self.admin.proxy.is_ready();
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/livez") => text(StatusCode::OK, "ok\n"),
-            (&Method::GET | &Method::HEAD, "/readyz") if leaving => {
+            (&Method::GET | &Method::HEAD, "/readyz") if is_ready => text(StatusCode::OK, "ok\n"),
+            (&Method::GET | &Method::HEAD, "/readyz") => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
-            (&Method::GET | &Method::HEAD, "/readyz") => text(StatusCode::OK, "ok\n"),
             (&Method::GET | &Method::HEAD, "/metrics") => shared(&self.metrics, METRICS).await,
             _ if access::is_made_by_a_page(request.headers()) => text(
                 StatusCode::FORBIDDEN,
                 "no page of the web may ask for this\n",
             ),
-            _ if !self.admin.admits(request.headers()) => text(
+            _ if !self.admin.is_authorized(request.headers()) => text(
                 StatusCode::UNAUTHORIZED,
                 "this needs the proxy's admin token as a bearer token\n",
             ),
             (&Method::GET, "/snapshot") => shared(&self.snapshot, JSON).await,
             (_, path) => match path.strip_prefix("/runs/").map(str::to_owned) {
-                Some(id) if is_run_id(&id) => self.runs(place, id, request).await,
+                Some(id) if is_run_id(&id) => self.runs(slot, id, request).await,
                 _ => text(StatusCode::NOT_FOUND, "no such page\n"),
             },
         }
     }
 
-    async fn runs(&self, place: &Place, id: String, request: Request<Incoming>) -> Reply {
+    async fn runs(&self, slot: &ConnectionSlot, id: String, request: Request<Incoming>) -> Reply {
         match *request.method() {
-            Method::PUT => match what_opens(request.into_body()).await {
+            Method::PUT => match read_open_run(request.into_body()).await {
                 Ok(asked) => {
-                    place.asked();
+                    slot.note_request();
                     self.make(move |admin| run_reply(admin.open_run(&id, &asked)))
                         .await
                 }
@@ -141,8 +142,8 @@ async fn shared(page: &Page, content_type: &'static str) -> Reply {
     }
 }
 
-/// What a body says of the run that it opens; nothing means the defaults.
-async fn what_opens(body: Incoming) -> Result<OpenRun, Reply> {
+/// Reads how a run is to be opened; an empty body means the defaults.
+async fn read_open_run(body: Incoming) -> Result<OpenRun, Reply> {
     let read = timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
     let Ok(read) = read else {
         return Err(text(

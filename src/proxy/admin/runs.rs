@@ -1,52 +1,23 @@
 //! Runs on the books, opened and closed over HTTP.
 
-use std::{
-    sync::PoisonError,
-    time::{Duration, Instant},
-};
+use std::sync::PoisonError;
 
-use super::Admin;
+use super::{lease::Lease, state::Admin};
 use ledger::{RunError, RunOptions};
 use record::{OpenRun, RunDetailRecord, RunProgress, Snapshot};
-
-/// How long a run stays open that nobody asks for: its driver has died.
-const LEASE: Duration = Duration::from_secs(600);
-/// Longest lease that can be asked for.
-const LEASE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// Until when a run is kept without being asked for.
-pub(super) struct Lease {
-    id: String,
-    duration: Duration,
-    ends: Instant,
-}
-
-impl Lease {
-    fn new(id: &str, duration: Duration) -> Self {
-        Self {
-            id: id.to_owned(),
-            duration,
-            ends: Instant::now() + duration,
-        }
-    }
-}
 
 impl Admin {
     pub(super) fn open_run(&self, id: &str, asked: &OpenRun) -> Result<Snapshot, RunError> {
         let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(expired) = lease.take_if(|lease| lease.ends <= Instant::now()) {
-            // Its books are nobody's any more.
+        if let Some(expired) = lease.take_if(|lease| lease.has_ended()) {
+            // Its driver is gone, and nobody else wants the result.
             let _ = self.proxy.books.close_run(&expired.id);
         }
         let options = RunOptions {
             journal: asked.journal,
         };
         let snapshot = self.proxy.books.open_run(id, options)?;
-        let duration = match asked.lease_seconds {
-            0 => LEASE,
-            seconds => Duration::from_secs(seconds).min(LEASE_MAX),
-        };
-        *lease = Some(Lease::new(id, duration));
+        *lease = Some(Lease::new(id, asked.lease_seconds));
         Ok(self.record(snapshot))
     }
 
@@ -54,7 +25,7 @@ impl Admin {
         let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         let (snapshot, in_namespace) = self.proxy.books.look_at_run(id, namespace)?;
         if let Some(lease) = lease.as_mut() {
-            lease.ends = Instant::now() + lease.duration;
+            lease.renew();
         }
         Ok(RunProgress {
             snapshot: self.record(snapshot),

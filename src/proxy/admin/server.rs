@@ -26,10 +26,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admin,
-    places::{Place, Places},
     reply::Content,
     routes::{Routes, THREADS},
+    slots::{ConnectionSlot, ConnectionSlots},
+    state::Admin,
     write_timeout::WriteTimeout,
 };
 
@@ -110,20 +110,20 @@ fn serve_port(
 }
 
 async fn accept(listener: TcpListener, routes: &Arc<Routes>, stop: &CancellationToken) {
-    let places = Places::new(CONNECTIONS_MAX);
+    let slots = ConnectionSlots::new(CONNECTIONS_MAX);
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let Ok((stream, client)) = accepted else {
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let place = places.take(client.ip(), stop.child_token());
-        tokio::spawn(serve_connection(stream, place, Arc::clone(routes)));
-        // Each has its turn before others can take its place.
+        let slot = slots.take(client.ip(), stop.child_token());
+        tokio::spawn(serve_connection(stream, slot, Arc::clone(routes)));
+        // Each is polled before others can take its slot.
         yield_now().await;
     }
 }
 
-async fn serve_connection(stream: TcpStream, place: Place, routes: Arc<Routes>) {
+async fn serve_connection(stream: TcpStream, slot: ConnectionSlot, routes: Arc<Routes>) {
     let socket = SockRef::from(&stream);
     let prepared = socket
         .set_tcp_nodelay(true)
@@ -132,9 +132,9 @@ async fn serve_connection(stream: TcpStream, place: Place, routes: Arc<Routes>) 
         tracing::debug!(%error, "cannot set socket options");
     }
     let service =
-        service_fn(|request| async { Ok::<_, Infallible>(routes.answer(&place, request).await) });
+        service_fn(|request| async { Ok::<_, Infallible>(routes.answer(&slot, request).await) });
     // A client that breaks off is its own affair.
-    let _ = place
+    let _ = slot
         .end
         .run_until_cancelled(serve_http(stream, service))
         .await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde_json::Value;
 
-use super::{ProxyArgs, resolve::Errors};
+use super::{args::ProxyArgs, errors::Errors};
 
 /// What a file says, as far as it was not taken yet.
 struct ProxyFile(BTreeMap<String, Value>);

@@ -1,12 +1,13 @@
 //! `kubetoll-proxy`: flags, environment and file, and what they mean together.
 
+mod args;
+mod errors;
 mod file;
 mod reload;
 mod resolve;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use clap::{Parser, ValueEnum};
 use tokio::{
     net::{TcpListener, TcpSocket},
     time::sleep,
@@ -20,14 +21,11 @@ use crate::{
     Listener, Proxy,
     admin::{self, Admin},
 };
+use args::LogFormat;
+pub use args::ProxyArgs;
 use reload::Reloader;
 use resolve::Config;
-use terminal::{
-    exit::{self, Exit},
-    log,
-    signal::asked_to_end,
-    tell,
-};
+use terminal::{exit::Exit, log, signal::asked_to_end, tell};
 
 /// Waiting connections of a listener.
 const BACKLOG: u32 = 1024;
@@ -35,113 +33,6 @@ const BACKLOG: u32 = 1024;
 const DESCRIPTORS_RESERVED: usize = 128;
 /// The connection itself, one upstream, and one that is being exchanged for another.
 const DESCRIPTORS_PER_CONNECTION: usize = 3;
-
-/// A transparent HTTPS proxy in front of kube-apiserver that counts every call.
-///
-/// Put it between a component and kube-apiserver, as a sidecar or by a kubeconfig: it forwards
-/// each request byte for byte, adds no credential, and counts what the request was (verb,
-/// resource, subresource, code) and who made it. Its admin port gives the counts out.
-#[derive(Debug, Parser)]
-#[command(name = "kubetoll-proxy", version, after_help = exit::HELP)]
-pub struct ProxyArgs {
-    /// Address for the components' HTTPS connections.
-    #[arg(long, env = "KUBETOLL_LISTEN", value_name = "HOST:PORT")]
-    listen: Option<String>,
-    /// Address of /metrics, /readyz, /livez, /snapshot and /runs, in plain HTTP.
-    #[arg(long, env = "KUBETOLL_ADMIN", value_name = "HOST:PORT")]
-    admin: Option<String>,
-    /// The API server: https://HOST:PORT (several addresses with commas: one that can't be reached
-    /// is passed over), `in-cluster`, or `kubeconfig:FILE` (server and CA of the current context,
-    /// never its credential).
-    #[arg(long, env = "KUBETOLL_UPSTREAM", value_name = "WHERE")]
-    upstream: Option<String>,
-    /// PEM file of the CA that signed the API server's certificate.
-    #[arg(long, env = "KUBETOLL_UPSTREAM_CA", value_name = "FILE")]
-    upstream_ca: Option<PathBuf>,
-    /// Name that the API server's certificate must have, if it isn't the upstream's host.
-    #[arg(long, env = "KUBETOLL_UPSTREAM_SERVER_NAME", value_name = "NAME")]
-    upstream_server_name: Option<String>,
-    /// PEM file of the serving certificate, leaf first. Read again when it changes.
-    #[arg(long, env = "KUBETOLL_TLS_CERT", value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// PEM file of the serving certificate's key.
-    #[arg(long, env = "KUBETOLL_TLS_KEY", value_name = "FILE")]
-    tls_key: Option<PathBuf>,
-    /// PEM file of a client certificate that the API server takes from an authenticating proxy
-    /// (its --requestheader-client-ca-file signed it). With it, clients that come with a
-    /// certificate of --client-ca pass: the API server is told by X-Remote-User and
-    /// X-Remote-Group who they are. Whoever holds this key can be any user of the cluster.
-    #[arg(long, env = "KUBETOLL_FRONT_PROXY_CERT", value_name = "FILE")]
-    front_proxy_cert: Option<PathBuf>,
-    /// PEM file of the key of --front-proxy-cert.
-    #[arg(long, env = "KUBETOLL_FRONT_PROXY_KEY", value_name = "FILE")]
-    front_proxy_key: Option<PathBuf>,
-    /// PEM file of the CA that signs the certificates of the cluster's users (the API server's
-    /// --client-ca-file).
-    #[arg(long, env = "KUBETOLL_CLIENT_CA", value_name = "FILE")]
-    client_ca: Option<PathBuf>,
-    /// Server name whose connections pass through as bytes, for clients with a certificate; they
-    /// are counted as connections only. Repeatable, or with commas.
-    #[arg(
-        long,
-        env = "KUBETOLL_SNI_PASSTHROUGH",
-        value_name = "NAME",
-        value_delimiter = ','
-    )]
-    sni_passthrough: Vec<String>,
-    /// Component that all requests are counted for; otherwise each client's token or user agent
-    /// names it.
-    #[arg(long, env = "KUBETOLL_COMPONENT", value_name = "NAME")]
-    component: Option<String>,
-    /// Worker threads; by default one for each CPU that the process may use.
-    #[arg(long, env = "KUBETOLL_THREADS", value_name = "N")]
-    threads: Option<String>,
-    /// File with the bearer token that /snapshot and /runs ask for. Needed where the admin
-    /// address is not loopback.
-    #[arg(long, env = "KUBETOLL_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-    /// Also give out `kubevirt_rest_client_requests_total` in /metrics, counted by KubeVirt's rule
-    /// over KubeVirt's components, for dashboards and perfscale-audit [default: false]. Only where
-    /// the proxy is scraped apart from the components: beside their own counter it would double
-    /// what KubeVirt's alerts and audits see.
-    #[arg(
-        long,
-        env = "KUBETOLL_COMPAT_METRICS",
-        value_name = "true|false",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true"
-    )]
-    compat_metrics: Option<String>,
-    /// Most downstream connections at once [default: 10000].
-    #[arg(long, env = "KUBETOLL_CONNECTIONS_MAX", value_name = "N")]
-    connections_max: Option<String>,
-    /// How long requests in flight may take after SIGTERM [default: 10s].
-    #[arg(long, env = "KUBETOLL_DRAIN", value_name = "DURATION")]
-    drain: Option<String>,
-    /// Within which time after SIGTERM watches end, each at a moment of its own; their clients
-    /// come back where they were [default: 5s].
-    #[arg(long, env = "KUBETOLL_WATCH_DRAIN", value_name = "DURATION")]
-    watch_drain: Option<String>,
-    /// How long to serve on after SIGTERM while /readyz says no, so that a Service stops sending
-    /// clients [default: 0s].
-    #[arg(long, env = "KUBETOLL_SHUTDOWN_DELAY", value_name = "DURATION")]
-    shutdown_delay: Option<String>,
-    /// Form of the log on stderr; RUST_LOG sets its level [default: text].
-    #[arg(long, env = "KUBETOLL_LOG_FORMAT", value_name = "text|json")]
-    log_format: Option<String>,
-    /// YAML file with any of these options by their names, such as `upstream-ca: FILE`. Flags
-    /// come before the environment, and that before the file.
-    #[arg(long, env = "KUBETOLL_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-/// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
 
 /// Runs the proxy until SIGTERM or Ctrl-C.
 pub fn run(args: ProxyArgs) -> Exit {
@@ -223,7 +114,7 @@ async fn serve(config: Config) -> io::Result<()> {
 async fn stop_on_signal(proxy: Arc<Proxy>, delay: Duration, stop: CancellationToken) {
     asked_to_end().await;
     tracing::info!("draining");
-    proxy.leave();
+    proxy.set_not_ready();
     tokio::select! {
         () = sleep(delay) => stop.cancel(),
         () = asked_to_end() => {}

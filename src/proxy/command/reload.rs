@@ -17,7 +17,7 @@ use identity::{
 /// How often: a mounted Secret changes by a link, which no watch on the file itself sees.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Everything that can change under load. What can't be used is told, and the old stays.
+/// Everything that can change under load. What can't be used is logged, and the old one stays.
 pub(super) struct Reloader {
     pub(super) proxy: Arc<Proxy>,
     pub(super) admin: Arc<Admin>,
@@ -34,12 +34,12 @@ impl Reloader {
         let mut known = self.upstream_content().ok();
         loop {
             sleep(EVERY).await;
-            told("serving certificate", self.certificate.reload());
+            log_reload("serving certificate", self.certificate.reload());
             if let ClientCertificates::Verified(ca) = &self.clients {
-                told("client CA", ca.reload());
+                log_reload("client CA", ca.reload());
             }
-            told("admin token", self.reload_admin_token());
-            told("upstream credentials", self.reload_upstream(&mut known));
+            log_reload("admin token", self.reload_admin_token());
+            log_reload("upstream credentials", self.reload_upstream(&mut known));
             self.note_own_ends();
         }
     }
@@ -106,8 +106,8 @@ impl Reloader {
     }
 }
 
-fn told(what: &str, reloaded: Result<bool, IdentityError>) {
-    match reloaded {
+fn log_reload(what: &str, has_changed: Result<bool, IdentityError>) {
+    match has_changed {
         Ok(true) => tracing::info!(what, "read again"),
         Ok(false) => {}
         Err(error) => tracing::error!(what, %error, "keeping the old one"),

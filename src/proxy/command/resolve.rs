@@ -1,17 +1,18 @@
 //! What was typed, and what is meant: all errors at once.
 
 use std::{
-    fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::Arc,
     time::Duration,
 };
 
 use clap::ValueEnum;
 
-use super::{LogFormat, ProxyArgs};
+use super::{
+    args::{LogFormat, ProxyArgs},
+    errors::Errors,
+};
 use crate::{Dialer, DialerError, Options};
 use identity::{
     IdentityError,
@@ -20,7 +21,6 @@ use identity::{
     server::ServingCertificate,
     upstream::{CaSource, Upstream},
 };
-use terminal::duration;
 
 /// What a proxy needs to run.
 pub(super) struct Config {
@@ -77,10 +77,10 @@ impl ProxyArgs {
             errors.take("--log-format", format.map_err(|_| "text or json"))
         });
         let (Some(listen), Some(admin), Some(certificate)) = (listen, admin, certificate) else {
-            return Err(errors.0);
+            return Err(errors.into_messages());
         };
         match (upstream, dialer) {
-            (Some(upstream), Some(dialer)) if errors.0.is_empty() => Ok(Config {
+            (Some(upstream), Some(dialer)) if errors.is_empty() => Ok(Config {
                 listen,
                 admin,
                 upstream,
@@ -102,7 +102,7 @@ impl ProxyArgs {
                 threads,
                 log_format: log_format.unwrap_or(LogFormat::Text),
             }),
-            _ => Err(errors.0),
+            _ => Err(errors.into_messages()),
         }
     }
 
@@ -130,7 +130,7 @@ impl ProxyArgs {
             (None, None, None) => return None,
             (Some(certificate), Some(key), Some(ca)) => (certificate, key, ca),
             _ => {
-                errors.0.push(
+                errors.add(
                     "--front-proxy-cert, --front-proxy-key and --client-ca go together".to_owned(),
                 );
                 return None;
@@ -184,7 +184,7 @@ impl ProxyArgs {
             return Some((token, file.clone()));
         }
         if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
-            errors.0.push(
+            errors.add(
                 "--admin is not a loopback address: give --admin-token-file, since /snapshot and \
                  /runs tell names of objects"
                     .to_owned(),
@@ -203,9 +203,7 @@ impl ProxyArgs {
         if component
             .is_some_and(|name| name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()))
         {
-            errors
-                .0
-                .push("--component must be a name without spaces".to_owned());
+            errors.add("--component must be a name without spaces".to_owned());
         }
         Options {
             component: component.map(Arc::from),
@@ -233,43 +231,4 @@ struct FrontProxy {
 
 fn dialer_of(upstream: &Upstream, tls: rustls::ClientConfig) -> Result<Dialer, DialerError> {
     Dialer::new(&upstream.url, upstream.server_name.as_deref(), tls)
-}
-
-/// Collects everything that is wrong, so that it can be told at once.
-#[derive(Default)]
-pub(super) struct Errors(Vec<String>);
-
-impl Errors {
-    pub(super) fn add(&mut self, error: String) {
-        self.0.push(error);
-    }
-
-    fn need<T>(&mut self, what: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() {
-            self.0.push(format!("{what} is missing"));
-        }
-        value
-    }
-
-    fn parse<T: FromStr<Err: std::fmt::Display>>(&mut self, what: &str, text: &str) -> Option<T> {
-        self.take(&format!("{what} {text:?}"), text.parse())
-    }
-
-    fn duration(&mut self, what: &str, text: Option<&str>) -> Option<Duration> {
-        self.take(what, duration::parse(text?))
-    }
-
-    pub(super) fn take<T, E: std::fmt::Display>(
-        &mut self,
-        what: &str,
-        result: Result<T, E>,
-    ) -> Option<T> {
-        result
-            .map_err(|error| {
-                let mut message = String::new();
-                let _ = write!(message, "{what}: {error}");
-                self.0.push(message);
-            })
-            .ok()
-    }
 }

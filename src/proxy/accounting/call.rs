@@ -1,0 +1,54 @@
+//! What a request is called in the ledger, by its method and target.
+
+use http::{Method, Uri, uri::PathAndQuery};
+
+use classify::{CallName, Target, TargetError, kubevirt::kubevirt_call};
+use ledger::ObjectRef;
+
+/// The path and verb in the ledger of what no API server would take for a request.
+const NOT_A_TARGET: &str = "(invalid)";
+
+/// Path and query as received. An absolute URI's authority is not part of it.
+fn received(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", PathAndQuery::as_str)
+}
+
+/// Classifies a request and calls `with` with its name, and with what is wrong with its target.
+pub(crate) fn name_call<T>(
+    method: &Method,
+    uri: &Uri,
+    with: impl FnOnce(&CallName<'_>, Option<TargetError>) -> T,
+) -> T {
+    match Target::parse(method.as_str(), received(uri).as_bytes()) {
+        Ok(target) => {
+            let call = classify::classify(method.as_str(), &target);
+            let kubevirt = kubevirt_call(method.as_str(), &target);
+            with(&CallName::new(&call, kubevirt), None)
+        }
+        Err(error) => {
+            let verb = method.as_str().to_ascii_lowercase();
+            let verb = if verb.len() > 32 { NOT_A_TARGET } else { &verb };
+            let name = CallName {
+                verb,
+                path: NOT_A_TARGET,
+                kubevirt_verb: "none",
+                kubevirt_resource: "none",
+                ..CallName::OVERFLOW
+            };
+            with(&name, Some(error))
+        }
+    }
+}
+
+/// The object that a request names.
+pub(super) fn object(method: &Method, uri: &Uri) -> ObjectRef {
+    let Ok(target) = Target::parse(method.as_str(), received(uri).as_bytes()) else {
+        return ObjectRef::default();
+    };
+    let call = classify::classify(method.as_str(), &target);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(253)]).into();
+    ObjectRef {
+        namespace: text(call.namespace),
+        name: text(&call.name),
+    }
+}

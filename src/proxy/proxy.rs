@@ -1,0 +1,122 @@
+//! What all connections of one proxy share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+
+use crate::{
+    counters::ConnectionCounters, downstream::heads::HeadBudget, drain::Drain,
+    upstream::dial::Dialer,
+};
+use identity::client::Clients;
+use ledger::Books;
+
+/// What a proxy does besides forwarding.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names all clients of this proxy; otherwise their tokens and user agents do.
+    pub component: Option<Arc<str>>,
+    /// Most downstream connections at once.
+    pub connections_max: usize,
+    /// How long requests in flight may take after the stop signal.
+    pub drain: Duration,
+    /// Within which time after the stop signal watches end, each at a moment of its own.
+    pub watch_drain: Duration,
+    /// Server names of clients whose connections pass through as bytes.
+    pub sni_passthrough: Vec<Box<str>>,
+    /// If set, every client must present this bearer token, and it is not forwarded: the proxy
+    /// presents the user's own credential instead. Only `exec` does this.
+    pub gate: Option<Arc<Gate>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            component: None,
+            connections_max: 10_000,
+            drain: Duration::from_secs(10),
+            watch_drain: Duration::from_secs(5),
+            sni_passthrough: Vec::new(),
+            gate: None,
+        }
+    }
+}
+
+/// The bearer token of one `exec`, and what is presented upstream in its place.
+pub struct Gate {
+    /// `Bearer …` as clients must send it.
+    pub expected: http::HeaderValue,
+    /// The `Authorization` header for the API server, if the user has a token. It may change.
+    pub authorization: ArcSwapOption<http::HeaderValue>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Gate(masked)")
+    }
+}
+
+/// A proxy: what all its connections share.
+pub struct Proxy {
+    /// The ledger.
+    pub books: Arc<Books>,
+    /// Dials the API server.
+    pub dialer: Arc<Dialer>,
+    /// Dials the API server as an authenticating proxy, whose word it takes for who a user is. Only
+    /// requests of users whose certificate was verified go over these connections.
+    pub front_proxy: Option<Arc<Dialer>>,
+    /// What it does besides forwarding.
+    pub options: Options,
+    /// Counters of connections.
+    pub connections: Arc<ConnectionCounters>,
+    /// Who clients are.
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) heads: Arc<HeadBudget>,
+    is_ready: AtomicBool,
+}
+
+impl Proxy {
+    /// A proxy with empty books, which passes every credential on as it is.
+    pub fn new(dialer: Dialer, options: Options) -> Arc<Self> {
+        Self::with_front_proxy(dialer, None, options)
+    }
+
+    /// The same, which tells the API server over `front_proxy` who the users of verified
+    /// certificates are.
+    pub fn with_front_proxy(
+        dialer: Dialer,
+        front_proxy: Option<Dialer>,
+        options: Options,
+    ) -> Arc<Self> {
+        let books = Arc::new(Books::new());
+        let clients = Clients::new(options.component.clone(), Arc::clone(&books));
+        Arc::new(Self {
+            books,
+            dialer: Arc::new(dialer),
+            front_proxy: front_proxy.map(Arc::new),
+            connections: Arc::default(),
+            clients,
+            drain: Drain::new(options.watch_drain),
+            heads: Arc::default(),
+            is_ready: AtomicBool::new(true),
+            options,
+        })
+    }
+
+    /// From now on `/readyz` of the admin port says that no new client should come.
+    pub fn set_not_ready(&self) {
+        self.is_ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether new clients may come.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,363 @@
+//! Connections to the API server: which of its addresses, TCP, TLS.
+
+use std::{
+    error::Error as StdError,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Uri, uri::Authority};
+use hyper_rustls::{
+    FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
+    ResolveServerName,
+};
+use hyper_util::{
+    client::legacy::connect::{Connection, HttpConnector, HttpInfo},
+    rt::TokioIo,
+};
+use rand::seq::SliceRandom;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{net::TcpStream, time::timeout};
+use tower_service::Service;
+
+use ledger::Reason;
+
+/// Longest wait for a TCP connection to one address.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a connection with its TLS handshake.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// As kube-apiserver and client-go have it.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Port of an upstream URL that names none.
+const HTTPS_PORT: u16 = 443;
+
+/// A TLS connection to the API server.
+type UpstreamStream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Dials the API server, at any of its addresses.
+pub struct Dialer {
+    endpoints: Vec<Arc<Endpoint>>,
+    server_name: Option<ServerName<'static>>,
+    connectors: ArcSwap<Connectors>,
+    own_address: OnceLock<SocketAddr>,
+    started: Instant,
+}
+
+/// One of the API server's addresses.
+pub(crate) struct Endpoint {
+    uri: Uri,
+    authority: Authority,
+    host: HeaderValue,
+    /// When a dial failed last, in milliseconds since the dialler was made; 0 if the last one
+    /// did not.
+    failed: AtomicU64,
+}
+
+/// A connection, and to which address it leads.
+pub(crate) struct Dialled {
+    pub(crate) stream: UpstreamStream,
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
+/// One connector per list of protocols that is offered.
+struct Connectors {
+    any: HttpsConnector<HttpConnector>,
+    http1: HttpsConnector<HttpConnector>,
+}
+
+/// An upstream that can't be dialled.
+#[derive(Debug, thiserror::Error)]
+pub enum DialerError {
+    /// Not `https://host:port`.
+    #[error("the upstream must be https://HOST:PORT, not {0:?}")]
+    NotHttps(String),
+    /// Not a name that a certificate can have.
+    #[error("{0:?} is not a server name")]
+    BadServerName(String),
+}
+
+/// A dial that failed; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct DialError {
+    pub(super) reason: Reason,
+    message: String,
+}
+
+impl Dialer {
+    /// A dialler of `urls`, several addresses of one API server separated by commas; it verifies
+    /// the server as `server_name` if that is given.
+    pub fn new(
+        urls: &str,
+        server_name: Option<&str>,
+        tls: ClientConfig,
+    ) -> Result<Self, DialerError> {
+        let endpoints = urls.split(',').map(|url| Endpoint::new(url).map(Arc::new));
+        let server_name = server_name
+            .map(|name| {
+                ServerName::try_from(name.to_owned())
+                    .map_err(|_| DialerError::BadServerName(name.to_owned()))
+            })
+            .transpose()?;
+        Ok(Self {
+            endpoints: endpoints.collect::<Result<_, _>>()?,
+            connectors: ArcSwap::from_pointee(Connectors::new(tls, server_name.as_ref())),
+            server_name,
+            own_address: OnceLock::new(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Uses another TLS configuration for the connections to come.
+    pub fn reconfigure(&self, tls: ClientConfig) {
+        let connectors = Connectors::new(tls, self.server_name.as_ref());
+        self.connectors.store(Arc::new(connectors));
+    }
+
+    /// The address that the proxy itself listens on, which never leads to the API server.
+    pub fn set_own_address(&self, address: SocketAddr) {
+        let _ = self.own_address.set(address);
+    }
+
+    /// `https://host:port`, separated by commas.
+    pub fn urls(&self) -> String {
+        let urls: Vec<_> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.uri.to_string())
+            .collect();
+        urls.join(",")
+    }
+
+    /// A connection for HTTP/2, or HTTP/1.1 where the server has only that. `before` is the
+    /// address that this client had; it keeps it while it can, since the watch caches of several
+    /// API servers differ.
+    pub(super) async fn dial_any(
+        &self,
+        before: Option<&Arc<Endpoint>>,
+    ) -> Result<Dialled, DialError> {
+        let connector = self.connectors.load().any.clone();
+        self.dial(connector, before).await
+    }
+
+    /// A connection for HTTP/1.1.
+    pub(super) async fn dial_http1(
+        &self,
+        before: Option<&Arc<Endpoint>>,
+    ) -> Result<Dialled, DialError> {
+        let connector = self.connectors.load().http1.clone();
+        self.dial(connector, before).await
+    }
+
+    /// A TCP connection without TLS of the proxy's own.
+    pub(crate) async fn dial_tcp(&self) -> Result<TcpStream, DialError> {
+        let mut last = DialError::no_address();
+        for endpoint in self.in_order(None) {
+            let dialled = self.connect(&endpoint).await;
+            self.note(&endpoint, dialled.is_ok());
+            match dialled {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+        let (host, port) = endpoint.host_and_port();
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)))
+            .await
+            .map_err(|_| DialError::timed_out(&endpoint.authority))?
+            .map_err(|error| DialError::new(&endpoint.authority, &error))?;
+        self.refuse_own(stream.peer_addr().ok(), &endpoint.authority)?;
+        Ok(stream)
+    }
+
+    async fn dial(
+        &self,
+        connector: HttpsConnector<HttpConnector>,
+        before: Option<&Arc<Endpoint>>,
+    ) -> Result<Dialled, DialError> {
+        let mut last = DialError::no_address();
+        for endpoint in self.in_order(before) {
+            let dialled = self.shake_hands(connector.clone(), &endpoint).await;
+            self.note(&endpoint, dialled.is_ok());
+            match dialled {
+                Ok(stream) => return Ok(Dialled { stream, endpoint }),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn shake_hands(
+        &self,
+        mut connector: HttpsConnector<HttpConnector>,
+        endpoint: &Endpoint,
+    ) -> Result<UpstreamStream, DialError> {
+        let stream = timeout(DIAL_TIMEOUT, connector.call(endpoint.uri.clone()))
+            .await
+            .map_err(|_| DialError::timed_out(&endpoint.authority))?
+            .map_err(|error| DialError::new(&endpoint.authority, &*error))?;
+        self.refuse_own(peer_of(&stream), &endpoint.authority)?;
+        Ok(stream)
+    }
+
+    fn note(&self, endpoint: &Endpoint, reached: bool) {
+        let now = self.started.elapsed().as_millis() as u64 + 1;
+        let failed = if reached { 0 } else { now };
+        endpoint.failed.store(failed, Ordering::Relaxed);
+    }
+
+    /// The addresses in the order in which they are tried: those that did not fail first, the one
+    /// before ahead of them and the others in any order, then by how long ago they failed.
+    fn in_order(&self, before: Option<&Arc<Endpoint>>) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.endpoints.clone();
+        if endpoints.len() > 1 {
+            endpoints.shuffle(&mut rand::rng());
+            endpoints.sort_by_key(|endpoint| {
+                let is_before = before.is_some_and(|before| Arc::ptr_eq(before, endpoint));
+                (endpoint.failed.load(Ordering::Relaxed), !is_before)
+            });
+        }
+        endpoints
+    }
+
+    fn refuse_own(&self, peer: Option<SocketAddr>, authority: &Authority) -> Result<(), DialError> {
+        if peer.is_some() && peer == self.own_address.get().copied() {
+            return Err(DialError {
+                reason: Reason::Connect,
+                message: format!("{authority} leads back to this proxy"),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn peer_of(stream: &UpstreamStream) -> Option<SocketAddr> {
+    let mut facts = http::Extensions::new();
+    stream.connected().get_extras(&mut facts);
+    facts.get::<HttpInfo>().map(HttpInfo::remote_addr)
+}
+
+impl Dialled {
+    pub(super) fn is_http2(&self) -> bool {
+        self.stream.connected().is_negotiated_h2()
+    }
+}
+
+impl Endpoint {
+    fn new(url: &str) -> Result<Self, DialerError> {
+        let not_https = || DialerError::NotHttps(url.to_owned());
+        let url = url.trim().trim_end_matches('/');
+        let uri: Uri = url.parse().map_err(|_| not_https())?;
+        let authority = uri.authority().cloned().ok_or_else(not_https)?;
+        let is_plain = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/");
+        if !is_plain || authority.as_str().contains('@') {
+            return Err(not_https());
+        }
+        Ok(Self {
+            host: HeaderValue::from_str(authority.as_str()).map_err(|_| not_https())?,
+            uri,
+            authority,
+            failed: AtomicU64::new(0),
+        })
+    }
+
+    /// `host:port` as `:authority` has it.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The `Host` header.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    fn host_and_port(&self) -> (&str, u16) {
+        let host = self.authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        (host, self.authority.port_u16().unwrap_or(HTTPS_PORT))
+    }
+}
+
+impl Connectors {
+    fn new(tls: ClientConfig, server_name: Option<&ServerName<'static>>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let builder = |tls| {
+            let builder = HttpsConnectorBuilder::new()
+                .with_tls_config(tls)
+                .https_only();
+            match server_name {
+                Some(name) => builder
+                    .with_server_name_resolver(Fixed(FixedServerNameResolver::new(name.clone()))),
+                None => builder,
+            }
+        };
+        Self {
+            any: builder(tls.clone())
+                .enable_all_versions()
+                .wrap_connector(tcp.clone()),
+            http1: builder(tls).enable_http1().wrap_connector(tcp),
+        }
+    }
+}
+
+/// Gives the one name, whatever is dialled.
+struct Fixed(FixedServerNameResolver);
+
+impl ResolveServerName for Fixed {
+    fn resolve(&self, uri: &Uri) -> Result<ServerName<'static>, Box<dyn StdError + Sync + Send>> {
+        self.0.resolve(uri)
+    }
+}
+
+impl DialError {
+    fn new(authority: &Authority, error: &(dyn StdError + 'static)) -> Self {
+        let mut reason = Reason::Connect;
+        let mut message = format!("cannot reach {authority}");
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if is_tls(error) {
+                reason = Reason::Tls;
+            }
+            message.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        Self { reason, message }
+    }
+
+    fn timed_out(authority: &Authority) -> Self {
+        Self {
+            reason: Reason::Connect,
+            message: format!("no connection to {authority} in time"),
+        }
+    }
+
+    fn no_address() -> Self {
+        Self {
+            reason: Reason::Connect,
+            message: "the API server has no address".to_owned(),
+        }
+    }
+}
+
+/// An `io::Error` hides what it wraps from its source: it has to be asked for.
+fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
+    }
+    let inner = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| is_tls(inner))
+}
