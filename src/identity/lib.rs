@@ -1,6 +1,6 @@
 //! Who is who: certificates, kubeconfigs, and the names of clients.
 //!
-//! Invariant: this is the only room that reads keys, and nothing here ever prints a token or a key.
+//! Invariant: keys are parsed here only, and nothing here ever prints a token or a key.
 
 pub mod bearer;
 pub mod client;

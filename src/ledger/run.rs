@@ -22,7 +22,7 @@ pub enum RunError {
 impl Books {
     /// Opens a run and gives the snapshot of that instant.
     pub fn open_run(&self, id: &str, options: RunOptions) -> Result<Snapshot, RunError> {
-        let mut counters = self.room_for_counters();
+        let mut counters = self.reserve_counters();
         {
             let mut open = self.lock_for_snapshot();
             if let Some(run) = open.as_ref() {
@@ -37,7 +37,7 @@ impl Books {
     /// Closes a run: the snapshot of that instant, and what was kept since it was opened. The sum
     /// of its objects is the difference of the two snapshots.
     pub fn close_run(&self, id: &str) -> Result<(Snapshot, RunDetail), RunError> {
-        let mut counters = self.room_for_counters();
+        let mut counters = self.reserve_counters();
         let run = {
             let mut open = self.lock_for_snapshot();
             let run = open
@@ -51,7 +51,7 @@ impl Books {
 
     /// A snapshot while a run is open, and how many requests of the run named `namespace`.
     pub fn look_at_run(&self, id: &str, namespace: &str) -> Result<(Snapshot, u64), RunError> {
-        let mut counters = self.room_for_counters();
+        let mut counters = self.reserve_counters();
         let run = {
             let open = self.lock_for_snapshot();
             let run = open

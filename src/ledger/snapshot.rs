@@ -106,7 +106,7 @@ impl CallCount {
 impl Books {
     /// All counters at one instant.
     pub fn snapshot(&self) -> Snapshot {
-        let mut counters = self.room_for_counters();
+        let mut counters = self.reserve_counters();
         {
             let _no_booking = self.lock_for_snapshot();
             self.read(&mut counters);
@@ -115,11 +115,11 @@ impl Books {
     }
 
     /// Memory for the counters, so that none is asked for while nobody may book.
-    pub(super) fn room_for_counters(&self) -> Counters {
+    pub(super) fn reserve_counters(&self) -> Counters {
         let calls = self.calls.len() + self.folded.len() + 2;
         Counters {
-            rows: Vec::with_capacity(self.rows.len() + ROOM_TO_GROW),
-            calls: Vec::with_capacity(calls + ROOM_TO_GROW),
+            rows: Vec::with_capacity(self.rows.len() + SPARE_ROWS),
+            calls: Vec::with_capacity(calls + SPARE_ROWS),
             overflowed: 0,
         }
     }
@@ -160,7 +160,7 @@ impl Books {
 }
 
 /// Rows that may be added between the reservation of memory and the reading.
-const ROOM_TO_GROW: usize = 64;
+const SPARE_ROWS: usize = 64;
 
 fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
