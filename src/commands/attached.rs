@@ -12,7 +12,7 @@ use cluster::rights::{Missing, Rule, missing};
 use driver::{
     Roster, RosterChanges,
     proxies::{ProxyClient, ProxyError},
-    roads::Road,
+    transport::AdminTransport,
 };
 use install::{Attached, Installer, Member};
 use record::PodRecord;
@@ -86,15 +86,23 @@ impl Via {
         }
     }
 
-    fn road(self, client: &Client, namespace: &str, member: &Member, port: u16) -> Road {
+    fn transport(
+        self,
+        client: &Client,
+        namespace: &str,
+        member: &Member,
+        port: u16,
+    ) -> AdminTransport {
         let pod = &member.pod;
         match self {
-            Self::PortForward => Road::port_forward(client.clone(), namespace, pod, port),
-            Self::ApiServer => Road::api_server(client.clone(), namespace, pod, port),
-            Self::PodNetwork | Self::Auto => Road::network(match member.address.parse() {
-                Ok(IpAddr::V6(address)) => format!("http://[{address}]:{port}"),
-                _ => format!("http://{}:{port}", member.address),
-            }),
+            Self::PortForward => AdminTransport::port_forward(client.clone(), namespace, pod, port),
+            Self::ApiServer => AdminTransport::api_server(client.clone(), namespace, pod, port),
+            Self::PodNetwork | Self::Auto => {
+                AdminTransport::network(match member.address.parse() {
+                    Ok(IpAddr::V6(address)) => format!("http://[{address}]:{port}"),
+                    _ => format!("http://{}:{port}", member.address),
+                })
+            }
         }
     }
 
@@ -214,7 +222,7 @@ impl Fleet {
     fn proxy(&self, member: &Member, via: Via, token: &str) -> Result<ProxyClient, ProxyError> {
         let namespace = &self.found.namespace;
         let port = member.port.unwrap_or_default();
-        let road = via.road(&self.installer.client, namespace, member, port);
+        let transport = via.transport(&self.installer.client, namespace, member, port);
         let pod = PodRecord {
             component: member.component.name().to_owned(),
             namespace: namespace.clone(),
@@ -226,7 +234,7 @@ impl Fleet {
             via: via.to_string(),
         };
         let place = format!("pod {namespace}/{}:{port}", member.pod);
-        ProxyClient::of_pod(pod, place, road, token)
+        ProxyClient::of_pod(pod, place, transport, token)
     }
 
     fn tell(&self, via: Via) {

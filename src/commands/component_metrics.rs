@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::{sync::Mutex, time::sleep};
 
 use super::{Exit, Misuse};
-use driver::{Bystander, Look, proxies::ProxyClient, scrape::Scraper};
+use driver::{HookFuture, WindowHook, proxies::ProxyClient, scrape::Scraper};
 use identity::endpoint::Trust;
 use record::{CROSSCHECK_SCHEMA, ComponentCheck, Crosscheck, Finding, Snapshot};
 use terminal::duration;
@@ -338,8 +338,8 @@ enum State {
     Closed(Crosscheck),
 }
 
-impl Bystander for Watch {
-    fn opened(&self) -> Look<'_> {
+impl WindowHook for Watch {
+    fn on_open(&self) -> HookFuture<'_> {
         Box::pin(async {
             let mut state = self.state.lock().await;
             *state = match self.site.open().await {
@@ -349,7 +349,7 @@ impl Bystander for Watch {
         })
     }
 
-    fn closed(&self) -> Look<'_> {
+    fn on_close(&self) -> HookFuture<'_> {
         Box::pin(async {
             let mut state = self.state.lock().await;
             let window = match std::mem::replace(&mut *state, State::Before) {

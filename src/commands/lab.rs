@@ -208,7 +208,7 @@ mod tests {
             tally,
             proxies: vec![lab.proxy()],
             roster: None,
-            bystander: None,
+            window_hook: None,
             cluster: ClusterRecord::default(),
             progress: &Quiet,
             stop: CancellationToken::new(),

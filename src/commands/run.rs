@@ -22,7 +22,7 @@ use super::{
 };
 use crate::commands::progress::Terminal;
 use driver::{
-    Bystander, Driver, Plan, Roster, RunError,
+    Driver, Plan, Roster, RunError, WindowHook,
     client::{Tally, counted},
     proxies::ProxyClient,
     workload::{Scenario, Spec, Template},
@@ -167,7 +167,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
         tally: place.tally.clone(),
         proxies: place.proxies.clone(),
         roster: place.fleet.as_ref().map(|fleet| fleet as &dyn Roster),
-        bystander: watch.as_ref().map(|watch| watch as &dyn Bystander),
+        window_hook: watch.as_ref().map(|watch| watch as &dyn WindowHook),
         cluster: place.cluster.clone(),
         progress: &progress,
         stop,

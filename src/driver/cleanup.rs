@@ -1,72 +1,22 @@
 //! Takes away what a run made, and nothing else.
 
-use std::sync::{Mutex, PoisonError};
-
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, ListParams},
 };
 
 use super::{
-    RunError,
+    at_once::try_ask_all,
+    checks,
     client::{api, resource},
-    measure::check_books,
+    context::Run,
+    error::RunError,
     observe::Observer,
-    proxies::ProxyClient,
-    run::{GONE_TIMEOUT, Run},
     settle::settle,
+    wait::GONE_TIMEOUT,
 };
-use crate::workload::{Kind, VM, VMI};
-use record::{Check, Deletion, OpenRun, RunRecord, Snapshot};
-
-/// Namespaces.
-pub(super) const NAMESPACE: Kind = Kind {
-    group: "",
-    version: "v1",
-    kind: "Namespace",
-    plural: "namespaces",
-};
-
-/// What a run made.
-#[derive(Default)]
-pub(super) struct Made(Mutex<MadeObjects>);
-
-#[derive(Default)]
-struct MadeObjects {
-    namespace: bool,
-    objects: Vec<(Kind, String)>,
-}
-
-impl Made {
-    /// The run's namespace is its own.
-    pub(super) fn namespace(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .namespace = true;
-    }
-
-    /// An object of the run.
-    pub(super) fn object(&self, kind: Kind, name: String) {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.objects.push((kind, name));
-    }
-
-    fn has_namespace(&self) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .namespace
-    }
-
-    /// The objects, the last one first; of one kind, if that is asked for.
-    fn objects(&self, of: Option<Kind>) -> Vec<(Kind, String)> {
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let objects = made.objects.iter().rev();
-        let wanted = objects.filter(|(kind, _)| of.is_none_or(|of| of == *kind));
-        wanted.cloned().collect()
-    }
-}
+use crate::workload::{Kind, NAMESPACE};
+use record::{Check, Deletion, OpenRun, RunDetailRecord, RunRecord, Snapshot};
 
 impl Run<'_> {
     /// Deletes the run's objects with books of their own.
@@ -78,16 +28,16 @@ impl Run<'_> {
         self.phase("delete");
         let id = self.deletion_id();
         let proxies = &self.driver.proxies;
-        let mut opened = Vec::new();
-        for proxy in proxies {
-            opened.push(proxy.open_run(&id, &OpenRun::default()).await?);
-        }
+        let asked = OpenRun::default();
+        let opened = try_ask_all(proxies, |proxy| proxy.open_run(&id, &asked)).await?;
         self.delete_all().await?;
         self.wait_until_gone(observer).await?;
         let silence = self.plan.settle;
         settle(proxies, &id, &self.namespace, silence, GONE_TIMEOUT).await?;
-        for ((proxy, before), run) in proxies.iter().zip(opened).zip(&mut record.proxies) {
-            let (deletion, checks) = close_deletion(proxy, &id, &before).await?;
+        let closed = try_ask_all(proxies, |proxy| proxy.close_run(&id)).await?;
+        let ends = opened.iter().zip(closed);
+        for ((before, closed), run) in ends.zip(&mut record.proxies) {
+            let (deletion, checks) = deletion(&run.admin, before, closed);
             run.deletion = Some(deletion);
             let failed = checks.into_iter().filter(|check| !check.ok);
             record.checks.extend(failed.map(|check| Check {
@@ -140,7 +90,7 @@ impl Run<'_> {
 
     async fn delete_namespace(&self) -> kube::Result<()> {
         // A namespace without a controller that empties it would keep the objects.
-        let kinds = self.plan.spec.needs().into_iter().filter(is_workload);
+        let kinds = self.plan.spec.needs().into_iter().filter(Kind::is_workload);
         for kind in kinds.rev() {
             let objects = api(&self.driver.client, &self.namespace, kind);
             let (delete, all) = (DeleteParams::default(), ListParams::default());
@@ -153,26 +103,18 @@ impl Run<'_> {
     }
 }
 
-async fn close_deletion(
-    proxy: &ProxyClient,
-    id: &str,
-    before: &Snapshot,
-) -> Result<(Deletion, Vec<Check>), RunError> {
-    let closed = proxy.close_run(id).await?;
-    let (difference, checks) = check_books(proxy.url(), before, &closed);
+/// What the deletion cost at the proxy at `admin`, and whether all of that is in its books.
+fn deletion(admin: &str, opened: &Snapshot, closed: RunDetailRecord) -> (Deletion, Vec<Check>) {
+    let (difference, checks) = checks::books(admin, opened, &closed);
     let deletion = Deletion {
         difference,
         closed: closed.snapshot,
         objects: closed.objects,
     };
-    Ok((deletion, checks))
+    (deletion, checks)
 }
 
-/// Whether a kind is what a run creates, and not what all of its objects need.
-pub(super) fn is_workload(kind: &Kind) -> bool {
-    [VM, VMI].contains(kind)
-}
-
+/// What is gone, or is going already, need not be deleted.
 fn ignore_missing<T>(deleted: kube::Result<T>) -> kube::Result<()> {
     match deleted {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),

@@ -118,11 +118,7 @@ pub fn resource(kind: Kind) -> ApiResource {
     ApiResource {
         group: kind.group.to_owned(),
         version: kind.version.to_owned(),
-        api_version: if kind.group.is_empty() {
-            kind.version.to_owned()
-        } else {
-            kind.api_version()
-        },
+        api_version: kind.api_version(),
         kind: kind.kind.to_owned(),
         plural: kind.plural.to_owned(),
     }

@@ -1,10 +1,8 @@
 //! What can go wrong with a run, and whose turn it is then.
 
-use kube::core::Status;
-
 use super::proxies::ProxyError;
 use crate::workload::Kind;
-use cluster::rights::Missing;
+use cluster::{causes::of_api_server, rights::Missing};
 use record::printable_line;
 
 /// Why a run ended early.
@@ -109,33 +107,7 @@ impl RunError {
     }
 }
 
-/// hyper's own text says only that it failed; why is in its causes. One line, whatever a server
-/// made of them.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    printable_line(&text).into_owned()
-}
-
-/// An error with its causes; of a refusal, what the API server says, on one line.
-pub(super) fn describe(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        let Status { message, code, .. } = &**status;
-        return printable_line(&format!("{message} ({code})")).into_owned();
-    }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    printable_line(&text).into_owned()
+/// On one line, whatever the API server made of it.
+fn describe(error: &kube::Error) -> String {
+    printable_line(&of_api_server(error)).into_owned()
 }

@@ -2,24 +2,33 @@
 //!
 //! The driver sees proxies only over HTTP and talks to the API server directly, never through one.
 
-mod bystander;
+mod at_once;
+mod checks;
 mod cleanup;
 pub mod client;
+mod context;
+mod create;
 mod error;
+mod made;
 pub mod measure;
 mod observe;
+mod plan;
 mod preflight;
 pub mod proxies;
-pub mod roads;
 mod roster;
 mod run;
 pub mod scrape;
 pub mod settle;
+pub mod transport;
 mod verdict;
+mod wait;
+mod window_hook;
 pub mod workload;
 
-pub use bystander::{Bystander, Look};
+pub use at_once::ask_all;
+pub use context::{Driver, Progress};
 pub use error::RunError;
+pub use plan::Plan;
 pub use preflight::rights_of;
 pub use roster::{Changes as RosterChanges, Roster};
-pub use run::{Driver, Plan, Progress};
+pub use window_hook::{HookFuture, WindowHook};

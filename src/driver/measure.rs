@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    at_once::{ask_all, try_ask_all},
+    checks,
     proxies::{ProxyClient, ProxyError},
     roster::{self, Roster},
-    settle::{Settled, settle},
+    settle::settle,
 };
 use record::{
-    Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RowRecord, RunDetailRecord, RunRecord,
-    Snapshot,
+    Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RunDetailRecord, RunRecord, Snapshot,
 };
 
 /// What is measured and how.
@@ -54,30 +55,30 @@ pub async fn open(plan: &Plan, proxies: &[ProxyClient]) -> Result<Opened, ProxyE
         lease_seconds: plan.lease.as_secs(),
     };
     let started = Timestamp::now();
-    let mut opened = Vec::new();
-    for (at, proxy) in proxies.iter().enumerate() {
-        match proxy.open_run(&plan.id, &asked).await {
-            Ok(snapshot) => opened.push((proxy.url().to_owned(), snapshot)),
-            Err(error) => {
-                abandon(&plan.id, &proxies[..at]).await;
-                return Err(error);
-            }
-        }
+    let answers = ask_all(proxies, |proxy| proxy.open_run(&plan.id, &asked)).await;
+    let answered = proxies.iter().zip(&answers);
+    let opened: Vec<ProxyClient> = answered
+        .filter(|(_, answer)| answer.is_ok())
+        .map(|(proxy, _)| proxy.clone())
+        .collect();
+    if opened.len() < proxies.len() {
+        abandon(&plan.id, &opened).await;
     }
+    let snapshots: Vec<Snapshot> = answers.into_iter().collect::<Result<_, _>>()?;
+    let urls = proxies.iter().map(|proxy| proxy.url().to_owned());
     Ok(Opened {
         id: plan.id.clone(),
         started,
         namespace: plan.namespace.clone(),
-        proxies: opened,
+        proxies: urls.zip(snapshots).collect(),
     })
 }
 
 /// Closes a run whose counts nobody wants any more.
 pub async fn abandon(id: &str, proxies: &[ProxyClient]) {
-    for proxy in proxies {
-        if let Err(error) = proxy.close_run(id).await {
-            tracing::debug!(%error, "a run stays open until its lease ends");
-        }
+    let closed = ask_all(proxies, |proxy| proxy.close_run(id)).await;
+    for error in closed.into_iter().filter_map(Result::err) {
+        tracing::debug!(%error, "a run stays open until its lease ends");
     }
 }
 
@@ -129,11 +130,12 @@ async fn close_all(
         proxies: Vec::new(),
         objects: Vec::new(),
         driver: Vec::new(),
-        checks: vec![check_settled(&settled)],
+        checks: vec![checks::settled(&settled)],
         crosscheck: None,
     };
-    for (proxy, (url, before)) in proxies.iter().zip(opened.proxies) {
-        let (run, checks) = close_one(proxy, &plan.id, url, before).await?;
+    let closed = try_ask_all(proxies, |proxy| proxy.close_run(&plan.id)).await?;
+    for ((proxy, opened), closed) in proxies.iter().zip(opened.proxies).zip(closed) {
+        let (run, checks) = proxy_run(proxy, opened, closed);
         record.proxies.push(run);
         record.checks.extend(checks);
     }
@@ -141,14 +143,13 @@ async fn close_all(
     Ok(record)
 }
 
-async fn close_one(
+/// What a proxy counted, by its URL and first snapshot and by what it gave when the run was closed.
+fn proxy_run(
     proxy: &ProxyClient,
-    id: &str,
-    url: String,
-    opened: Snapshot,
-) -> Result<(ProxyRun, Vec<Check>), ProxyError> {
-    let closed = proxy.close_run(id).await?;
-    let (difference, checks) = check_books(&url, &opened, &closed);
+    (url, opened): (String, Snapshot),
+    closed: RunDetailRecord,
+) -> (ProxyRun, Vec<Check>) {
+    let (difference, checks) = checks::books(&url, &opened, &closed);
     let run = ProxyRun {
         admin: url,
         pod: proxy.pod().cloned(),
@@ -158,45 +159,5 @@ async fn close_one(
         closed,
         deletion: None,
     };
-    Ok((run, checks))
-}
-
-/// What was counted between two snapshots of a proxy, and whether all of it is there.
-pub(super) fn check_books(
-    url: &str,
-    opened: &Snapshot,
-    closed: &RunDetailRecord,
-) -> (Vec<RowRecord>, Vec<Check>) {
-    let difference = closed.snapshot.since(opened);
-    let overflowed = closed.snapshot.overflowed.saturating_sub(opened.overflowed);
-    let (objects, journal) = (closed.objects_lost, closed.journal_lost);
-    let checks = vec![
-        Check::new(
-            "the proxy was not restarted",
-            difference.is_ok(),
-            match &difference {
-                Ok(_) => format!("{url} has counted since {}", opened.proxy.started),
-                Err(error) => format!("{url}: {error}"),
-            },
-        ),
-        Check::new(
-            "the books did not overflow",
-            overflowed == 0 && objects == 0 && journal == 0,
-            format!(
-                "{url}: {overflowed} requests in the overflow row, {objects} without their \
-                 object, {journal} without their journal line"
-            ),
-        ),
-    ];
-    (difference.unwrap_or_default(), checks)
-}
-
-fn check_settled(settled: &Settled) -> Check {
-    let detail = match settled {
-        Settled::Silent => "nothing but watches in flight, and silence".to_owned(),
-        Settled::TimedOut { in_flight } => {
-            format!("calls still came when the time was over, {in_flight} in flight")
-        }
-    };
-    Check::new("the run came to rest", *settled == Settled::Silent, detail)
+    (run, checks)
 }

@@ -15,15 +15,7 @@ use kube::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::client::api;
-use crate::workload::{Kind, VM, VMI};
-
-/// Pods, whose creation is what a run costs first of all.
-pub(super) const POD: Kind = Kind {
-    group: "",
-    version: "v1",
-    kind: "Pod",
-    plural: "pods",
-};
+use crate::workload::{Kind, POD, VM, VMI};
 
 /// What was seen of one object.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,34 +2,27 @@
 
 use kube::{Api, Client};
 
-use super::{
-    RunError,
-    cleanup::{NAMESPACE, is_workload},
-    observe::POD,
-    proxies::ProxyClient,
-};
-use crate::workload::{Kind, Spec};
+use super::{at_once::try_ask_all, error::RunError, proxies::ProxyClient};
+use crate::workload::{KUBEVIRT, Kind, NAMESPACE, POD, Spec};
 use cluster::rights::{Rule, missing};
-use record::{ClusterRecord, Snapshot};
+use record::ClusterRecord;
 
-/// Looks at the API server, the kinds, the driver's rights and the proxies.
+/// Looks at the API server, the kinds, the driver's rights and the proxies; gives the versions of
+/// Kubernetes and KubeVirt, of which `known_version` is KubeVirt's if it isn't empty.
 pub(super) async fn preflight(
     client: &Client,
     spec: &Spec,
     namespace: Option<&str>,
     proxies: &[ProxyClient],
     known_version: &str,
-) -> Result<(ClusterRecord, Vec<Snapshot>), RunError> {
+) -> Result<ClusterRecord, RunError> {
     let version = client.apiserver_version().await;
     let version = version.map_err(|error| RunError::no_api(&error))?;
     for kind in spec.needs() {
         look_for_kind(client, kind).await?;
     }
     look_at_rights(client, spec, namespace).await?;
-    let mut snapshots = Vec::new();
-    for proxy in proxies {
-        snapshots.push(proxy.snapshot().await?);
-    }
+    try_ask_all(proxies, ProxyClient::snapshot).await?;
     let cluster = ClusterRecord {
         kubernetes_version: version.git_version,
         kubevirt_version: match known_version {
@@ -38,7 +31,7 @@ pub(super) async fn preflight(
         },
         ..ClusterRecord::default()
     };
-    Ok((cluster, snapshots))
+    Ok(cluster)
 }
 
 async fn look_for_kind(client: &Client, kind: Kind) -> Result<(), RunError> {
@@ -74,7 +67,7 @@ async fn look_at_rights(
 pub fn rights_of(spec: &Spec, is_given: bool) -> Vec<Rule> {
     let mut rights = vec![(spec.kind(), vec!["create", "delete"])];
     for kind in spec.needs() {
-        let verbs = match (is_workload(&kind), is_given) {
+        let verbs = match (kind.is_workload(), is_given) {
             (true, false) => vec!["list", "watch", "deletecollection"],
             (true, true) => vec!["list", "watch"],
             (false, false) => vec!["create"],
@@ -95,12 +88,6 @@ pub fn rights_of(spec: &Spec, is_given: bool) -> Vec<Rule> {
 
 /// KubeVirt's version by its own object; empty where there is none.
 async fn kubevirt_version(client: &Client) -> String {
-    const KUBEVIRT: Kind = Kind {
-        group: "kubevirt.io",
-        version: "v1",
-        kind: "KubeVirt",
-        plural: "kubevirts",
-    };
     let api: Api<kube::api::DynamicObject> =
         Api::all_with(client.clone(), &super::client::resource(KUBEVIRT));
     let list = api.list(&kube::api::ListParams::default()).await;

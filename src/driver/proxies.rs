@@ -8,7 +8,7 @@ use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::roads::Road;
+use super::transport::AdminTransport;
 use record::{
     ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot, printable_line,
 };
@@ -23,7 +23,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct ProxyClient {
     url: String,
     token: Option<Arc<HeaderValue>>,
-    road: Road,
+    transport: AdminTransport,
     pod: Option<Arc<PodRecord>>,
 }
 
@@ -105,25 +105,25 @@ impl ProxyClient {
         }
         let token = token.map(secret).transpose().map_err(|_| bad_url())?;
         Ok(Self {
-            road: Road::network(url.clone()),
+            transport: AdminTransport::network(url.clone()),
             url,
             token,
             pod: None,
         })
     }
 
-    /// The admin port of a pod's proxy, on a road to it; `place` names it for people.
+    /// The admin port of a pod's proxy by a transport that leads to it; `place` names it for people.
     pub fn of_pod(
         pod: PodRecord,
         place: String,
-        road: Road,
+        transport: AdminTransport,
         token: &str,
     ) -> Result<Self, ProxyError> {
         let token = secret(token).map_err(|_| ProxyError::BadToken)?;
         Ok(Self {
             url: place,
             token: Some(token),
-            road,
+            transport,
             pod: Some(Arc::new(pod)),
         })
     }
@@ -176,9 +176,11 @@ impl ProxyClient {
         path: &str,
         body: Bytes,
     ) -> Result<T, ProxyError> {
-        let mut request = Request::builder().method(method).uri(self.road.uri(path));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(self.transport.uri(path));
         if let Some(token) = &self.token {
-            let header = if self.road.keeps_authorization() {
+            let header = if self.transport.keeps_authorization() {
                 header::AUTHORIZATION.as_str()
             } else {
                 ADMIN_TOKEN_HEADER
@@ -188,7 +190,7 @@ impl ProxyClient {
         let request = request
             .body(Full::new(body))
             .map_err(|error| self.unreachable(error.to_string()))?;
-        let (status, body) = match timeout(TIMEOUT, self.road.send(request)).await {
+        let (status, body) = match timeout(TIMEOUT, self.transport.send(request)).await {
             Ok(answer) => answer.map_err(|detail| self.unreachable(detail))?,
             Err(_) => return Err(self.unreachable("it took too long".to_owned())),
         };

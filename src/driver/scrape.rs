@@ -13,7 +13,8 @@ use hyper_util::{
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::timeout;
 
-use super::error::with_causes;
+use cluster::causes::with_causes;
+use record::printable_line;
 
 /// Longest wait for a page.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,7 +101,7 @@ impl Scraper {
     pub async fn page(&self) -> Result<Bytes, ScrapeError> {
         let unreachable = |detail: String| ScrapeError::Unreachable {
             url: self.url(),
-            detail,
+            detail: printable_line(&detail).into_owned(),
         };
         let mut request = Request::get(self.uri.clone()).header(header::ACCEPT, ACCEPT);
         if let Some(token) = &self.token {

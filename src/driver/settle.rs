@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::proxies::{ProxyClient, ProxyError};
+use super::{
+    at_once::try_ask_all,
+    proxies::{ProxyClient, ProxyError},
+};
 use record::{RowRecord, Snapshot};
 
 /// How often the proxies are asked.
@@ -37,8 +40,8 @@ pub async fn settle(
     let mut silent_since = Instant::now();
     loop {
         let (mut in_flight, mut activity) = (0, 0);
-        for proxy in proxies {
-            let progress = proxy.look_at_run(run, namespace).await?;
+        let looks = try_ask_all(proxies, |proxy| proxy.look_at_run(run, namespace)).await?;
+        for progress in looks {
             in_flight += progress.snapshot.in_flight_but_watches();
             activity += if namespace.is_empty() {
                 not_standing(&progress.snapshot)

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    observe::{Objects, POD},
-    run::Plan,
-};
-use crate::workload::{VM, VMI};
+use super::{observe::Objects, plan::Plan};
+use crate::workload::{POD, VM, VMI};
 use record::{Check, RunRecord};
 
 /// Compares the objects that the watches showed with the successful creates in the books. What

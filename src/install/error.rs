@@ -1,9 +1,7 @@
 //! What can go wrong with an installation, and whose turn it is then.
 
-use kube::core::Status;
-
 use super::Component;
-use cluster::rights::Missing;
+use cluster::{causes::of_api_server, rights::Missing};
 use identity::IdentityError;
 
 /// Why a command failed.
@@ -124,7 +122,7 @@ impl InstallError {
     pub(super) fn api(what: impl Into<String>, error: &kube::Error) -> Self {
         Self::Api {
             what: what.into(),
-            message: describe(error),
+            message: of_api_server(error),
         }
     }
 }
@@ -134,23 +132,4 @@ fn in_namespace(namespace: &Option<String>) -> String {
         .as_ref()
         .map(|namespace| format!(" in namespace {namespace}"))
         .unwrap_or_default()
-}
-
-/// An error with its causes; of a refusal, what the API server says.
-fn describe(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        let Status { message, code, .. } = &**status;
-        return format!("{message} ({code})");
-    }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -3,10 +3,13 @@
 //! Source: KubeVirt's `tests/performance/density.go` and `density-kwok.go`.
 //! Invariant: pure; randomness comes in as a value.
 
+mod kind;
 mod template;
 
 use serde_json::{Value, json};
 
+pub(crate) use kind::{KUBEVIRT, NAMESPACE, POD};
+pub use kind::{Kind, VM, VM_INSTANCETYPE, VM_PREFERENCE, VMI};
 pub use template::{Template, TemplateError};
 
 /// The image that KubeVirt's tests boot.
@@ -39,58 +42,6 @@ pub struct Spec {
     pub scenario: Scenario,
     /// Adds the node selector and tolerations of KubeVirt's KWOK lane.
     pub kwok: bool,
-}
-
-/// A kind of object and the plural under which it is created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    /// API group.
-    pub group: &'static str,
-    /// API version.
-    pub version: &'static str,
-    /// Kind.
-    pub kind: &'static str,
-    /// Plural resource.
-    pub plural: &'static str,
-}
-
-/// VirtualMachineInstance.
-pub const VMI: Kind = Kind {
-    group: "kubevirt.io",
-    version: "v1",
-    kind: "VirtualMachineInstance",
-    plural: "virtualmachineinstances",
-};
-
-/// VirtualMachine.
-pub const VM: Kind = Kind {
-    group: "kubevirt.io",
-    version: "v1",
-    kind: "VirtualMachine",
-    plural: "virtualmachines",
-};
-
-/// VirtualMachineInstancetype.
-pub const VM_INSTANCETYPE: Kind = Kind {
-    group: "instancetype.kubevirt.io",
-    version: "v1beta1",
-    kind: "VirtualMachineInstancetype",
-    plural: "virtualmachineinstancetypes",
-};
-
-/// VirtualMachinePreference.
-pub const VM_PREFERENCE: Kind = Kind {
-    group: "instancetype.kubevirt.io",
-    version: "v1beta1",
-    kind: "VirtualMachinePreference",
-    plural: "virtualmachinepreferences",
-};
-
-impl Kind {
-    /// `group/version`.
-    pub fn api_version(&self) -> String {
-        format!("{}/{}", self.group, self.version)
-    }
 }
 
 impl Spec {

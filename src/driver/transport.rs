@@ -1,4 +1,5 @@
-//! The roads to a proxy's admin port: the network, the API server's port-forward, and its pod proxy.
+//! How requests get to a proxy's admin port: by the network, by the API server's port-forward, or by
+//! its pod proxy.
 
 use std::{
     future::Future,
@@ -25,16 +26,16 @@ use kube::Api;
 use tokio::{io::DuplexStream, time::timeout};
 use tower_service::Service;
 
-use super::error::{describe, with_causes};
+use cluster::causes::{of_api_server, with_causes};
 
 /// Largest answer: a journal of a million requests.
 const ANSWER_MAX: usize = 512 << 20;
 /// Longest wait for what the kubelet says of a forwarded port that was closed.
 const COMPLAINT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A road to one admin port.
+/// The way to one admin port.
 #[derive(Clone)]
-pub enum Road {
+pub enum AdminTransport {
     /// Straight to its address.
     Network(Client<HttpConnector, Full<Bytes>>, String),
     /// Through the API server and the kubelet to the pod's loopback address.
@@ -46,7 +47,7 @@ pub enum Road {
 /// Status and body of an answer.
 type Answer = (StatusCode, Bytes);
 
-impl Road {
+impl AdminTransport {
     /// By the network to a URL without a path.
     pub fn network(url: String) -> Self {
         Self::Network(Client::builder(TokioExecutor::new()).build_http(), url)
@@ -76,7 +77,7 @@ impl Road {
         !matches!(self, Self::ApiServer(..))
     }
 
-    /// What is asked for.
+    /// The URI of a request for `path` of the admin port.
     pub(super) fn uri(&self, path: &str) -> String {
         match self {
             Self::Network(_, url) => format!("{url}{path}"),
@@ -85,7 +86,8 @@ impl Road {
         }
     }
 
-    /// Sends a request; gives the whole answer, or why there is none.
+    /// Sends a request; gives the whole answer, or in words, which may be anybody's, why there is
+    /// none.
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
         match self {
             Self::Network(http, _) => ask(http, request).await,
@@ -98,7 +100,7 @@ impl Road {
                 let body = body.collect().await.map_err(|error| error.to_string())?;
                 let body = kube::client::Body::from(body.to_bytes());
                 let sent = client.send(Request::from_parts(head, body)).await;
-                whole(sent.map_err(|error| describe(&error))?).await
+                whole(sent.map_err(|error| of_api_server(&error))?).await
             }
         }
     }
@@ -165,7 +167,8 @@ impl Service<Uri> for Forwarder {
         Box::pin(async move {
             let (pod, port) = (&forwarder.pod, forwarder.port);
             let forwarded = forwarder.pods.portforward(pod, &[port]).await;
-            let mut forwarded = forwarded.map_err(|error| io::Error::other(describe(&error)))?;
+            let mut forwarded =
+                forwarded.map_err(|error| io::Error::other(of_api_server(&error)))?;
             let no_stream = || io::Error::other("the API server forwards no such port");
             let stream = forwarded.take_stream(port).ok_or_else(no_stream)?;
             let complaint = forwarded.take_error(port);
