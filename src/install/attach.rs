@@ -8,18 +8,20 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Component, InstallError, Installer, books,
+    books,
+    component::Component,
     customize::{self, Entry},
+    error::InstallError,
+    installer::Installer,
+    marks::{DIGEST_ANNOTATION, ORIGINAL_ANNOTATION},
     objects::{CA_KEY, FOUND_KEY, Materials, ca_of_secret, config_map},
-    patch::{self, DIGEST_ANNOTATION, Mode, ProxySpec},
+    patch::{self, Mode, ProxySpec},
     rights,
     rollout::{Rollout, Wanted, complaint, is_as_wanted, rollout},
     site::{Mounted, Site, advice_to_attach, customization, owner_of_operator},
     template::{annotation, attached, lacking, obstacle, stripped},
 };
 
-/// Annotation of virt-operator's Deployment: its pod template before the patch, JSON.
-pub(super) const ORIGINAL_ANNOTATION: &str = "kubetoll.dev/original";
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often at least pods are asked why they don't start.

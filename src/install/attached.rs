@@ -7,8 +7,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Component, InstallError, Installer, books, customize,
-    patch::SIDECAR,
+    books,
+    component::Component,
+    customize,
+    error::InstallError,
+    installer::Installer,
+    marks::SIDECAR,
     rights,
     rollout::{Rollout, complaint, progress},
     site::{Mounted, Site, customization},

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use super::{patch::ADMIN_PORT_NAME, site::Site, template::sidecar};
+use super::{marks::ADMIN_PORT_NAME, site::Site, template::sidecar};
 
 /// Pods that are read at the same time.
 const AT_ONCE: usize = 16;

@@ -4,8 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Component,
-    patch::{COMPONENT_ANNOTATION, KUBECONFIG, Mode},
+    component::Component,
+    marks::{COMPONENT_ANNOTATION, KUBECONFIG},
+    patch::Mode,
 };
 
 /// The flag of [`Mode::Kubeconfig`].

@@ -3,9 +3,12 @@
 use serde_json::Value;
 
 use super::{
-    Component, InstallError, Installer,
-    attach::{ORIGINAL_ANNOTATION, forget_original, found},
+    attach::{forget_original, found},
+    component::Component,
     customize::{self, Entry},
+    error::InstallError,
+    installer::Installer,
+    marks::ORIGINAL_ANNOTATION,
     rights,
     rollout::Wanted,
     site::{Mounted, Site, advice_to_detach, customization},

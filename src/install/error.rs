@@ -1,6 +1,6 @@
 //! What can go wrong with an installation, and whose turn it is then.
 
-use super::Component;
+use super::component::Component;
 use cluster::{causes::of_api_server, rights::Missing};
 use identity::IdentityError;
 

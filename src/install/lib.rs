@@ -14,6 +14,8 @@ mod component;
 pub mod customize;
 mod detach;
 mod error;
+mod installer;
+mod marks;
 pub mod objects;
 pub mod patch;
 pub mod rights;
@@ -24,27 +26,9 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use kube::Client;
-use tokio_util::sync::CancellationToken;
-
 pub use attach::Plan;
 pub use attached::{Attached, Container, Member};
 pub use component::{Component, WorkloadKind};
 pub use detach::Detached;
 pub use error::InstallError;
-
-/// What every command needs: a cluster, how long to wait, and whom to tell.
-pub struct Installer<'a> {
-    /// The API server, with the user's rights.
-    pub client: Client,
-    /// KubeVirt's namespace; looked for in all of them otherwise.
-    pub namespace: Option<String>,
-    /// Longest wait for one component: its rollout, and its first calls.
-    pub timeout: Duration,
-    /// Ends waits.
-    pub stop: CancellationToken,
-    /// Takes a line of progress.
-    pub say: &'a (dyn Fn(&str) + Sync),
-}
+pub use installer::Installer;

@@ -5,39 +5,21 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Component,
+    component::Component,
+    marks::{
+        ADMIN_PORT_NAME, CLIENT_VOLUME, COMPONENT_ANNOTATION, DIGEST_ANNOTATION,
+        KUBECONFIG_ANNOTATION, PROXY_PORT_NAME, SERVICE_ACCOUNT, SIDECAR, SINCE_ANNOTATION,
+        TLS_VOLUME,
+    },
     objects::{CA_KEY, CONFIG_MAP, SECRET},
     template,
 };
 
-/// Name of the sidecar.
-pub const SIDECAR: &str = "kubetoll-proxy";
-/// Name of the admin port. Never `metrics`: KubeVirt's own Service selects that name.
-pub const ADMIN_PORT_NAME: &str = "toll-admin";
-/// Name of the port that the component dials.
-pub const PROXY_PORT_NAME: &str = "toll-proxy";
 /// The port that the component dials unless another is asked for; the admin port is the next one.
 pub const PORT: u16 = 16443;
 
-/// Annotation of a pod template: the component. It is the mark of a patch of Kubetoll's.
-pub const COMPONENT_ANNOTATION: &str = "kubetoll.dev/component";
-/// Annotation of a pod template: the patch's digest.
-pub const DIGEST_ANNOTATION: &str = "kubetoll.dev/patch";
-/// Annotation of a pod template: when it was attached.
-pub const SINCE_ANNOTATION: &str = "kubetoll.dev/attached-at";
-/// Annotation of a pod template: the kubeconfig of [`Mode::Kubeconfig`].
-pub const KUBECONFIG_ANNOTATION: &str = "kubetoll.dev/kubeconfig";
-
-/// Where [`Mode::Kubeconfig`] mounts its file. KubeVirt lower-cases flags, names and values.
-pub const KUBECONFIG: &str = "/etc/kubetoll/kubeconfig";
-/// Volume of the sidecar: certificate, key and token.
-pub(super) const TLS_VOLUME: &str = "toll-tls";
-/// Volume of the component: what makes it trust the proxy.
-pub(super) const CLIENT_VOLUME: &str = "toll-client";
-
 const TLS_DIRECTORY: &str = "/etc/kubetoll-proxy";
 const CLIENT_DIRECTORY: &str = "/etc/kubetoll";
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// As long as the kubelet makes its own tokens, in seconds.
 const TOKEN_SECONDS: u32 = 3607;
 /// How long a proxy may take to start, in seconds: its image is there then.
@@ -52,6 +34,24 @@ pub enum Mode {
     Kubeconfig,
 }
 
+impl Mode {
+    /// The mode of a pod template with a proxy.
+    pub fn of(template: &Value) -> Self {
+        match template::annotation(template, KUBECONFIG_ANNOTATION) {
+            Some(_) => Self::Kubeconfig,
+            None => Self::Sidecar,
+        }
+    }
+
+    /// As the command line and the record of an installation have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sidecar => "sidecar",
+            Self::Kubeconfig => "kubeconfig",
+        }
+    }
+}
+
 /// A proxy as it is asked for.
 #[derive(Debug, Clone)]
 pub struct ProxySpec {
@@ -61,7 +61,7 @@ pub struct ProxySpec {
     pub mode: Mode,
     /// The port that the component dials; the admin port is the next one.
     pub port: u16,
-    /// Now.
+    /// When it is put in.
     pub attached_at: Timestamp,
 }
 
@@ -69,18 +69,15 @@ impl ProxySpec {
     /// The proxy that a pod template has; `None` if it has none that we could have put there.
     pub fn of(template: &Value) -> Option<Self> {
         let proxy = template::sidecar(template)?;
-        let text = |name| template::annotation(template, name);
+        let since = template::annotation(template, SINCE_ANNOTATION)?;
         Some(Self {
             image: proxy["image"].as_str()?.to_owned(),
-            mode: match text(KUBECONFIG_ANNOTATION) {
-                Some(_) => Mode::Kubeconfig,
-                None => Mode::Sidecar,
-            },
+            mode: Mode::of(template),
             port: proxy["ports"][0]["containerPort"]
                 .as_u64()
                 .and_then(|port| u16::try_from(port).ok())
                 .filter(|port| *port < u16::MAX)?,
-            attached_at: text(SINCE_ANNOTATION)?.parse().ok()?,
+            attached_at: since.parse().ok()?,
         })
     }
 }

@@ -3,7 +3,8 @@
 use kube::Client;
 
 use super::{
-    Component, InstallError,
+    component::Component,
+    error::InstallError,
     objects::{CONFIG_MAP, SECRET},
 };
 use cluster::rights::{Rule, missing};

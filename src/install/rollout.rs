@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    WorkloadKind,
-    patch::DIGEST_ANNOTATION,
+    component::WorkloadKind,
+    marks::DIGEST_ANNOTATION,
     template::{annotation, sidecar},
 };
 

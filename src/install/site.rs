@@ -9,7 +9,9 @@ use kube::{
 use serde_json::Value;
 
 use super::{
-    Component, InstallError, Installer, WorkloadKind,
+    component::{Component, WorkloadKind},
+    error::InstallError,
+    installer::Installer,
     objects::{CONFIG_MAP, OWNER_LABEL, SECRET, is_ours},
     rights,
 };

@@ -6,12 +6,14 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Component, InstallError, Installer,
-    attach::ORIGINAL_ANNOTATION,
     books::{self, PodBooks},
+    component::Component,
     customize::{self, Entry},
+    error::InstallError,
+    installer::Installer,
+    marks::{DIGEST_ANNOTATION, KUBECONFIG_ANNOTATION, ORIGINAL_ANNOTATION, SINCE_ANNOTATION},
     objects::CA_KEY,
-    patch::{self, DIGEST_ANNOTATION, KUBECONFIG_ANNOTATION, ProxySpec, SINCE_ANNOTATION},
+    patch::{self, Mode, ProxySpec},
     rights,
     site::{Mounted, Site, customization},
     template::{annotation, lacking, sidecar},
@@ -89,11 +91,7 @@ fn describe(seen: &Seen, has_config_map: bool) -> ComponentInstallation {
     let template = &seen.workload["spec"]["template"];
     let proxy = sidecar(template);
     let attached = !seen.entry.is_empty() || proxy.is_some();
-    let mode = match annotation(template, KUBECONFIG_ANNOTATION) {
-        _ if proxy.is_none() => "",
-        Some(_) => "kubeconfig",
-        None => "sidecar",
-    };
+    let mode = proxy.map(|_| Mode::of(template).name());
     let status = &seen.workload["status"];
     let wanted = status["desiredNumberScheduled"]
         .as_u64()
@@ -106,7 +104,7 @@ fn describe(seen: &Seen, has_config_map: bool) -> ComponentInstallation {
     ComponentInstallation {
         component: seen.component.name().to_owned(),
         attached,
-        mode: mode.to_owned(),
+        mode: mode.unwrap_or_default().to_owned(),
         image: proxy.map(image).unwrap_or_default().to_owned(),
         since: since.and_then(|since| since.parse().ok()),
         ready: seen.pods.iter().filter(|pod| is_ready(pod)).count() as u64,

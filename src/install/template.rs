@@ -3,16 +3,15 @@
 use serde_json::Value;
 
 use super::{
-    Component,
-    patch::{
-        CLIENT_VOLUME, COMPONENT_ANNOTATION, DIGEST_ANNOTATION, KUBECONFIG_ANNOTATION, SIDECAR,
-        SINCE_ANNOTATION, TLS_VOLUME,
+    component::Component,
+    marks::{
+        CLIENT_VOLUME, COMPONENT_ANNOTATION, DIGEST_ANNOTATION, KUBECONFIG_ANNOTATION,
+        SERVICE_ACCOUNT, SIDECAR, SINCE_ANNOTATION, TLS_VOLUME,
     },
 };
 
 /// The variables that lead an in-cluster client.
 const VARIABLES: [&str; 2] = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The proxy's container in a pod template, or in a pod.
 pub fn sidecar(template: &Value) -> Option<&Value> {

@@ -7,7 +7,8 @@ use super::spec;
 use crate::{
     Component,
     customize::{Entry, entry, foreign_kubeconfig, restored, with},
-    patch::{KUBECONFIG, Mode, patch},
+    marks::KUBECONFIG,
+    patch::{Mode, patch},
 };
 
 fn ours(component: Component, mode: Mode) -> Entry {
