@@ -22,9 +22,9 @@ use identity::{IdentityError, presented::certified, read, read_token};
 /// What is presented to the API server.
 #[derive(Default)]
 pub struct UserCredential {
-    /// The `Authorization` header.
+    /// What goes into the `Authorization` header, if anything does.
     pub authorization: Option<HeaderValue>,
-    /// The client certificate.
+    /// The client certificate for TLS, if there is one.
     pub certificate: Option<Arc<dyn ResolvesClientCert>>,
 }
 

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 /// What a kubeconfig presents to the API server.
 #[derive(Clone)]
 pub enum Credential {
-    /// A bearer token.
+    /// A bearer token, as in the header.
     Token(String),
     /// A client certificate and its key, PEM.
     Certificate {
-        /// The certificate.
+        /// The certificate, PEM.
         certificate_pem: String,
-        /// Its key.
+        /// Its private key, PEM.
         key_pem: String,
     },
 }

@@ -17,7 +17,7 @@ use kube::{Api, Client, api::PostParams};
 /// One right: what a rule of a Role would have to allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// The verb.
+    /// The verb, such as `list`.
     pub verb: &'static str,
     /// The API group, empty for the core group.
     pub group: &'static str,
@@ -32,7 +32,7 @@ pub struct Rule {
 pub struct Missing {
     /// The namespace in which they were asked for; `None` is all of the cluster.
     pub namespace: Option<String>,
-    /// At least one.
+    /// What is missing: at least one.
     pub rules: Vec<Rule>,
 }
 

@@ -9,16 +9,16 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{
-    Exit, Output,
-    compare::read_run,
+use super::shared::{
     history::{SelectArgs, StoreArgs},
+    inputs::read_run,
+    output::Output,
     results::write_file,
 };
 use record::{BUDGET_SCHEMA, BudgetFile, BudgetReport, HistoryRun, RunResult, label};
 use report::Asked;
 use store::Store;
-use terminal::lines;
+use terminal::{exit::Exit, lines};
 
 /// The beginning of a file of budgets.
 const HEAD: &str = "\
@@ -91,10 +91,7 @@ pub(super) fn run(args: &BudgetArgs) -> Result<Exit> {
     if args.update && report.valid {
         write(&args.file, &file)?;
     }
-    let text = match args.output {
-        Output::Text => report::budget_text(&report),
-        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
-    };
+    let text = args.output.of(&report, report::budget_text)?;
     let written = lines::print(&text);
     Ok(exit.or(written))
 }

@@ -5,11 +5,9 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::Exit;
 use cluster::kubeconfig::write_private;
 use identity::mint::Authority;
-use terminal::print_line;
-use terminal::tell;
+use terminal::{exit::Exit, print_line, tell};
 
 /// What clients of a sidecar, or of a stand-in for the API server, dial.
 const NAMES: [&str; 6] = [

@@ -3,16 +3,15 @@
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use super::{
-    Exit, Output,
-    compare::rate,
+use super::shared::{
     history::{SelectArgs, StoreArgs},
+    limits::rate,
+    output::Output,
 };
 use record::{Acknowledgement, Change};
 use report::{Sensitivity, changes_text};
 use store::Store;
-use terminal::lines;
-use terminal::tell;
+use terminal::{exit::Exit, lines, tell};
 
 /// Find the changes in the history: steps, and metrics that went missing or came back.
 ///
@@ -128,10 +127,10 @@ impl FindArgs {
         if !self.acknowledged {
             found.retain(is_new);
         }
-        let text = match self.output {
-            Output::Text => changes_text::changes(&found, self.around),
-            Output::Json => serde_json::to_string_pretty(&found)? + "\n",
-        };
+        let around = self.around;
+        let text = self
+            .output
+            .of(&found, |found| changes_text::changes(found, around))?;
         let written = lines::print(&text);
         Ok(if alarm { Exit::NotMet } else { written })
     }
@@ -196,10 +195,7 @@ impl AckArgs {
     }
 
     fn list(&self, acks: &[Acknowledgement]) -> Result<Exit> {
-        let text = match self.output {
-            Output::Text => changes_text::acknowledgements(acks),
-            Output::Json => serde_json::to_string_pretty(acks)? + "\n",
-        };
+        let text = self.output.of(acks, changes_text::acknowledgements)?;
         let written = lines::print(&text);
         Ok(written)
     }

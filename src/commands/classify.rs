@@ -5,9 +5,8 @@ use std::io::{self, BufRead, Write};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Exit;
 use classify::{Call, Target, classify, kubevirt::kubevirt_call};
-use terminal::lines;
+use terminal::{exit::Exit, lines};
 
 /// Say what a request means to kube-apiserver and to KubeVirt's client metric.
 ///

@@ -1,23 +1,20 @@
 //! `kubetoll compare`: two groups of runs, and what may differ.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::{
-    Exit,
+use super::shared::{
     history::{SelectArgs, StoreArgs, key_value, time},
+    inputs::read_run,
+    limits::{ALPHA, LimitArgs, rate},
 };
-use exchange::Known;
-use record::{HistoryRun, RUN_SCHEMA, RunRecord, label};
+use record::{HistoryRun, label};
 use report::{Group, HowToCompare, Limit, compare_text};
-use terminal::lines;
-use terminal::tell;
+use terminal::{exit::Exit, lines, tell};
 
-/// The p below which a difference is called one.
-const ALPHA: f64 = 0.01;
 /// Names the newest valid run.
 const NEWEST: &str = "newest";
 
@@ -77,19 +74,6 @@ pub(super) struct CompareArgs {
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     output: Form,
-}
-
-/// What a comparison must keep.
-#[derive(Debug, Clone, Args)]
-pub(super) struct LimitArgs {
-    /// Exit with 3 if this is so, against A or the earlier runs of the job: METRIC>N%, METRIC<-N%,
-    /// METRIC>N, or learned; `kubetoll compare --help` explains them; repeatable.
-    #[arg(long, value_name = "LIMIT")]
-    pub(super) fail_on: Vec<Limit>,
-    /// How often a learned bound of one metric may give a false alarm. 1 / RATE - 1 runs are needed
-    /// to learn it.
-    #[arg(long, value_name = "RATE", default_value_t = 0.01, value_parser = rate)]
-    false_alarms: f64,
 }
 
 /// Form of a comparison.
@@ -215,71 +199,6 @@ impl Selection {
     }
 }
 
-impl LimitArgs {
-    /// Compares a run with the earlier ones that created as many objects; says on standard error
-    /// what differs.
-    pub(super) fn judge(&self, mut earlier: Vec<HistoryRun>, run: &HistoryRun) -> Result<Exit> {
-        earlier.retain(|one| one.objects == run.objects && one.id != run.id);
-        if earlier.is_empty() {
-            bail!("it has no earlier run of that job, scenario and number of objects");
-        }
-        let (job, scenario) = (run.label(label::JOB), run.label(label::SCENARIO));
-        let a = Group {
-            name: format!("job={job},scenario={scenario}"),
-            runs: earlier,
-        };
-        let b = Group {
-            name: run.id.clone(),
-            runs: vec![run.without_record()],
-        };
-        let how = HowToCompare {
-            alpha: ALPHA,
-            of_components: self.of_components(),
-            mix_origins: false,
-        };
-        let mut found = report::compare(&a, &b, |name| self.names(name), &how)?;
-        report::judge(&mut found, &a, &b, &self.fail_on, self.false_alarms);
-        lines::tell_report(&format!("\n{}", compare_text::text(&found, false)));
-        Ok(report::comparison_exit(&found))
-    }
-
-    /// Whether a metric is one that a limit is on.
-    fn names(&self, name: &str) -> bool {
-        let mut limits = self.fail_on.iter();
-        limits.any(|limit| match limit.metric() {
-            Some(metric) => report::is_named(name, metric),
-            None => true,
-        })
-    }
-
-    /// Whether a limit is on a component's own calls.
-    fn of_components(&self) -> bool {
-        self.fail_on.iter().any(|limit| match limit.metric() {
-            Some(metric) => metric.contains(':'),
-            None => true,
-        })
-    }
-}
-
-/// A run in a file: `record.json`, or a results file of perfscale-audit, of which only the name
-/// can tell the scenario.
-pub(super) fn read_run(path: &Path) -> Result<HistoryRun> {
-    let name = path.display();
-    let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
-    if value.get("schema").is_some() {
-        let record: RunRecord = serde_json::from_value(value)
-            .with_context(|| format!("{name} is no record of a run ({RUN_SCHEMA})"))?;
-        return Ok(report::history_run(record, &BTreeMap::new()));
-    }
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let scenario = exchange::scenario_of_file(&file).unwrap_or_default();
-    let known = Known::default();
-    exchange::perf_audit_run(name.to_string(), Timestamp::now(), scenario, &text, &known)
-        .with_context(|| format!("{name} is neither a record of a run nor a results file"))
-}
-
 /// A file whose name tells no scenario is of the scenario that it is compared with.
 fn share_scenario(a: &mut Group, b: &mut Group) {
     let scenarios = |group: &Group| -> Vec<String> {
@@ -296,15 +215,5 @@ fn share_scenario(a: &mut Group, b: &mut Group) {
     for run in &mut unknown.runs {
         run.labels
             .insert(label::SCENARIO.to_owned(), scenario.clone());
-    }
-}
-
-/// A probability.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
-    if rate > 0.0 && rate < 1.0 {
-        Ok(rate)
-    } else {
-        Err("a rate is between 0 and 1, such as 0.01".to_owned())
     }
 }

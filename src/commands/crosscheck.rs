@@ -7,13 +7,20 @@ use clap::{ArgGroup, Args};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Exit, Misuse, Output,
-    component_metrics::{MetricsArgs, Site, Window, verdict},
-    measure::{code_of, exit_of, run_command},
-    run::proxy_clients,
+use super::shared::{
+    child::{code_of, exit_of, run_command},
+    exits,
+    metrics_args::MetricsArgs,
+    output::Output,
+    proxies::proxy_clients,
 };
-use terminal::{duration, lines};
+use driver::component_metrics::ComponentMetrics;
+use terminal::{
+    duration,
+    exit::{Exit, Misuse},
+    lines,
+};
+use verify::crosscheck::Window;
 
 /// Compare what the wire saw with what components count of themselves.
 ///
@@ -58,50 +65,70 @@ pub(super) struct CrosscheckArgs {
     command: Vec<OsString>,
 }
 
+/// How the window came to its end.
+enum Ended {
+    /// The time is over.
+    Time,
+    /// The command ended by itself.
+    Command(ExitStatus),
+    /// Ctrl-C ended it.
+    Interrupted,
+}
+
 pub(super) async fn run(args: CrosscheckArgs, stop: CancellationToken) -> Result<Exit> {
     if args.window.is_none() && args.command.is_empty() {
         let over = "over what? give a command behind --, or a time with --for";
         return Err(Misuse(over.to_owned()).into());
     }
     let proxies = proxy_clients(&args.proxy, args.proxy_token_file.as_deref())?;
-    let site = args.metrics.site(proxies)?;
-    let opened = stop.run_until_cancelled(site.open()).await;
+    let metrics = args.metrics.metrics(proxies)?;
+    let opened = stop.run_until_cancelled(metrics.open()).await;
     let Some(mut window) = opened.transpose()? else {
         return Ok(Exit::Interrupted);
     };
-    let Some(status) = args.wait(&site, &mut window, &stop).await? else {
-        return Ok(Exit::Interrupted);
+    let status = match args.wait(&metrics, &mut window, &stop).await? {
+        Ended::Interrupted => return Ok(Exit::Interrupted),
+        Ended::Time => None,
+        Ended::Command(status) => Some(status),
     };
     let allowed = args.allow_missed.iter().cloned().collect();
-    let mut check = site.close(window, &allowed).await?;
+    let mut check = metrics.close(window, &allowed).await?;
+    let ours = exits::of_crosscheck(&check);
+    check.exit_code = ours.code();
     check.child_exit_code = status.map(code_of);
-    let text = match args.output {
-        Output::Text => report::crosscheck::text(&check),
-        Output::Json => serde_json::to_string_pretty(&check)? + "\n",
-    };
+    let text = args.output.of(&check, report::crosscheck::text)?;
     let printed = lines::print(&text);
-    Ok(exit_of(status, verdict(&check)).or(printed))
+    Ok(exit_of(status, ours).or(printed))
 }
 
 impl CrosscheckArgs {
-    /// Waits for the end of the command or of the time, and samples; `None` after Ctrl-C.
+    /// Waits for the end of the command or of the time, and samples.
     async fn wait(
         &self,
-        site: &Site,
-        open: &mut Window,
+        metrics: &ComponentMetrics,
+        window: &mut Window,
         stop: &CancellationToken,
-    ) -> Result<Option<Option<ExitStatus>>> {
-        let mut window = pin!(async {
-            Ok(match self.window {
-                Some(window) => stop.run_until_cancelled(sleep(window)).await.map(|()| None),
-                None => run_command(&self.command, &[], stop).await?.map(Some),
-            })
-        });
+    ) -> Result<Ended> {
+        let mut end = pin!(self.end(stop));
         loop {
             tokio::select! {
-                ended = &mut window => return ended,
-                () = sleep(self.metrics.sample) => site.sample(open).await,
+                ended = &mut end => return ended,
+                () = sleep(self.metrics.sample) => metrics.sample(window).await,
             }
         }
+    }
+
+    async fn end(&self, stop: &CancellationToken) -> Result<Ended> {
+        let ended = match self.window {
+            Some(time) => {
+                let slept = stop.run_until_cancelled(sleep(time)).await;
+                slept.map(|()| Ended::Time)
+            }
+            None => {
+                let status = run_command(&self.command, &[], stop).await?;
+                status.map(Ended::Command)
+            }
+        };
+        Ok(ended.unwrap_or(Ended::Interrupted))
     }
 }

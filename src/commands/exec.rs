@@ -9,12 +9,12 @@ use http::HeaderValue;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Exit, Output,
+use super::shared::{
+    child::{code_of, exit_of, run_command},
     cluster::{Target, WhereArgs},
     inner_proxy::InnerProxy,
-    measure::{code_of, exit_of, run_command},
-    run::print_result,
+    output::Output,
+    results,
 };
 use cluster::{
     credential::UserCredential,
@@ -24,7 +24,7 @@ use driver::measure::{self, Plan};
 use identity::upstream::{CaSource, Upstream};
 use proxy::{Gate, Options};
 use report::{Asked, Budget};
-use terminal::lines;
+use terminal::{exit::Exit, lines};
 
 /// A command is over when it has ended; what is still on the wire then ends at once.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -152,7 +152,7 @@ impl ExecArgs {
         let ours = report::run_exit(&result);
         match self.output {
             Output::Text => lines::tell_report(&report::run_text::run(&result)),
-            Output::Json => print_result(&result, Output::Json)?,
+            Output::Json => results::print(&result, Output::Json)?,
         }
         Ok(exit_of(Some(status), ours))
     }

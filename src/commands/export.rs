@@ -5,12 +5,9 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::{
-    Exit,
-    history::{SelectArgs, StoreArgs},
-};
+use super::shared::history::{SelectArgs, StoreArgs};
 use exchange::Export;
-use terminal::tell;
+use terminal::{exit::Exit, tell};
 
 /// Write runs of the history in a form that others read.
 ///
@@ -39,7 +36,7 @@ pub(super) struct ExportArgs {
     store: StoreArgs,
 }
 
-/// What others read.
+/// A form that another tool reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
     Json,

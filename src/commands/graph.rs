@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{
-    Exit, Output,
+use super::shared::{
     history::{SelectArgs, StoreArgs},
+    output::Output,
+    progress::Terminal,
     results::{write_file, write_text},
 };
-use crate::commands::progress::Terminal;
 use driver::Progress;
 use record::{Drawn, DrawnGraph, HistoryRun, MarkerFile};
 use report::{
@@ -21,7 +21,7 @@ use report::{
     benchmarks::{Illustration, benchmarks},
     graph::{Graph, Marker, Selection, graphs, kubevirt_markers, page, picture, png},
 };
-use terminal::lines;
+use terminal::{exit::Exit, lines};
 
 /// Pixels of a PNG for each of its SVG.
 const PNG_SCALE: f32 = 1.5;
@@ -218,14 +218,10 @@ fn print(page: &str, graphs: Vec<DrawnGraph>, out: &Path, output: Output) -> Res
         page: page.to_owned(),
         graphs,
     };
-    let text = match output {
-        Output::Json => serde_json::to_string_pretty(&drawn)? + "\n",
-        Output::Text => format!(
-            "{} graphs, {}\n",
-            drawn.graphs.len(),
-            out.join(page).display()
-        ),
-    };
+    let page = out.join(page);
+    let text = output.of(&drawn, |drawn| {
+        format!("{} graphs, {}\n", drawn.graphs.len(), page.display())
+    })?;
     let written = lines::print(&text);
     Ok(written)
 }

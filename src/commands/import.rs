@@ -14,15 +14,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{
-    Exit, Output, audit,
+use super::shared::{
+    audit_logs,
     history::{StoreArgs, key_value, time},
+    imported::finish,
+    output::Output,
 };
 use exchange::{ImportError, Known};
 use record::{HistoryRun, ImportReport, label};
-use report::history_text;
-use terminal::lines;
-use terminal::tell;
+use terminal::{exit::Exit, tell};
 use verify::audit::{AuditCounter, AuditFilter};
 
 /// Largest file that is read, unpacked. KubeVirt's are some kilobytes, the points of its graphs two
@@ -189,26 +189,6 @@ impl Common {
     }
 }
 
-/// Prints what came of an import; what was skipped or refused makes it a failure.
-pub(super) fn finish(report: &ImportReport, output: Output) -> Result<Exit> {
-    for id in &report.runs.conflicts {
-        tell!("kubetoll: {id} is in the history with other content, and a run never changes");
-    }
-    for refused in &report.runs.refused {
-        tell!("kubetoll: {refused}");
-    }
-    let text = match output {
-        Output::Text => history_text::imported(report),
-        Output::Json => serde_json::to_string_pretty(report)? + "\n",
-    };
-    let exit = lines::print(&text);
-    Ok(if report.is_complete() {
-        exit
-    } else {
-        Exit::Failed
-    })
-}
-
 fn kubevirt_ci(dir: &Path, common: &Common) -> Result<Exit> {
     let below = dir.join("results");
     let root = if below.is_dir() {
@@ -275,7 +255,7 @@ fn audit_log(files: &[PathBuf], filter: AuditFilter, common: &Common) -> Result<
     let scenario = scenario.context("an audit log doesn't tell what was run: add --scenario")?;
     let mut counter = AuditCounter::new(filter.clone());
     let first: Cell<Option<Timestamp>> = Cell::new(None);
-    let damaged = audit::read_all(files, |entry| {
+    let damaged = audit_logs::read_all(files, |entry| {
         if filter.takes(&entry) {
             let earlier = first
                 .get()
@@ -294,7 +274,7 @@ fn audit_log(files: &[PathBuf], filter: AuditFilter, common: &Common) -> Result<
 }
 
 /// A file as it is, or unpacked.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     let name = || format!("cannot read {}", path.display());
     let mut plain = io::BufReader::new(File::open(path).with_context(name)?);
     let is_gzip = io::BufRead::fill_buf(&mut plain)

@@ -6,11 +6,12 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Misuse, Output, cluster::ClusterArgs};
+use super::shared::{cluster::ClusterArgs, output::Output};
 use install::{InstallError, Installer, Plan, patch::PORT};
-use terminal::lines;
-use terminal::print_line;
-use terminal::tell;
+use terminal::{
+    exit::{Exit, Misuse},
+    lines, print_line, tell,
+};
 
 /// What `attach` says where it is not told an image.
 const NO_IMAGE: &str = "\
@@ -21,7 +22,7 @@ binaries, which needs no container engine, and load it into the cluster (kind he
   kind load image-archive target/image/kubetoll.tar
   kubetoll attach --image kubetoll:local";
 
-/// A component.
+/// A component of KubeVirt, as it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Component {
     #[value(name = "virt-api")]
@@ -240,10 +241,9 @@ pub(super) async fn status(args: StatusArgs, stop: CancellationToken) -> Result<
         Ok(installation) => installation,
         Err(error) => return Ok(explain(&error)),
     };
-    let text = match args.output {
-        Output::Text => report::installation::text(&installation, jiff::Timestamp::now()),
-        Output::Json => serde_json::to_string_pretty(&installation)? + "\n",
-    };
+    let text = args.output.of(&installation, |installation| {
+        report::installation::text(installation, jiff::Timestamp::now())
+    })?;
     let is_well = installation
         .components
         .iter()

@@ -8,8 +8,9 @@ use clap::Args;
 use kube::config::{AuthInfo, Kubeconfig, NamedAuthInfo, NamedContext};
 use serde_json::{Value, json};
 
-use super::{Exit, cluster};
+use super::shared::cluster;
 use ::cluster::kubeconfig::write_private;
+use terminal::exit::Exit;
 
 /// Rewrite a kubeconfig so that its context goes through a proxy, with the same user and namespace.
 ///

@@ -4,7 +4,6 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -13,20 +12,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use kube::Client;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    process::Child,
-    signal::unix::{SignalKind, signal},
-};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Exit, Misuse, Output,
+use super::shared::{
     attached::{DiscoverArgs, Fleet},
+    child::{code_of, exit_of, run_command},
     cluster::WhereArgs,
     history::KeepArgs,
+    inputs::read_thresholds,
+    output::Output,
+    proxies::proxy_clients,
     results,
-    run::{print_result, proxy_clients},
 };
 use cluster::kubeconfig::write_private;
 use driver::{
@@ -36,8 +32,11 @@ use driver::{
 };
 use record::{RunRecord, ThresholdFile};
 use report::Asked;
-use terminal::duration;
-use terminal::tell;
+use terminal::{
+    duration,
+    exit::{Exit, Misuse},
+    tell,
+};
 
 /// Longest wait for calls to cease.
 const SETTLE_LONGEST: Duration = Duration::from_secs(300);
@@ -296,7 +295,7 @@ impl CloseOptions {
             results::prepare(dir)?;
         }
         self.keep_in.prepare().await?;
-        results::read_thresholds(self.thresholds.as_deref())
+        read_thresholds(self.thresholds.as_deref())
     }
 
     fn report(
@@ -313,68 +312,13 @@ impl CloseOptions {
         let result = report::evaluate(record, &asked);
         let ours = report::run_exit(&result);
         // Neither a full disk nor a closed pipe takes the other with it.
-        let printed = print_result(&result, self.output);
+        let printed = results::print(&result, self.output);
         if let Some(dir) = &self.results_dir {
             results::write(dir, record, &result)?;
         }
         printed?;
         Ok(exit_of(status, ours))
     }
-}
-
-/// Runs a command with more environment; `None` if it was interrupted.
-pub(super) async fn run_command(
-    command: &[OsString],
-    environment: &[(&str, OsString)],
-    stop: &CancellationToken,
-) -> Result<Option<ExitStatus>> {
-    let (program, arguments) = command.split_first().context("no command was given")?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut child = tokio::process::Command::new(program)
-        .args(arguments)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .spawn()
-        .with_context(|| format!("cannot run {}", program.display()))?;
-    tokio::select! {
-        status = child.wait() => return Ok(Some(status?)),
-        () = stop.cancelled() => {}
-    }
-    // Ctrl-C went to the command too, which may end in its own way; SIGTERM came to this process
-    // alone.
-    tokio::select! {
-        _ = child.wait() => {}
-        _ = terminate.recv() => {
-            pass_on_termination(&child);
-            child.wait().await?;
-        }
-    }
-    Ok(None)
-}
-
-fn pass_on_termination(child: &Child) {
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    // Without an id the command has ended.
-    if let Some(id) = id.and_then(Pid::from_raw)
-        && let Err(error) = kill_process(id, Signal::TERM)
-    {
-        tracing::warn!(%error, "cannot stop the command");
-    }
-}
-
-/// The command's own code if it isn't 0.
-pub(super) fn exit_of(status: Option<ExitStatus>, ours: Exit) -> Exit {
-    match status.map(code_of) {
-        None | Some(0) => ours,
-        Some(code) => Exit::Child(code),
-    }
-}
-
-/// As a shell says it: 128 and the number of the signal that ended a command.
-pub(super) fn code_of(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// Where what is open between `start` and `stop` is kept.

@@ -1,37 +1,29 @@
 //! `kubetoll` and its commands.
 
-mod attached;
 mod audit;
 mod budget;
 mod certs;
 mod changes;
 mod classify;
-mod cluster;
 mod compare;
-mod component_metrics;
-mod copy;
 mod crosscheck;
 mod exec;
 mod export;
 mod graph;
-mod history;
 mod import;
-mod inner_proxy;
 mod install;
 mod kubeconfig;
-mod lab;
 mod measure;
-mod progress;
 mod rbac;
 mod report;
-mod results;
 mod run;
 mod runs;
+mod shared;
 
 use std::io::{self, Write as _};
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{
@@ -84,17 +76,7 @@ enum Command {
     },
 }
 
-/// Form of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// Runs the command.
+/// Runs the command; says on standard error what went wrong.
 pub fn run(args: DriverArgs) -> Exit {
     identity::install_provider();
     log_to_stderr();

@@ -3,11 +3,17 @@
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Misuse, attached::Via, cluster::namespace};
+use super::shared::{attached::Via, cluster::namespace};
 use cluster::rights::{Rule, role};
-use driver::workload::{Scenario, Spec};
+use driver::{
+    reach::Way,
+    workload::{Scenario, Spec},
+};
 use install::{Component, rights};
-use terminal::lines;
+use terminal::{
+    exit::{Exit, Misuse},
+    lines,
+};
 
 /// Print the rights that a command needs, as Roles for kubectl apply.
 ///
@@ -81,10 +87,8 @@ impl RbacArgs {
         if !self.with_token_file {
             rules.push(rights::TOKEN);
         }
-        rules.extend(match self.proxy_via.unwrap_or(Via::PortForward) {
-            Via::Auto => [Via::PortForward.rights(), Via::ApiServer.rights()].concat(),
-            one => one.rights(),
-        });
+        let via = self.proxy_via.unwrap_or(Via::PortForward);
+        rules.extend(via.ways(false).into_iter().flat_map(Way::rights));
         rules
     }
 }

@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{Exit, history::StoreArgs, results};
+use super::shared::{
+    history::StoreArgs,
+    inputs::{self, read_record},
+    results,
+};
 use record::{HistoryRun, RunRecord, RunResult};
 use report::{Asked, Budget, document};
 use store::{Filter, Location, Store};
-use terminal::lines;
+use terminal::{exit::Exit, lines};
 
 /// Write the report of one run: a page, Markdown, JSON or JUnit.
 ///
@@ -60,7 +64,7 @@ enum Form {
 
 pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     let form = args.form()?;
-    let thresholds = results::read_thresholds(args.thresholds.as_deref())?;
+    let thresholds = inputs::read_thresholds(args.thresholds.as_deref())?;
     let (record, history) = args.read()?;
     let asked = Asked {
         thresholds: thresholds.as_ref(),
@@ -86,12 +90,6 @@ fn has_history(store: &StoreArgs) -> Result<bool> {
         Location::Sqlite(path) => path.exists(),
         Location::Postgres(_) => true,
     })
-}
-
-fn read_record(path: &Path) -> Result<RunRecord> {
-    let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    serde_json::from_slice(&text).with_context(|| format!("{name} is no record of a run"))
 }
 
 fn write(

@@ -10,7 +10,7 @@ use super::proxies::ProxyClient;
 const AT_ONCE: usize = 32;
 
 /// What each proxy answers, in the proxies' order. Each is asked, whatever the others answer.
-pub async fn ask_all<'p, T, F: Future<Output = T>>(
+pub(super) async fn ask_all<'p, T, F: Future<Output = T>>(
     proxies: &'p [ProxyClient],
     ask: impl Fn(&'p ProxyClient) -> F,
 ) -> Vec<T> {

@@ -22,7 +22,7 @@ pub trait Progress: Send + Sync {
     fn step(&self, done: usize, of: usize);
 }
 
-/// Runs density scenarios.
+/// Where density runs take place, and who is told of them.
 pub struct Driver<'a> {
     /// The API server, directly; its calls are counted by `tally`.
     pub client: Client,
@@ -36,9 +36,9 @@ pub struct Driver<'a> {
     pub window_hook: Option<&'a dyn WindowHook>,
     /// Server and context for the record.
     pub cluster: ClusterRecord,
-    /// Where progress goes.
+    /// Told of every phase and step.
     pub progress: &'a dyn Progress,
-    /// Cancelled by Ctrl-C.
+    /// Ends a run when it is cancelled, as Ctrl-C does; what the run made is removed.
     pub stop: CancellationToken,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Run<'a> {
     /// What it made so far, and may remove again.
     pub(super) made: Made,
     pub(super) started: Timestamp,
-    /// For the record.
+    /// Server, context, versions and namespace for the record.
     pub(super) cluster: ClusterRecord,
 }
 

@@ -34,32 +34,32 @@ pub enum RunError {
     /// The namespace has objects of others, whose calls could not be told from the run's.
     #[error("namespace {namespace} has {count} {plural} already: choose an empty one")]
     ForeignObjects {
-        /// The namespace.
+        /// The namespace that was given.
         namespace: String,
-        /// How many.
+        /// How many objects of that kind are in it.
         count: usize,
-        /// Of what.
+        /// The kind's plural, such as `virtualmachines`.
         plural: &'static str,
     },
-    /// A proxy.
+    /// A proxy doesn't do what was asked of it.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     /// Not everything came to Running.
     #[error("only {running} of {count} VMIs were Running after {seconds} s{hint}")]
     NotRunning {
-        /// VMIs that were.
+        /// VMIs that have been seen Running.
         running: usize,
-        /// VMIs wanted.
+        /// VMIs that were created.
         count: usize,
         /// The time-out in seconds.
         seconds: u64,
-        /// What was seen instead.
+        /// How many VMIs are in which other phase; empty, or from `; ` on.
         hint: String,
     },
     /// Not everything was gone in time.
     #[error("{left} objects were left after {seconds} s")]
     NotGone {
-        /// Objects left.
+        /// Objects that the watches still show.
         left: usize,
         /// The time-out in seconds.
         seconds: u64,
@@ -67,12 +67,12 @@ pub enum RunError {
     /// The run ended early and what it made could not be removed.
     #[error("{cause}; {left}")]
     LeftBehind {
-        /// Why it ended.
+        /// Why the run ended.
         cause: Box<Self>,
         /// What is left, and why.
         left: Box<Self>,
     },
-    /// Ctrl-C.
+    /// The run was stopped by Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
 }

@@ -19,7 +19,7 @@ use record::{
 /// What is measured and how.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The run's id.
+    /// The id under which the proxies count it: letters, digits, `-`, `_` and `.`.
     pub id: String,
     /// What it is, for the record.
     pub scenario: String,
@@ -38,7 +38,7 @@ pub struct Plan {
 /// Open books. Kept in a file between `measure start` and `measure stop`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Opened {
-    /// The run's id.
+    /// The id under which the proxies count it.
     pub id: String,
     /// When they were opened.
     pub started: Timestamp,
@@ -49,6 +49,10 @@ pub struct Opened {
 }
 
 /// Opens a run at every proxy; if one refuses, at none.
+///
+/// # Errors
+///
+/// What the first proxy says that refuses, in the proxies' order.
 pub async fn open(plan: &Plan, proxies: &[ProxyClient]) -> Result<Opened, ProxyError> {
     let asked = OpenRun {
         journal: plan.journal,
@@ -74,7 +78,8 @@ pub async fn open(plan: &Plan, proxies: &[ProxyClient]) -> Result<Opened, ProxyE
     })
 }
 
-/// Closes a run whose counts nobody wants any more.
+/// Closes a run whose counts nobody wants any more. A proxy that can't be reached keeps it until its
+/// lease ends.
 pub async fn abandon(id: &str, proxies: &[ProxyClient]) {
     let closed = ask_all(proxies, |proxy| proxy.close_run(id)).await;
     for error in closed.into_iter().filter_map(Result::err) {
@@ -84,6 +89,11 @@ pub async fn abandon(id: &str, proxies: &[ProxyClient]) {
 
 /// Waits until nothing goes on, then closes the books. With a `roster` of the pods it is also
 /// checked that they are what they were.
+///
+/// # Errors
+///
+/// What the first proxy says that can't be asked or has lost the run, in the proxies' order; or how
+/// the pods changed, if that explains it. The run may be open at other proxies then.
 pub async fn close(
     plan: &Plan,
     opened: Opened,

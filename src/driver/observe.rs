@@ -20,17 +20,17 @@ use crate::workload::{Kind, POD, VM, VMI};
 /// What was seen of one object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
-    /// Name.
+    /// `metadata.name`.
     pub name: String,
     /// Who created it, by the oldest entry of `managedFields`.
     pub creator: String,
-    /// `creationTimestamp`.
+    /// `metadata.creationTimestamp`, in whole seconds.
     pub created: Option<Timestamp>,
     /// When the driver first saw the phase Running.
     pub running_seen: Option<Timestamp>,
-    /// `status.phase`.
+    /// `status.phase` as it was seen last; empty if there is none.
     pub phase: String,
-    /// `status.phaseTransitionTimestamps`.
+    /// `status.phaseTransitionTimestamps`, by phase.
     pub phases: BTreeMap<String, Timestamp>,
     /// Whether it is still there.
     pub exists: bool,

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::workload::Spec;
 
-/// What is run.
+/// A density run as it was asked for.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What is created.
+    /// The scenario, and where its objects may run.
     pub spec: Spec,
-    /// How many.
+    /// How many objects are created.
     pub count: usize,
     /// Pause after each create.
     pub pause: Duration,
@@ -25,7 +25,7 @@ pub struct Plan {
     pub keep: bool,
     /// Creates and deletes one object first.
     pub primer: bool,
-    /// Records audit IDs.
+    /// Lets the proxies record the audit ID of each request.
     pub audit_ids: bool,
     /// Whether KubeVirt is simulated.
     pub simulated: bool,

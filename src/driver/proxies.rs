@@ -33,28 +33,28 @@ pub enum ProxyError {
     /// Not a URL of an admin port.
     #[error("{0:?} is not the URL of a proxy's admin port, such as http://127.0.0.1:16444")]
     BadUrl(String),
-    /// No answer.
+    /// No answer, or one that no proxy gives.
     #[error("no answer from the proxy at {url}: {detail}")]
     Unreachable {
-        /// Its admin port.
+        /// URL of its admin port, or what names that for people.
         url: String,
-        /// Why.
+        /// Why, on one line.
         detail: String,
     },
     /// Another run is open.
     #[error("the proxy at {url} says: {detail}")]
     Busy {
-        /// Its admin port.
+        /// URL of its admin port, or what names that for people.
         url: String,
-        /// Which.
+        /// What it says, which names that run.
         detail: String,
     },
     /// The proxy doesn't know the run: it was restarted, or the run's lease ended.
     #[error("the proxy at {url} lost the run, so that its counts are not valid: {detail}")]
     Lost {
-        /// Its admin port.
+        /// URL of its admin port, or what names that for people.
         url: String,
-        /// What it says.
+        /// What it says, on one line of at most 200 characters.
         detail: String,
     },
     /// The token is not the proxy's.
@@ -63,7 +63,7 @@ pub enum ProxyError {
          --proxy-token-file"
     )]
     WrongToken {
-        /// Its admin port.
+        /// URL of its admin port, or what names that for people.
         url: String,
     },
     /// The token has bytes that no token has.
@@ -75,14 +75,14 @@ pub enum ProxyError {
         .0.join("; ")
     )]
     Changed(Vec<String>),
-    /// Any other refusal.
+    /// It refuses what was asked for any other reason.
     #[error("the proxy at {url} answers {status}: {detail}")]
     Refused {
-        /// Its admin port.
+        /// URL of its admin port, or what names that for people.
         url: String,
-        /// The status.
+        /// The HTTP status of its answer.
         status: StatusCode,
-        /// What it says.
+        /// What it says, on one line of at most 200 characters.
         detail: String,
     },
 }
@@ -146,25 +146,34 @@ impl ProxyClient {
         }
     }
 
-    /// One instant of the books.
+    /// One instant of the books (`GET /snapshot`).
     pub async fn snapshot(&self) -> Result<Snapshot, ProxyError> {
         self.call(Method::GET, "/snapshot", Bytes::new()).await
     }
 
-    /// Opens a run.
+    /// Opens a run (`PUT /runs/ID`); gives the books as they were then.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Busy`] if another run is open.
     pub async fn open_run(&self, id: &str, asked: &OpenRun) -> Result<Snapshot, ProxyError> {
         let body = serde_json::to_vec(asked).unwrap_or_default();
         self.call(Method::PUT, &format!("/runs/{id}"), body.into())
             .await
     }
 
-    /// The run as it is now.
+    /// The run as it is now (`GET /runs/ID`), with the calls that name `namespace` counted apart.
     pub async fn look_at_run(&self, id: &str, namespace: &str) -> Result<RunProgress, ProxyError> {
         let path = format!("/runs/{id}?namespace={namespace}");
         self.call(Method::GET, &path, Bytes::new()).await
     }
 
-    /// Closes a run.
+    /// Closes a run (`DELETE /runs/ID`); gives the books as they were then, and the run's objects
+    /// and journal.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Lost`] if the proxy doesn't know the run.
     pub async fn close_run(&self, id: &str) -> Result<RunDetailRecord, ProxyError> {
         self.call(Method::DELETE, &format!("/runs/{id}"), Bytes::new())
             .await

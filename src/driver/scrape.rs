@@ -18,12 +18,12 @@ use record::printable_line;
 
 /// Longest wait for a page.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest page.
+/// Largest page, in bytes.
 const PAGE_MAX: usize = 32 << 20;
 /// What is asked for: not OpenMetrics, whose counters have other names.
 const ACCEPT: HeaderValue = HeaderValue::from_static("text/plain;version=0.0.4");
 
-/// A metrics endpoint.
+/// A client of one metrics endpoint.
 pub struct Scraper {
     uri: Uri,
     token: Option<HeaderValue>,
@@ -42,20 +42,20 @@ pub enum ScrapeError {
     /// The token can't be a header.
     #[error("the token for metrics endpoints is no header value")]
     BadToken,
-    /// No answer.
+    /// No whole answer in time.
     #[error("no answer from {url}: {detail}")]
     Unreachable {
-        /// The endpoint.
+        /// The endpoint, without its query.
         url: String,
-        /// Why.
+        /// Why, on one line.
         detail: String,
     },
     /// An answer that is no page.
     #[error("{url} answers {status}")]
     Refused {
-        /// The endpoint.
+        /// The endpoint, without its query.
         url: String,
-        /// The status.
+        /// The HTTP status of its answer.
         status: StatusCode,
     },
 }

@@ -27,12 +27,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How often at least pods are asked why they don't start.
 const COMPLAINTS_EVERY: Duration = Duration::from_secs(3);
 
-/// What to attach.
+/// An attach as it was asked for.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The components; the order is ours.
     pub components: Vec<Component>,
-    /// Image of `kubetoll-proxy`.
+    /// Reference of the image that starts `kubetoll-proxy`.
     pub image: String,
     /// How components are told.
     pub mode: Mode,

@@ -23,7 +23,7 @@ use super::{
 /// One instant of the attached components.
 #[derive(Debug, Clone)]
 pub struct Attached {
-    /// KubeVirt's namespace.
+    /// The namespace of the KubeVirt object and of the components.
     pub namespace: String,
     /// KubeVirt's version by its own object; empty if it does not say.
     pub kubevirt_version: String,
@@ -40,9 +40,9 @@ pub struct Attached {
 /// A pod of an attached component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The component.
+    /// The component that the pod is of.
     pub component: Component,
-    /// The pod.
+    /// The pod's name.
     pub pod: String,
     /// Its UID: another pod of the same name has another.
     pub uid: String,
@@ -203,7 +203,7 @@ impl Member {
         format!("pod {} on node {}", self.pod, self.node)
     }
 
-    /// The proxy's container.
+    /// The proxy's container; one that never started where the pod has none.
     pub fn proxy(&self) -> Container {
         self.containers.get(SIDECAR).cloned().unwrap_or_default()
     }

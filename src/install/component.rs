@@ -3,22 +3,22 @@
 /// A component that a proxy can stand in front of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
-    /// virt-api.
+    /// `virt-api`, a Deployment.
     VirtApi,
-    /// virt-handler, on every node.
+    /// `virt-handler`, a DaemonSet.
     VirtHandler,
-    /// virt-controller.
+    /// `virt-controller`, a Deployment.
     VirtController,
-    /// virt-operator, which applies the patches of the others.
+    /// `virt-operator`, a Deployment, which applies the patches of the others.
     VirtOperator,
 }
 
 /// What runs a component's pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkloadKind {
-    /// A Deployment.
+    /// `deployments.apps`.
     Deployment,
-    /// A DaemonSet.
+    /// `daemonsets.apps`.
     DaemonSet,
 }
 

@@ -15,10 +15,10 @@ pub enum InstallError {
         /// What the API server says.
         message: String,
     },
-    /// No KubeVirt object.
+    /// There is no KubeVirt object in the namespace, or in any.
     #[error("there is no KubeVirt object{}: KubeVirt is not installed there", in_namespace(.0))]
     NoKubeVirt(Option<String>),
-    /// More than one.
+    /// There is more than one; their namespaces.
     #[error("there are several KubeVirt objects, in {}: choose with --namespace", .0.join(", "))]
     SeveralKubeVirts(Vec<String>),
     /// The user may not do what the command does.
@@ -48,17 +48,17 @@ pub enum InstallError {
     /// A component can't have a proxy.
     #[error("{} can't be attached: {reason}", component.name())]
     Obstacle {
-        /// The component.
+        /// The component that it is about.
         component: Component,
-        /// Why.
+        /// What stands in the way.
         reason: String,
     },
     /// An object of that name belongs to somebody else.
     #[error("{kind} {name} is there and not Kubetoll's: rename or remove it")]
     Foreign {
-        /// Its kind.
+        /// The object's kind.
         kind: &'static str,
-        /// Its name.
+        /// The object's name.
         name: &'static str,
     },
     /// Secret and ConfigMap don't belong together.
@@ -70,7 +70,7 @@ pub enum InstallError {
     /// A rollout took too long.
     #[error("the rollout of {} did not end within {seconds} s: {detail}", component.name())]
     NotRolledOut {
-        /// The component.
+        /// The component that it is about.
         component: Component,
         /// How long was waited.
         seconds: u64,
@@ -80,7 +80,7 @@ pub enum InstallError {
     /// The proxy runs, and the component does not use it.
     #[error("no calls of {} were seen within {seconds} s: {detail}", component.name())]
     NoCalls {
-        /// The component.
+        /// The component that it is about.
         component: Component,
         /// How long was waited.
         seconds: u64,
@@ -90,7 +90,7 @@ pub enum InstallError {
     /// Somebody else writes the same object all the time.
     #[error("{0} changes all the time: try again")]
     Contended(&'static str),
-    /// Certificates.
+    /// Certificates can't be made or read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// It failed, and everything is as it was.
@@ -99,12 +99,12 @@ pub enum InstallError {
     /// It failed, and not everything could be put back.
     #[error("{cause}; putting everything back failed: {left}. `kubetoll detach` does the rest")]
     LeftBehind {
-        /// Why it failed.
+        /// Why the attach failed.
         cause: Box<Self>,
-        /// Why putting back did.
+        /// Why putting back failed.
         left: Box<Self>,
     },
-    /// Ctrl-C.
+    /// The command was stopped by Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
 }

@@ -11,9 +11,9 @@ pub struct Installer<'a> {
     pub client: Client,
     /// KubeVirt's namespace; looked for in all of them otherwise.
     pub namespace: Option<String>,
-    /// Longest wait for one component: its rollout, and its first calls.
+    /// Longest wait for one component: for its rollout, and then for its first calls.
     pub timeout: Duration,
-    /// Ends waits.
+    /// Ends every wait but those of putting back.
     pub stop: CancellationToken,
     /// Takes a line of progress.
     pub say: &'a (dyn Fn(&str) + Sync),

@@ -44,7 +44,7 @@ impl Materials {
         })
     }
 
-    /// The Secret.
+    /// The Secret that the sidecars mount, for a namespace.
     pub fn secret(&self, namespace: &str) -> Value {
         json!({
             "apiVersion": "v1",

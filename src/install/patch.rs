@@ -55,7 +55,7 @@ impl Mode {
 /// A proxy as it is asked for.
 #[derive(Debug, Clone)]
 pub struct ProxySpec {
-    /// Image of `kubetoll-proxy`.
+    /// Reference of the image that starts `kubetoll-proxy`.
     pub image: String,
     /// How the component is told.
     pub mode: Mode,

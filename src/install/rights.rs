@@ -9,7 +9,7 @@ use super::{
 };
 use cluster::rights::{Rule, missing};
 
-/// To find KubeVirt.
+/// What it takes to find the KubeVirt object.
 pub const FIND: Rule = Rule::new("list", "kubevirt.io", "kubevirts");
 
 /// To see components' workloads and pods.

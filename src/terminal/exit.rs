@@ -5,24 +5,24 @@ use std::process::ExitCode;
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All well.
+    /// 0: all is well.
     Ok,
-    /// It failed.
+    /// 1: it failed.
     Failed,
-    /// It was called wrongly.
+    /// 2: it was called wrongly.
     Usage,
-    /// A threshold, a budget or a comparison says no.
+    /// 3: a threshold, a budget or a comparison says no.
     NotMet,
-    /// The counting is not valid.
+    /// 4: the counting is not valid.
     NotValid,
-    /// Ctrl-C.
+    /// 130: it was stopped by Ctrl-C or SIGTERM.
     Interrupted,
     /// The exit code of a command that was run.
     Child(u8),
 }
 
 impl Exit {
-    /// The code.
+    /// The code that the process ends with.
     pub fn code(self) -> u8 {
         match self {
             Self::Ok => 0,

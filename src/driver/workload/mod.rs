@@ -25,7 +25,7 @@ const PREFERENCE: &str = "preference-density";
 /// One of KubeVirt's three density tests, or a user's own object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scenario {
-    /// Minimal VMIs.
+    /// VMIs with nothing but what a VMI must have.
     Vmi,
     /// VMs with run strategy Always.
     Vm,
@@ -38,7 +38,7 @@ pub enum Scenario {
 /// What is created, and where it may run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
-    /// The scenario.
+    /// Of what kind the objects are.
     pub scenario: Scenario,
     /// Adds the node selector and tolerations of KubeVirt's KWOK lane.
     pub kwok: bool,
@@ -54,7 +54,7 @@ impl Spec {
         }
     }
 
-    /// The scenario's name.
+    /// `vmi`, `vm`, `instancetype` or `template`, as in a record.
     pub fn name(&self) -> &'static str {
         match &self.scenario {
             Scenario::Vmi => "vmi",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Kind, VM, VMI};
+use super::kind::{Kind, VM, VMI};
 
 /// Longest name that leaves room for a suffix.
 const NAME_MAX: usize = 57;
@@ -21,7 +21,7 @@ pub enum TemplateError {
     /// Not a VMI or VM.
     #[error("it must be one VirtualMachineInstance or VirtualMachine of kubevirt.io/v1")]
     WrongKind,
-    /// No usable name.
+    /// No name, or one that leaves no room for a suffix.
     #[error("it needs metadata.name or metadata.generateName of at most {NAME_MAX} characters")]
     NoName,
 }

@@ -11,7 +11,7 @@ const NO_RESPONSE: &str = "<error>";
 
 /// What a component called by the books of all proxies.
 #[derive(Debug, Clone, Default)]
-pub struct Wire {
+pub(super) struct Wire {
     /// From before the first reading to after the last.
     most: BTreeMap<Call, u64>,
     /// From after the first reading to before the last.
@@ -20,17 +20,17 @@ pub struct Wire {
 
 impl Wire {
     /// Adds a proxy's rows of `component`, from before the first reading to after the last.
-    pub fn add_most(&mut self, component: &str, rows: &[RowRecord]) {
+    pub(super) fn add_most(&mut self, component: &str, rows: &[RowRecord]) {
         add(&mut self.most, component, rows);
     }
 
     /// Whether no proxy saw any call.
-    pub fn is_silent(&self) -> bool {
+    pub(super) fn is_silent(&self) -> bool {
         self.most.values().all(|count| *count == 0)
     }
 
     /// Adds a proxy's rows of `component`, from after the first reading to before the last.
-    pub fn add_least(&mut self, component: &str, rows: &[RowRecord]) {
+    pub(super) fn add_least(&mut self, component: &str, rows: &[RowRecord]) {
         add(&mut self.least, component, rows);
     }
 }
@@ -49,7 +49,7 @@ fn add(calls: &mut BTreeMap<Call, u64>, component: &str, rows: &[RowRecord]) {
 
 /// The rows of a component whose own counters grew by `own`. Resources of which it is known that
 /// the counter misses them are `allowed`.
-pub fn compare(
+pub(super) fn compare(
     wire: &Wire,
     own: &BTreeMap<Call, u64>,
     allowed: &BTreeSet<String>,

@@ -9,7 +9,8 @@
 mod compare;
 mod reading;
 mod usage;
+mod window;
 
-pub use compare::{Wire, compare};
+pub use exchange::ExpositionError;
 pub use reading::Reading;
-pub use usage::{Watched, values};
+pub use window::{Moment, Verdict, Window, failed, verdict};

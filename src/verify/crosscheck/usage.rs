@@ -11,11 +11,11 @@ const P99: f64 = 0.99;
 
 /// One endpoint of a component over a window.
 #[derive(Debug, Clone)]
-pub struct Watched {
+pub(super) struct Watched {
     /// Name of the component, such as `virt-api`.
-    pub component: String,
+    pub(super) component: String,
     /// URL of its metrics, without query.
-    pub url: String,
+    pub(super) url: String,
     first: (f64, Reading),
     last: (f64, Reading),
     memory: Spread,
@@ -73,7 +73,7 @@ impl Spread {
 
 impl Watched {
     /// An endpoint of which the first reading was taken at `at`, in seconds of any clock.
-    pub fn new(component: &str, url: &str, at: f64, first: Reading) -> Self {
+    pub(super) fn new(component: &str, url: &str, at: f64, first: Reading) -> Self {
         let mut this = Self {
             component: component.to_owned(),
             url: url.to_owned(),
@@ -88,7 +88,7 @@ impl Watched {
     }
 
     /// Takes a later reading.
-    pub fn see(&mut self, at: f64, reading: Reading) {
+    pub(super) fn see(&mut self, at: f64, reading: Reading) {
         self.restarted |= reading.restarted_since(&self.last.1);
         self.last = (at, reading);
         self.sample();
@@ -105,17 +105,17 @@ impl Watched {
     }
 
     /// Whether the process was started anew in the window, or its counters were.
-    pub fn restarted(&self) -> bool {
+    pub(super) fn restarted(&self) -> bool {
         self.restarted
     }
 
     /// The name of its counter, if it has one.
-    pub fn counter(&self) -> Option<&'static str> {
+    pub(super) fn counter(&self) -> Option<&'static str> {
         self.last.1.counter.or(self.first.1.counter)
     }
 
     /// By how much its counters grew; by what it is without a restart, and else by nothing.
-    pub fn calls(&self) -> BTreeMap<Call, u64> {
+    pub(super) fn calls(&self) -> BTreeMap<Call, u64> {
         if self.restarted {
             return BTreeMap::new();
         }
@@ -143,7 +143,7 @@ impl Watched {
 }
 
 /// The figures of each component over its endpoints; those that were restarted are left out.
-pub fn values(watched: &[Watched]) -> BTreeMap<String, f64> {
+pub(super) fn values(watched: &[Watched]) -> BTreeMap<String, f64> {
     let mut components: BTreeMap<&str, Vec<&Watched>> = BTreeMap::new();
     for one in watched.iter().filter(|one| !one.restarted) {
         components.entry(&one.component).or_default().push(one);

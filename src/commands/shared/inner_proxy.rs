@@ -20,18 +20,18 @@ use proxy::{
 /// How long connections may take to end when the proxy is stopped.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// A running proxy.
-pub(super) struct InnerProxy {
-    pub(super) url: String,
-    pub(super) admin: ProxyClient,
-    pub(super) authority: Authority,
+/// A proxy that runs, until [`InnerProxy::stop`].
+pub(crate) struct InnerProxy {
+    pub(crate) url: String,
+    pub(crate) admin: ProxyClient,
+    pub(crate) authority: Authority,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
 impl InnerProxy {
     /// Starts a proxy of `upstream`, to which it presents `certificate` if there is one.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         upstream: &Upstream,
         certificate: Option<Arc<dyn ResolvesClientCert>>,
         options: Options,
@@ -69,8 +69,8 @@ impl InnerProxy {
         })
     }
 
-    /// Stops it.
-    pub(super) async fn stop(self) {
+    /// Stops it, and waits for its connections to end.
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.served.await {
             tracing::error!(%error, "the proxy ended badly");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use kube::Client;
 
-use super::inner_proxy::InnerProxy;
+use crate::commands::shared::inner_proxy::InnerProxy;
 use classify::path_class;
 use driver::proxies::ProxyClient;
 use identity::upstream::{CaSource, Upstream};
@@ -20,10 +20,10 @@ use proxy::Options;
 use record::{AUDIT_CHECK, CallRecord, Check, RunRecord};
 use verify::audit::{AuditEntry, AuditReader, verify};
 
-/// Simulated nodes.
+/// How many nodes are simulated.
 const NODES: usize = 4;
 
-/// A running lab.
+/// A lab that runs, until [`Lab::stop`].
 pub(super) struct Lab {
     server: Server,
     proxy: InnerProxy,
@@ -115,7 +115,7 @@ impl Lab {
         })
     }
 
-    /// Stops everything.
+    /// Stops components, proxy and API server.
     pub(super) async fn stop(self) {
         self.simulation.stop().await;
         self.proxy.stop().await;

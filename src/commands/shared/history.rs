@@ -6,14 +6,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{Exit, compare::LimitArgs};
+use super::limits::LimitArgs;
 use record::{HistoryRun, Origin, RunRecord, label};
 use store::{Filter, Location, Store, StoreError};
-use terminal::tell;
+use terminal::{exit::Exit, tell};
 
 /// The history.
 #[derive(Debug, Clone, Args)]
-pub(super) struct StoreArgs {
+pub(crate) struct StoreArgs {
     /// The history: an SQLite file or postgres://USER@HOST/DATABASE, the password in PGPASSWORD
     /// [default: kubetoll/history.db in $XDG_DATA_HOME or ~/.local/share].
     #[arg(
@@ -27,7 +27,7 @@ pub(super) struct StoreArgs {
 
 /// Which runs of the history.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct SelectArgs {
+pub(crate) struct SelectArgs {
     /// Only runs of this job.
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct SelectArgs {
 
 /// Whether and as what a run is kept in the history.
 #[derive(Debug, Clone, Args)]
-pub(super) struct KeepArgs {
+pub(crate) struct KeepArgs {
     #[command(flatten)]
     store: StoreArgs,
     /// Don't keep the run in the history.
@@ -69,7 +69,7 @@ pub(super) struct KeepArgs {
 
 impl StoreArgs {
     /// Where the history is.
-    pub(super) fn location(&self) -> Result<Location> {
+    pub(crate) fn location(&self) -> Result<Location> {
         if let Some(location) = &self.store {
             return Ok(location.clone());
         }
@@ -82,7 +82,7 @@ impl StoreArgs {
     }
 
     /// Opens a history that is there.
-    pub(super) fn open(&self) -> Result<Store> {
+    pub(crate) fn open(&self) -> Result<Store> {
         let location = self.location()?;
         if let Location::Sqlite(path) = &location
             && !path.exists()
@@ -96,14 +96,14 @@ impl StoreArgs {
     }
 
     /// Opens the history, which is made if there is none.
-    pub(super) fn open_or_make(&self) -> Result<Store> {
+    pub(crate) fn open_or_make(&self) -> Result<Store> {
         Ok(Store::open(&self.location()?)?)
     }
 }
 
 impl SelectArgs {
     /// What the history is asked for.
-    pub(super) fn filter(&self) -> Filter {
+    pub(crate) fn filter(&self) -> Filter {
         Filter {
             job: self.job.clone(),
             scenario: self.scenario.clone(),
@@ -118,7 +118,7 @@ impl SelectArgs {
 
 impl KeepArgs {
     /// Opens a history that was asked for, before anything runs, so that a bad one costs nothing.
-    pub(super) async fn prepare(&self) -> Result<()> {
+    pub(crate) async fn prepare(&self) -> Result<()> {
         if self.no_store || self.store.store.is_none() {
             return Ok(());
         }
@@ -128,13 +128,13 @@ impl KeepArgs {
 
     /// Keeps a run in the history. It has its result already, and never loses it to the history:
     /// what goes wrong is said, and is a failure only where a history was asked for.
-    pub(super) async fn keep(&self, record: RunRecord) -> Exit {
+    pub(crate) async fn keep(&self, record: RunRecord) -> Exit {
         let run = report::history_run(record, &self.labels());
         self.keep_run(run).await
     }
 
     /// The same for a run whose id may come again: its time is added.
-    pub(super) async fn keep_named(&self, record: RunRecord) -> Exit {
+    pub(crate) async fn keep_named(&self, record: RunRecord) -> Exit {
         let mut run = report::history_run(record, &self.labels());
         run.id = format!("{}-{}", run.id, run.at.as_second());
         self.keep_run(run).await
@@ -215,14 +215,14 @@ fn origin(text: &str) -> Result<Origin, String> {
 }
 
 /// `KEY=VALUE`, as a run can carry it.
-pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a label is KEY=VALUE")?;
     label::check(key, value)?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
 /// An instant, or the beginning of a day in UTC.
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }

@@ -21,7 +21,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// The cluster.
 #[derive(Debug, Args)]
-pub(super) struct WhereArgs {
+pub(crate) struct WhereArgs {
     /// Kubeconfig of the cluster. Without it --context, and a command that always needs a cluster,
     /// take KUBECONFIG or ~/.kube/config.
     #[arg(long, value_name = "FILE")]
@@ -31,21 +31,21 @@ pub(super) struct WhereArgs {
     context: Option<String>,
     /// The cluster that this process is a pod of.
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
-    pub(super) in_cluster: bool,
+    pub(crate) in_cluster: bool,
 }
 
 /// The cluster, and KubeVirt in it.
 #[derive(Debug, Args)]
-pub(super) struct ClusterArgs {
+pub(crate) struct ClusterArgs {
     #[command(flatten)]
     place: WhereArgs,
     /// KubeVirt's namespace; otherwise it is looked for in all of them.
     #[arg(long, visible_alias = "kubevirt-namespace", value_name = "NAME", value_parser = namespace)]
-    pub(super) namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
 }
 
 /// A namespace's name: a DNS label.
-pub(super) fn namespace(name: &str) -> Result<String, String> {
+pub(crate) fn namespace(name: &str) -> Result<String, String> {
     let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut bytes = name.bytes();
@@ -62,7 +62,7 @@ pub(super) fn namespace(name: &str) -> Result<String, String> {
 
 impl ClusterArgs {
     /// A client; says on stderr of which server.
-    pub(super) async fn client(&self) -> Result<Client> {
+    pub(crate) async fn client(&self) -> Result<Client> {
         let (mut config, _) = self.place.config().await?;
         config.read_timeout = Some(SILENCE_MAX);
         tell!("cluster: server {}", config.cluster_url);
@@ -72,18 +72,18 @@ impl ClusterArgs {
 
 impl WhereArgs {
     /// Whether a cluster was named.
-    pub(super) fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.in_cluster || self.kubeconfig.is_some() || self.context.is_some()
     }
 
     /// Where this is, for a client that may do without a namespace.
-    pub(super) async fn config(&self) -> Result<(Config, String)> {
+    pub(crate) async fn config(&self) -> Result<(Config, String)> {
         let target = self.target().await?;
         Ok((target.config, target.context))
     }
 
     /// The API server, the user and the namespace.
-    pub(super) async fn target(&self) -> Result<Target> {
+    pub(crate) async fn target(&self) -> Result<Target> {
         if self.in_cluster {
             let config = Config::incluster().context("not in a cluster")?;
             // As client-go does, for pods that are told their namespace.
@@ -101,20 +101,20 @@ impl WhereArgs {
 }
 
 /// Which API server, as whom and in which namespace.
-pub(super) struct Target {
+pub(crate) struct Target {
     /// For kube's client. Its user is as client-go reads one.
-    pub(super) config: Config,
-    /// The context's name.
-    pub(super) context: String,
+    pub(crate) config: Config,
+    /// The context's name; `(in cluster)` in a pod.
+    pub(crate) context: String,
     /// The namespace, if one is set.
-    pub(super) namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// The cluster as the kubeconfig has it.
-    pub(super) cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 /// A kubeconfig; without a file that of KUBECONFIG, whose files are merged, or ~/.kube/config.
 /// Relative paths in it become absolute.
-pub(super) fn read(kubeconfig: Option<&Path>) -> Result<Kubeconfig> {
+pub(crate) fn read(kubeconfig: Option<&Path>) -> Result<Kubeconfig> {
     match kubeconfig {
         Some(path) => {
             Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))

@@ -1,19 +1,21 @@
 //! `kubetoll runs`: the history.
 
+mod copy;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{
-    Exit, Output, copy,
+use super::shared::{
     history::{SelectArgs, StoreArgs, key_value},
-    import,
+    imported,
+    output::Output,
 };
 use report::history_text;
 use store::StoreError;
-use terminal::lines;
+use terminal::{exit::Exit, lines};
 
 /// List, show, label, remove, check and copy the runs of the history.
 ///
@@ -118,7 +120,7 @@ pub(super) fn run(args: RunsArgs) -> Result<Exit> {
         What::Export { select, store, out } => copy::export(&select, &store, out.as_deref()),
         What::Import { files, common } => {
             let report = copy::import(&files, &common.store)?;
-            import::finish(&report, common.output)
+            imported::finish(&report, common.output)
         }
         What::Check(common) => check(&common),
     }
@@ -127,12 +129,7 @@ pub(super) fn run(args: RunsArgs) -> Result<Exit> {
 impl Common {
     /// Prints a value as JSON, or as the text that `text` makes of it.
     fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<Exit> {
-        let text = match self.output {
-            Output::Text => text(value),
-            Output::Json => serde_json::to_string_pretty(value)? + "\n",
-        };
-        let written = lines::print(&text);
-        Ok(written)
+        Ok(lines::print(&self.output.of(value, text)?))
     }
 }
 

@@ -10,17 +10,13 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::value::RawValue;
 
-use super::{
-    Exit,
-    history::{SelectArgs, StoreArgs},
-};
+use crate::commands::shared::history::{SelectArgs, StoreArgs};
 use record::{
     HISTORY_SCHEMA, HistoryLine, HistoryRun, ImportReport, RUN_SCHEMA, RunRecord, SchemaName,
     printable,
 };
 use store::Store;
-use terminal::lines;
-use terminal::tell;
+use terminal::{exit::Exit, lines, tell};
 
 /// Writes the runs one by one, so that their records are not all in memory at once.
 pub(super) fn export(select: &SelectArgs, store: &StoreArgs, out: Option<&Path>) -> Result<Exit> {

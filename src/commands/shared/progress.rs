@@ -10,14 +10,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use driver::Progress;
 use terminal::tell;
 
-/// Progress on stderr.
-pub(super) struct Terminal {
+/// Shows phases and steps on stderr.
+pub(crate) struct Terminal {
     bar: Option<ProgressBar>,
     phase: Mutex<String>,
 }
 
 impl Terminal {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style =
                 ProgressStyle::with_template("{spinner} {msg:24} {wide_bar} {pos}/{len} {elapsed}");
@@ -32,7 +32,7 @@ impl Terminal {
     }
 
     /// Takes the bar away.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -1,0 +1,171 @@
+//! What of a run is typed, and what is meant by it.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use crate::commands::shared::{
+    attached::DiscoverArgs,
+    cluster::{self, WhereArgs},
+    history::KeepArgs,
+    metrics_args::MetricsArgs,
+    output::Output,
+};
+use driver::{
+    Plan,
+    workload::{Scenario, Spec, Template},
+};
+use terminal::duration;
+
+/// Create KubeVirt's density workload and say exactly what it cost.
+///
+/// Without --kubeconfig, --context, --in-cluster or --lab real this runs against an API server in
+/// this process, with simulated KubeVirt components behind the proxy: nothing is needed and
+/// nothing outside of the process is touched.
+///
+/// On a cluster all proxies take part that `kubetoll attach` put into KubeVirt's pods; those of your
+/// own are named by their admin address with --proxy. The run is refused while a pod of an attached
+/// component is not ready, and not valid (exit code 4) if one was restarted, appeared or vanished
+/// meanwhile. `kubetoll rbac run` prints the rights that it needs.
+///
+/// With --component-metrics the components' own metrics are read while the books are open, as
+/// `kubetoll crosscheck` does: CPU, memory and work queues go to the record and to KubeVirt's results
+/// file. What a component's counter misses is said, and doesn't change the exit code.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubetoll run vmi
+  kubetoll run vm --lab real --results-dir results
+  kubetoll run vmi --context kind-kubevirt --count 20
+  kubetoll run vmi --in-cluster --kubevirt-namespace kubevirt --proxy-token-file /token/token
+  kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444")]
+pub(in crate::commands) struct RunArgs {
+    /// vmi: minimal VMIs; vm: VMs with run strategy Always; instancetype: VMs with one
+    /// instancetype and one preference for all.
+    #[arg(value_enum, required_unless_present = "template")]
+    pub(super) scenario: Option<Name>,
+    /// How many objects to create.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) count: u32,
+    /// Pause after each create.
+    #[arg(long, default_value = "100ms", value_name = "DURATION", value_parser = duration::parse)]
+    pub(super) pause: Duration,
+    /// Longest wait for all to be Running.
+    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration::parse)]
+    pub(super) timeout: Duration,
+    /// How long the run's namespace must be silent before the books are closed
+    /// [default: 1s in a lab, 10s on a cluster].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(super) settle: Option<Duration>,
+    /// Window before the run in which nothing is created [default: 2s in a lab, 60s on a cluster].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(super) baseline: Option<Duration>,
+    #[command(flatten)]
+    pub(super) cluster: WhereArgs,
+    /// Create in this namespace, which must be empty; otherwise one is made and removed again.
+    #[arg(long, value_name = "NAME", value_parser = cluster::namespace)]
+    pub(super) namespace: Option<String>,
+    /// The API server of the lab: in this process, or a real etcd and kube-apiserver.
+    #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
+    pub(super) lab: Option<LabKind>,
+    /// Add the node selector and tolerations of KubeVirt's KWOK lane.
+    #[arg(long)]
+    pub(super) kwok: bool,
+    /// YAML file with a VMI or VM of your own to create.
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    pub(super) template: Option<PathBuf>,
+    /// JSON file with perfscale-audit's thresholdExpectations.
+    #[arg(long, value_name = "FILE")]
+    pub(super) thresholds: Option<PathBuf>,
+    /// Record the audit ID of each request, for `kubetoll verify` (always in a lab).
+    #[arg(long)]
+    pub(super) audit_ids: bool,
+    /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
+    /// Without it the attached proxies take part.
+    #[arg(long, value_name = "URL")]
+    pub(super) proxy: Vec<String>,
+    /// File with the proxies' admin token; for attached proxies the Secret is read otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub(super) proxy_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) discover: DiscoverArgs,
+    #[command(flatten)]
+    pub(super) metrics: MetricsArgs,
+    /// Folder for record.json and KubeVirt's results file.
+    #[arg(long, value_name = "DIR")]
+    pub(super) results_dir: Option<PathBuf>,
+    /// Form of the result on standard output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: Output,
+    /// Leave the objects where they are.
+    #[arg(long)]
+    pub(super) keep: bool,
+    /// Don't create and delete one object first.
+    #[arg(long)]
+    pub(super) no_primer: bool,
+    #[command(flatten)]
+    pub(super) keep_in: KeepArgs,
+}
+
+/// KubeVirt's three density tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Name {
+    Vmi,
+    Vm,
+    Instancetype,
+}
+
+/// The API server of a lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LabKind {
+    Embedded,
+    Real,
+}
+
+impl RunArgs {
+    /// What is created.
+    pub(super) fn spec(&self) -> Result<Spec> {
+        let scenario = match (&self.template, self.scenario) {
+            (Some(path), _) => {
+                let name = path.display();
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+                let object = serde_saphyr::from_str(&text)
+                    .with_context(|| format!("{name} is not one YAML document"))?;
+                Scenario::Template(Template::new(object).with_context(|| format!("{name}"))?)
+            }
+            (None, Some(Name::Vm)) => Scenario::Vm,
+            (None, Some(Name::Instancetype)) => Scenario::Instancetype,
+            (None, _) => Scenario::Vmi,
+        };
+        Ok(Spec {
+            scenario,
+            kwok: self.kwok,
+        })
+    }
+
+    /// The run; where a lab is quiet sooner than a cluster, its times are shorter.
+    pub(super) fn plan(&self, spec: Spec, in_lab: bool) -> Plan {
+        let by_place = |given: Option<Duration>, lab: u64, cluster: u64| {
+            given.unwrap_or(Duration::from_secs(if in_lab { lab } else { cluster }))
+        };
+        let mut configuration = BTreeMap::new();
+        if let Some(lab) = self.lab {
+            configuration.insert("lab".to_owned(), format!("{lab:?}").to_lowercase());
+        }
+        Plan {
+            spec,
+            count: self.count as usize,
+            pause: self.pause,
+            timeout: self.timeout,
+            settle: by_place(self.settle, 1, 10),
+            baseline: by_place(self.baseline, 2, 60),
+            namespace: self.namespace.clone(),
+            keep: self.keep,
+            primer: !self.no_primer,
+            audit_ids: self.audit_ids || in_lab,
+            simulated: in_lab,
+            configuration,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `kubetoll run`: a density run in a lab or on a cluster.
+
+mod args;
+mod lab;
+mod place;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+
+use super::shared::{exits, inputs::read_thresholds, progress::Terminal, results};
+use driver::{ComponentWatch, Driver, Roster, RunError, WindowHook};
+use lab::Lab;
+use record::{Crosscheck, RunRecord, RunResult, ThresholdFile};
+use report::Asked;
+use terminal::{exit::Exit, tell};
+
+pub(super) use args::RunArgs;
+
+pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
+    let thresholds = read_thresholds(args.thresholds.as_deref())?;
+    let spec = args.spec()?;
+    if let Some(dir) = &args.results_dir {
+        results::prepare(dir)?;
+    }
+    args.keep_in.prepare().await?;
+    let starting = stop.run_until_cancelled(async {
+        let place = args.place().await?;
+        let watch = args.metrics.watch(&place.proxies).await?;
+        anyhow::Ok((place, watch))
+    });
+    let Some((place, watch)) = starting.await.transpose()? else {
+        return Ok(Exit::Interrupted);
+    };
+    let progress = Terminal::new();
+    let driver = Driver {
+        client: place.client.clone(),
+        tally: place.tally.clone(),
+        proxies: place.proxies.clone(),
+        roster: place.fleet.as_ref().map(|fleet| fleet as &dyn Roster),
+        window_hook: watch.as_ref().map(|watch| watch as &dyn WindowHook),
+        cluster: place.cluster.clone(),
+        progress: &progress,
+        stop,
+    };
+    let plan = args.plan(spec, place.lab.is_some());
+    let outcome = match &watch {
+        Some(watch) => watch.sample_during(driver.run(&plan)).await,
+        None => driver.run(&plan).await,
+    };
+    progress.finish();
+    let exit = match outcome {
+        Ok(mut record) => {
+            record.crosscheck = watch.and_then(found);
+            args.finish(record, place.lab.as_ref(), thresholds.as_ref())
+                .await
+        }
+        Err(error) => Ok(explain(&error)),
+    };
+    if let Some(lab) = place.lab {
+        lab.stop().await;
+    }
+    exit
+}
+
+/// What the components' own metrics showed, with the exit code that it would give alone.
+fn found(watch: ComponentWatch) -> Option<Crosscheck> {
+    let mut check = watch.found()?;
+    check.exit_code = exits::of_crosscheck(&check).code();
+    Some(check)
+}
+
+fn explain(error: &RunError) -> Exit {
+    tell!("kubetoll: {error}");
+    match error.cause() {
+        RunError::Interrupted => Exit::Interrupted,
+        RunError::Proxy(error) if error.is_loss() => Exit::NotValid,
+        _ => Exit::Failed,
+    }
+}
+
+impl RunArgs {
+    async fn finish(
+        &self,
+        mut record: RunRecord,
+        lab: Option<&Lab>,
+        thresholds: Option<&ThresholdFile>,
+    ) -> Result<Exit> {
+        if let Some(lab) = lab {
+            record.checks.push(lab.check(&record)?);
+        }
+        let asked = Asked {
+            thresholds,
+            ..Asked::default()
+        };
+        let result = report::evaluate(&record, &asked);
+        // Neither a full disk nor a closed pipe takes the others with it.
+        let printed = results::print(&result, self.output);
+        let written = self.write_files(&record, &result);
+        let kept = self.keep_in.keep(record).await;
+        printed?;
+        written?;
+        Ok(report::run_exit(&result).or(kept))
+    }
+
+    fn write_files(&self, record: &RunRecord, result: &RunResult) -> Result<()> {
+        if let Some(dir) = &self.results_dir {
+            results::write(dir, record, result)?;
+            tell!("results are in {}", dir.display());
+        }
+        Ok(())
+    }
+}

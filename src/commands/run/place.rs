@@ -1,0 +1,108 @@
+//! Where a run takes place: a lab that is started, or a cluster.
+
+use anyhow::{Context, Result, bail};
+use kube::Client;
+
+use super::{
+    args::{LabKind, RunArgs},
+    lab::Lab,
+};
+use crate::commands::shared::{attached::Fleet, proxies::proxy_clients};
+use driver::{
+    client::{Tally, counted},
+    proxies::ProxyClient,
+};
+use record::ClusterRecord;
+use terminal::{exit::Misuse, tell};
+
+/// Where a run takes place.
+pub(super) struct Place {
+    pub(super) lab: Option<Lab>,
+    pub(super) client: Client,
+    pub(super) tally: Tally,
+    pub(super) cluster: ClusterRecord,
+    pub(super) proxies: Vec<ProxyClient>,
+    pub(super) fleet: Option<Fleet>,
+}
+
+impl RunArgs {
+    /// Starts the lab, or connects to the cluster; says which first.
+    pub(super) async fn place(&self) -> Result<Place> {
+        if self.cluster.is_given() {
+            return self.cluster().await;
+        }
+        let is_given = !self.proxy.is_empty()
+            || self.proxy_token_file.is_some()
+            || self.discover.is_given()
+            || self.metrics.is_given();
+        if is_given {
+            let options = "--proxy, --proxy-token-file, --proxy-via, --kubevirt-namespace and \
+                           --component-metrics";
+            bail!(Misuse(format!(
+                "{options} are for a run on a cluster: add --kubeconfig, --context or --in-cluster"
+            )));
+        }
+        let lab = if self.lab == Some(LabKind::Real) {
+            tell!(
+                "lab: a real etcd and kube-apiserver on this machine; KubeVirt is SIMULATED (use \
+                 --kubeconfig or --context for a cluster)"
+            );
+            Lab::real().await?
+        } else {
+            tell!(
+                "lab: an API server in this process; KubeVirt is SIMULATED (use --kubeconfig or \
+                 --context for a cluster, --lab real for a real kube-apiserver)"
+            );
+            Lab::embedded().await?
+        };
+        let (client, tally) = counted(lab.client.clone(), "default");
+        Ok(Place {
+            client,
+            tally,
+            cluster: ClusterRecord {
+                server: lab.url(),
+                ..ClusterRecord::default()
+            },
+            proxies: vec![lab.proxy()],
+            fleet: None,
+            lab: Some(lab),
+        })
+    }
+
+    async fn cluster(&self) -> Result<Place> {
+        let (mut config, context) = self.cluster.config().await?;
+        // What a client does again by itself would be a call that nobody asked for.
+        config.default_retry = false;
+        let mut cluster = ClusterRecord {
+            server: config.cluster_url.to_string(),
+            context,
+            ..ClusterRecord::default()
+        };
+        tell!(
+            "cluster: server {}, context {}, namespace {}",
+            cluster.server,
+            cluster.context,
+            self.namespace.as_deref().unwrap_or("(a new one)")
+        );
+        let client = Client::try_from(config).context("cannot make a client")?;
+        let (client, tally) = counted(client, "default");
+        let (proxies, fleet) = if self.proxy.is_empty() {
+            let token = self.proxy_token_file.as_ref();
+            let in_cluster = self.cluster.in_cluster;
+            let fleet = Fleet::find(client.clone(), &self.discover, token, in_cluster).await?;
+            cluster.kubevirt_version = fleet.kubevirt_version().to_owned();
+            (fleet.proxies.clone(), Some(fleet))
+        } else {
+            let token = self.proxy_token_file.as_deref();
+            (proxy_clients(&self.proxy, token)?, None)
+        };
+        Ok(Place {
+            lab: None,
+            client,
+            tally,
+            cluster,
+            proxies,
+            fleet,
+        })
+    }
+}

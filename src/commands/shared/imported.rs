@@ -1,0 +1,24 @@
+//! What came of an import into the history.
+
+use anyhow::Result;
+
+use super::output::Output;
+use record::ImportReport;
+use report::history_text;
+use terminal::{exit::Exit, lines, tell};
+
+/// Prints what came of an import; what was skipped or refused makes it a failure.
+pub(crate) fn finish(report: &ImportReport, output: Output) -> Result<Exit> {
+    for id in &report.runs.conflicts {
+        tell!("kubetoll: {id} is in the history with other content, and a run never changes");
+    }
+    for refused in &report.runs.refused {
+        tell!("kubetoll: {refused}");
+    }
+    let exit = lines::print(&output.of(report, history_text::imported)?);
+    Ok(if report.is_complete() {
+        exit
+    } else {
+        Exit::Failed
+    })
+}

@@ -1,0 +1,80 @@
+//! What runs must keep against others.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use record::{HistoryRun, label};
+use report::{Group, HowToCompare, Limit, compare_text};
+use terminal::{exit::Exit, lines};
+
+/// The p below which a difference is called one.
+pub(crate) const ALPHA: f64 = 0.01;
+
+/// What a comparison must keep.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LimitArgs {
+    /// Exit with 3 if this is so, against A or the earlier runs of the job: METRIC>N%, METRIC<-N%,
+    /// METRIC>N, or learned; `kubetoll compare --help` explains them; repeatable.
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) fail_on: Vec<Limit>,
+    /// How often a learned bound of one metric may give a false alarm. 1 / RATE - 1 runs are needed
+    /// to learn it.
+    #[arg(long, value_name = "RATE", default_value_t = 0.01, value_parser = rate)]
+    pub(crate) false_alarms: f64,
+}
+
+impl LimitArgs {
+    /// Compares a run with the earlier ones that created as many objects; says on standard error
+    /// what differs.
+    pub(crate) fn judge(&self, mut earlier: Vec<HistoryRun>, run: &HistoryRun) -> Result<Exit> {
+        earlier.retain(|one| one.objects == run.objects && one.id != run.id);
+        if earlier.is_empty() {
+            bail!("it has no earlier run of that job, scenario and number of objects");
+        }
+        let (job, scenario) = (run.label(label::JOB), run.label(label::SCENARIO));
+        let a = Group {
+            name: format!("job={job},scenario={scenario}"),
+            runs: earlier,
+        };
+        let b = Group {
+            name: run.id.clone(),
+            runs: vec![run.without_record()],
+        };
+        let how = HowToCompare {
+            alpha: ALPHA,
+            of_components: self.of_components(),
+            mix_origins: false,
+        };
+        let mut found = report::compare(&a, &b, |name| self.names(name), &how)?;
+        report::judge(&mut found, &a, &b, &self.fail_on, self.false_alarms);
+        lines::tell_report(&format!("\n{}", compare_text::text(&found, false)));
+        Ok(report::comparison_exit(&found))
+    }
+
+    /// Whether a metric is one that a limit is on.
+    fn names(&self, name: &str) -> bool {
+        let mut limits = self.fail_on.iter();
+        limits.any(|limit| match limit.metric() {
+            Some(metric) => report::is_named(name, metric),
+            None => true,
+        })
+    }
+
+    /// Whether a limit is on a component's own calls.
+    pub(crate) fn of_components(&self) -> bool {
+        self.fail_on.iter().any(|limit| match limit.metric() {
+            Some(metric) => metric.contains(':'),
+            None => true,
+        })
+    }
+}
+
+/// A probability, between 0 and 1.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if rate > 0.0 && rate < 1.0 {
+        Ok(rate)
+    } else {
+        Err("a rate is between 0 and 1, such as 0.01".to_owned())
+    }
+}
