@@ -123,7 +123,7 @@ pub(super) enum LabKind {
 }
 
 impl RunArgs {
-    /// What is created.
+    /// The scenario, or the template in a file.
     pub(super) fn spec(&self) -> Result<Spec> {
         let scenario = match (&self.template, self.scenario) {
             (Some(path), _) => {
@@ -144,7 +144,7 @@ impl RunArgs {
         })
     }
 
-    /// The run; where a lab is quiet sooner than a cluster, its times are shorter.
+    /// The run as it was asked for. A lab is quiet sooner than a cluster: its defaults are shorter.
     pub(super) fn plan(&self, spec: Spec, in_lab: bool) -> Plan {
         let by_place = |given: Option<Duration>, lab: u64, cluster: u64| {
             given.unwrap_or(Duration::from_secs(if in_lab { lab } else { cluster }))
