@@ -7,7 +7,6 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::Path,
-    process::Command,
 };
 
 use http::Method;
@@ -18,7 +17,7 @@ use serde_json::Value;
 use super::{documents, output, rendered};
 use crate::{
     kit::client::Target,
-    support::{process::ProxyProcess, real},
+    support::{process::ProxyProcess, prometheus::promtool},
 };
 
 const SETTINGS: &str = "proxy.enabled=false,monitoring.enabled=true";
@@ -27,19 +26,6 @@ const SETTINGS: &str = "proxy.enabled=false,monitoring.enabled=true";
 fn object(kind: &str) -> Option<Value> {
     let objects = documents(&rendered(SETTINGS)?);
     objects.into_iter().find(|object| object["kind"] == kind)
-}
-
-/// promtool, out of the package that the tests of Prometheus use.
-fn promtool() -> Option<Command> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/prometheus");
-    match Command::new(script).status().unwrap().code() {
-        Some(0) => Some(Command::new(real::directory().join("promtool"))),
-        Some(69) if std::env::var_os("CI").is_none() => {
-            eprintln!("\n*** THE RULES WERE NOT TESTED: promtool can't be had ***\n");
-            None
-        }
-        _ => panic!("tests/real/prometheus failed"),
-    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod real;
 pub mod recorder;
 pub mod relay;
+pub mod skip;
 pub mod traced;
 pub mod two_ways;
 pub mod wire;
