@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead, BufReader, Lines},
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,7 +15,7 @@ use std::{
 use cluster::kubeconfig::{Credential, kubeconfig, write_private};
 use driver::proxies::{ProxyClient, ProxyError};
 use identity::mint::Authority;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::ConfigMap};
 use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
@@ -32,6 +32,7 @@ use crate::support::{
     real,
     relay::Relay,
     two_ways::TwoWays,
+    wait,
 };
 
 /// How many informers: few in the suite, more when it is asked for.
@@ -43,24 +44,32 @@ fn informers() -> u64 {
 /// it saw.
 struct Running {
     child: Child,
+    /// Its end is that of a program that runs for no certain time.
+    input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
     fn start(command: &mut Command, ready: &str) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let input = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert_eq!(lines.next().unwrap().unwrap(), ready);
-        Self { child, lines }
+        Self {
+            child,
+            input,
+            lines,
+        }
     }
 
-    fn informers(program: &Path, kubeconfig: &Path, seconds: u64, protocol: &str) -> Self {
+    fn informers(program: &Path, kubeconfig: &Path, time: Duration, protocol: &str) -> Self {
         let mut command = Command::new(program);
         command
             .arg("-kubeconfig")
             .arg(kubeconfig)
             .args(["-count", &informers().to_string()])
-            .args(["-for", &format!("{seconds}s")]);
+            .args(["-for", &format!("{}s", time.as_secs())]);
         if protocol == "http/1.1" {
             command.env("DISABLE_HTTP2", "1");
         }
@@ -68,6 +77,7 @@ impl Running {
     }
 
     fn finish(mut self) -> Value {
+        drop(self.input);
         let said = self.lines.next().unwrap().unwrap();
         assert!(self.child.wait().unwrap().success());
         serde_json::from_str(&said).unwrap()
@@ -94,6 +104,19 @@ async fn create(client: &Client, name: String) {
     created.unwrap();
 }
 
+/// Waits until each informer has a watch that is older than a second: one that brings nothing for a
+/// second and then ends makes any reflector list.
+async fn all_watch(proxy: &TestProxy) {
+    wait::until("a watch of each informer", async || {
+        let calls = proxy.admin.snapshot().await.unwrap().calls;
+        let watches = calls.iter().filter(|call| call.call.verb == "watch");
+        let open: u64 = watches.map(|call| call.opened - call.closed).sum();
+        open == informers()
+    })
+    .await;
+    sleep(Duration::from_millis(1_200)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn informers_go_on_where_they_were_when_connections_are_lost() {
     let Some(program) = real::program("informer") else {
@@ -111,17 +134,17 @@ async fn informers_go_on_where_they_were_when_connections_are_lost() {
     let config = kubeconfig(&proxy.url, ca.as_bytes(), &Credential::Token(token));
     write_private(&through, config.to_string().as_bytes()).unwrap();
     for protocol in ["h2", "http/1.1"] {
-        let running = Running::informers(&program, &through, 16, protocol);
-        sleep(Duration::from_millis(1_500)).await;
+        let running = Running::informers(&program, &through, Duration::ZERO, protocol);
         for cut in 0..3 {
+            all_watch(&proxy).await;
             relay.set_down(cut == 1);
             relay.cut();
             create(&client, format!("{}-{cut}", protocol.replace('/', "-"))).await;
+            // For so long nobody is there, once in three times.
             sleep(Duration::from_millis(1_200)).await;
             relay.set_down(false);
-            // A watch that brings nothing for a second and then ends makes any reflector list.
-            sleep(Duration::from_secs(3)).await;
         }
+        all_watch(&proxy).await;
         let found = running.finish();
         assert_eq!(number(&found, "lists"), informers(), "{protocol}: {found}");
         assert!(
@@ -146,10 +169,12 @@ async fn a_killed_api_server_costs_no_list_more_than_without_a_proxy() {
         return;
     };
     let program = real::program("informer").unwrap();
-    let direct = Running::informers(&program, &two.direct, 30, "h2");
-    let through = Running::informers(&program, &two.through, 20, "h2");
+    let direct = Running::informers(&program, &two.direct, Duration::from_secs(30), "h2");
+    let through = Running::informers(&program, &two.through, Duration::from_secs(20), "h2");
+    // The watches are older than a second, as above.
     sleep(Duration::from_secs(2)).await;
     two.cluster.kill_apiserver().await;
+    // For so long nobody is there.
     sleep(Duration::from_secs(1)).await;
     two.cluster.restart_apiserver().await.unwrap();
     let (through, direct) = (through.finish(), direct.finish());
@@ -162,6 +187,13 @@ async fn a_killed_api_server_costs_no_list_more_than_without_a_proxy() {
     two.proxy.stop().await;
 }
 
+/// Waits until the leader renews its lease.
+async fn renewal(leases: &Api<Lease>) {
+    let renewed = async || leases.get("leader").await.unwrap().spec.unwrap().renew_time;
+    let before = renewed().await;
+    wait::until("a renewal", async || renewed().await != before).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_keeps_its_lease_through_a_restart_of_the_api_server() {
     let Some(mut two) = TwoWays::start().await else {
@@ -171,11 +203,15 @@ async fn a_leader_keeps_its_lease_through_a_restart_of_the_api_server() {
     command
         .arg("-kubeconfig")
         .arg(&two.through)
-        .args(["-for", "22s"]);
+        .args(["-for", "0s"]);
     let leader = Running::start(&mut command, "leading");
-    sleep(Duration::from_secs(3)).await;
+    let leases: Api<Lease> = Api::namespaced(two.cluster.admin_client().unwrap(), "default");
+    renewal(&leases).await;
     two.cluster.kill_apiserver().await;
     two.cluster.restart_apiserver().await.unwrap();
+    for _ in 0..2 {
+        renewal(&leases).await;
+    }
     let found = leader.finish();
     assert_eq!(
         (number(&found, "led"), number(&found, "lost")),
@@ -254,6 +290,15 @@ impl UnderLoad {
             }
             Ok(())
         })
+    }
+
+    /// Waits until so many more requests are answered.
+    async fn answers(&self, more: u64) {
+        let before = self.answered.load(Ordering::Relaxed);
+        wait::until("answers", async || {
+            self.answered.load(Ordering::Relaxed) >= before + more
+        })
+        .await;
     }
 
     /// Each request of the clients was answered; how many there were.
@@ -358,14 +403,14 @@ async fn certificates_and_tokens_change_under_load_and_no_request_fails() {
     assert_ne!(before, presented(&load.proxy, &load.authority).await);
     assert!(!takes(&load.proxy, &admin_token(0)).await);
     assert!(takes(&load.proxy, &admin_token(1)).await);
-    sleep(Duration::from_secs(1)).await;
+    load.answers(50).await;
     assert!(load.finish().await > 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_stops_under_load_fails_no_request() {
     let mut load = UnderLoad::start(8).await;
-    sleep(Duration::from_secs(2)).await;
+    load.answers(100).await;
     load.proxy.terminate();
     let status = load.proxy.wait(Duration::from_secs(12));
     assert!(status.success(), "{status}");

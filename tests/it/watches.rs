@@ -80,7 +80,7 @@ async fn small_frames_to_a_slow_reader_end_no_connection() {
     let mut other = open(&mut sender, &target, "every=5000").await.unwrap();
     let query = format!("count={FRAMES}&bytes=17");
     let mut slow = open(&mut sender, &target, &query).await.unwrap();
-    // First nothing at all is read, then little by little.
+    // Such is the reader: first it reads nothing at all, then little by little.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let pause = Duration::from_millis(1);
     let read = slow.read_slowly(FRAMES, 200, pause);

@@ -67,6 +67,7 @@ async fn probe(address: String, stop: CancellationToken, asked: Arc<AtomicU64>) 
         let answer = answer.await.expect("the probe is answered");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         asked.fetch_add(1, Ordering::Relaxed);
+        // Probes come at a pace.
         sleep(Duration::from_millis(100)).await;
     }
 }

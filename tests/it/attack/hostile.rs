@@ -163,6 +163,7 @@ async fn what_follows_a_response_is_not_the_next_response() {
             got.starts_with("HTTP/1.1 200") && !got.contains("evil"),
             "{got}"
         );
+        // A pause, so that the proxy can come to what followed before the next request does.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     drop(stream);
@@ -485,7 +486,7 @@ async fn floods_from_behind_cost_no_memory_and_only_their_own_session() {
         victim
             .find(|frame| frame.stream == 1 || frame.kind == GOAWAY)
             .await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        process.idle().await;
         let mut other = Client::connect_to(&process.url, &process.authority, &[]).await;
         other.send(&Frame::head(1, true, &get("/api"))).await;
         assert_eq!(other.status(1).await, 200, "{name}");

@@ -84,6 +84,7 @@ async fn requests_taken_back_one_by_one_are_stopped_too() {
         if !attacker.send(&head).await {
             break;
         }
+        // The pace of the attack.
         tokio::time::sleep(Duration::from_micros(200)).await;
         if !attacker.send(&Frame::reset(stream, http2::CANCEL)).await {
             break;
@@ -267,7 +268,7 @@ async fn responses_that_nobody_takes_wait_at_the_api_server() {
             .await;
         assert_eq!(attacker.status(stream).await, 200);
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    process.idle().await;
     let grown = process.grown_kib(before);
     // 100 windows of 256 KiB and what is around them, of 800 MiB that want to come.
     assert!(grown < 64 << 10, "{grown} KiB");

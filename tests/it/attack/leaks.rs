@@ -18,6 +18,7 @@ use crate::support::{
     http2::{self, Client, DATA, END_STREAM, Frame},
     recorder::Recorder,
     traced::TracedProxy,
+    wait,
     wire::{LONGEST, Upstream, connect_with},
 };
 
@@ -220,12 +221,7 @@ async fn neither_exec_nor_its_command_tells_a_token() {
 
 /// Sends a request as the command would, and one without its token; gives the token.
 async fn use_kubeconfig(path: &Path) -> String {
-    for _ in 0..100 {
-        if path.exists() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait::until("the kubeconfig of exec", async || path.exists()).await;
     use base64::{Engine, engine::general_purpose::STANDARD};
     use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
     let config: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();

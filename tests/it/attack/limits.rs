@@ -15,6 +15,7 @@ use crate::support::{
     http2::{Client, Frame, get},
     proxy::TestProxy,
     traced::TracedProxy,
+    wait,
     wire::{LONGEST, Upstream, client_tls, connect, connect_with, exchange, read_head},
 };
 
@@ -58,7 +59,6 @@ async fn silence_ends_a_connection_before_the_handshake_and_before_a_request() {
     half.write_all(b"GET /api HTTP/1.1\r\nHost: ")
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(is_about(end_of(half).await, 32));
     assert!(upstream.heads().is_empty());
     proxy.stop().await;
@@ -81,7 +81,11 @@ async fn an_unused_connection_ends_after_two_minutes_and_a_slow_body_does_not() 
     slow.write_all(b"POST /api HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\n\r\na")
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    wait::until("the head at the API server", async || {
+        let mut recorded = upstream.recorded().into_iter();
+        recorded.any(|bytes| bytes.contains("POST /api"))
+    })
+    .await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(300)).await;
     tokio::time::resume();
@@ -221,6 +225,7 @@ async fn handshakes_that_do_not_go_on_give_their_places_up_and_cost_no_time() {
         let head = served.await.expect("a newcomer waits for nobody");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         let ticks = process.cpu_ticks();
+        // What it does in this time is what is measured.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let busy = process.cpu_ticks() - ticks;
         eprintln!("{arguments:?}: {busy} hundredths of a second in two seconds");
@@ -260,7 +265,13 @@ async fn connections_beyond_the_limit_are_closed_and_those_within_live_on() {
         );
     }
     drop(held);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    wait::until("a place for a newcomer", async || {
+        let tls = Arc::new(client_tls(&proxy.authority, &[]));
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let connected = TlsConnector::from(tls).connect(name, tcp(&proxy).await);
+        connected.await.is_ok()
+    })
+    .await;
     let (head, _) = exchange(&proxy, b"GET /api HTTP/1.1\r\nHost: p\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     proxy.stop().await;
@@ -278,28 +289,27 @@ async fn a_process_without_descriptors_survives() {
     for _ in 0..super::scaled(200) {
         flood.extend(TcpStream::connect(address).await);
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    process.idle().await;
     assert!(process.descriptors() < 96, "{}", process.descriptors());
     let page = process
         .admin_page("GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await;
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     let ticks = process.cpu_ticks();
+    // What it does in this time is what is measured.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let busy = process.cpu_ticks() - ticks;
     assert!(busy < 50, "{busy} hundredths of a second");
     drop(flood);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    process.idle().await;
     let mut client = Client::connect_to(&process.url, &process.authority, &[]).await;
     client.send(&Frame::head(1, true, &get("/api"))).await;
     assert_eq!(client.status(1).await, 200);
     drop(client);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(
-        process.descriptors() <= at_start + 4,
-        "{}",
-        process.descriptors()
-    );
+    wait::until("as few descriptors as at the start", async || {
+        process.descriptors() <= at_start + 4
+    })
+    .await;
     assert!(
         process.log().contains("fewer connections"),
         "{}",

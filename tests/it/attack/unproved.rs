@@ -145,6 +145,7 @@ async fn peak<T>(process: &TracedProxy, before: u64, attack: impl Future<Output 
         let mut most = 0;
         while !done.load(Ordering::Relaxed) {
             most = most.max(process.resident_kib().saturating_sub(before));
+            // The pace of the samples.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         most

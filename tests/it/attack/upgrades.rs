@@ -1,7 +1,5 @@
 //! Upgrades: a tunnel is opened only to what was asked for, and is used for nothing else.
 
-use std::time::Duration;
-
 use identity::mint::Authority;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,6 +10,7 @@ use crate::support::{
     http2::{Client, Frame, HEADERS, PROTOCOL_ERROR, RST_STREAM},
     proxy::TestProxy,
     recorder::Recorder,
+    wait,
     wire::{LONGEST, Upstream, books, connect, counted, exchange, last_words, read_head},
 };
 
@@ -273,9 +272,11 @@ async fn idle_tunnels_cost_one_connection_each_and_leave_nothing() {
             .unwrap()
             .unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let books = books(&proxy).await;
-    assert_eq!(books.calls[0].opened, books.calls[0].closed);
+    wait::until("the end of each tunnel in the books", async || {
+        let call = &books(&proxy).await.calls[0];
+        call.opened == call.closed
+    })
+    .await;
     proxy.stop().await;
 }
 

@@ -6,7 +6,10 @@ use record::RunResult;
 use serde_json::{Value, json};
 
 use super::{NODES, Stage, name};
-use crate::support::kubevirt::{KubeVirt, NAMESPACE, create};
+use crate::support::{
+    kubevirt::{KubeVirt, NAMESPACE, create},
+    wait,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_of_all_pods_are_summed_and_their_changes_are_noticed() {
@@ -223,9 +226,10 @@ async fn invalid_where_a_proxy_is_restarted(stage: &Stage) {
 async fn wait_for_admin(pod: &Value) {
     let port = &pod["spec"]["initContainers"][0]["ports"][1]["containerPort"];
     let address = format!("127.0.0.1:{port}");
-    while tokio::net::TcpStream::connect(&address).await.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    wait::until("the new proxy", async || {
+        tokio::net::TcpStream::connect(&address).await.is_ok()
+    })
+    .await;
 }
 
 /// Each way says what failed and what to look at; auto says all of it.

@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
 };
 
 use cluster::rights::{Rule, missing};
@@ -16,10 +15,12 @@ use kube::{
 use lab::simulation::{Identity, Simulation};
 use record::RunResult;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::{NODES, Stage, kubeconfig, said};
-use crate::support::kubevirt::{NAMESPACE, api, create};
+use crate::support::{
+    kubevirt::{NAMESPACE, api, create},
+    wait,
+};
 
 /// What the user does; the namespace is there for them.
 const RUN: [&str; 12] = [
@@ -206,17 +207,12 @@ impl User {
     async fn wait(&self, at: usize, rule: &Rule, is_missing: bool) {
         let namespace = (at == 0).then_some(NAMESPACE);
         let rules = std::slice::from_ref(rule);
-        for _ in 0..500 {
+        let what = format!("{rule}: {}", if is_missing { "missing" } else { "there" });
+        wait::until(&what, async || {
             let missing = missing(&self.client, namespace, rules).await.unwrap();
-            if missing.is_some() == is_missing {
-                return;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-        panic!(
-            "{rule}: still {}",
-            if is_missing { "there" } else { "missing" }
-        );
+            missing.is_some() == is_missing
+        })
+        .await;
     }
 
     /// Takes a right away: a ClusterRole would give it in KubeVirt's namespace too.

@@ -3,14 +3,15 @@
 use std::{
     process::{Child, Command, Stdio},
     sync::atomic::Ordering,
-    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::{Stage, attach, installer, run, said};
-use crate::support::kubevirt::{NAMESPACE, create, free_ports};
+use crate::support::{
+    kubevirt::{NAMESPACE, create, free_ports},
+    wait,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attach_that_fails_says_why_and_puts_everything_back() {
@@ -211,22 +212,15 @@ async fn attaching_operator(stage: &Stage) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
+    wait::until("the patch of virt-operator", async || {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "the attach ended early");
         let operator = stage.kubevirt.get("Deployment", "virt-operator").await;
-        if operator["metadata"]["annotations"]
-            .get("kubetoll.dev/original")
-            .is_some()
-        {
-            return child;
-        }
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "the attach ended early"
-        );
-        assert!(Instant::now() < deadline, "virt-operator is not patched");
-        sleep(Duration::from_millis(50)).await;
-    }
+        let annotations = &operator["metadata"]["annotations"];
+        annotations.get("kubetoll.dev/original").is_some()
+    })
+    .await;
+    child
 }
 
 /// Ctrl-C while virt-operator's own Deployment rolls.

@@ -18,9 +18,11 @@ use install::{
 use kube::api::{Patch, PatchParams, PostParams};
 use record::{ComponentInstallation, Installation};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
-use crate::support::kubevirt::{CALLS, KubeVirt, NAMESPACE, api, create, free_ports, kubetoll};
+use crate::support::{
+    kubevirt::{CALLS, KubeVirt, NAMESPACE, api, create, free_ports, kubetoll},
+    wait,
+};
 
 /// What others have customized: one patch that is longer than ours could be, one that is short.
 fn customized() -> Value {
@@ -378,13 +380,10 @@ async fn drift_is_seen(stage: &Stage) {
     ours.remove(at);
     let patch = json!({"spec": {"customizeComponents": {"patches": patches}}});
     kubevirt.merge("KubeVirt", "kubevirt", patch).await;
-    for _ in 0..100 {
-        if !stage.status_of("virt-handler").attached {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    assert!(!stage.status_of("virt-handler").attached);
+    wait::until("virt-handler without a proxy", async || {
+        !stage.status_of("virt-handler").attached
+    })
+    .await;
     stage.attach("virt-handler", &[], 0);
     stage.status(0);
 }

@@ -17,5 +17,6 @@ pub mod relay;
 pub mod skip;
 pub mod traced;
 pub mod two_ways;
+pub mod wait;
 pub mod wire;
 pub mod witness;

@@ -13,6 +13,8 @@ use driver::proxies::ProxyClient;
 use identity::mint::Authority;
 use tokio::time::sleep;
 
+use super::wait;
+
 /// A running `kubetoll-proxy`; killed when dropped.
 pub struct TracedProxy {
     child: Child,
@@ -102,15 +104,27 @@ impl TracedProxy {
     }
 
     async fn ready(&mut self) -> serde_json::Value {
-        for _ in 0..200 {
+        let mut ready = None;
+        wait::until("the line that the proxy is ready", async || {
             let log = self.log();
-            if let Some(line) = log.lines().find(|line| line.contains("\"ready\"")) {
-                return serde_json::from_str(line).unwrap();
-            }
             assert!(self.child.try_wait().unwrap().is_none(), "{log}");
-            sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the proxy does not get ready: {}", self.log());
+            let line = log.lines().find(|line| line.contains("\"ready\""));
+            ready = line.map(|line| serde_json::from_str(line).unwrap());
+            ready.is_some()
+        })
+        .await;
+        ready.unwrap()
+    }
+
+    /// Waits until it has done all that it can: until it uses no CPU time for a while.
+    pub async fn idle(&self) {
+        let mut ticks = None;
+        wait::until("an idle proxy", async || {
+            // Many times as long as a scheduler lets a process wait.
+            sleep(Duration::from_millis(300)).await;
+            ticks.replace(self.cpu_ticks()) == Some(self.cpu_ticks())
+        })
+        .await;
     }
 
     /// Everything it wrote so far.

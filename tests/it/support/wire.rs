@@ -132,6 +132,7 @@ impl Upstream {
                 let requests = requests(&recorded.lock().unwrap()).len();
                 while answered < requests {
                     answered += 1;
+                    // How slow this API server is.
                     tokio::time::sleep(delay).await;
                     if stream.write_all(answer).await.is_err() {
                         return;

@@ -14,7 +14,6 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
 };
 
 use kube::{
@@ -23,13 +22,13 @@ use kube::{
 };
 use lab::real::RealCluster;
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::task::JoinHandle;
 
 use self::{
     nodes::{Nodes, Pods},
     operator::{Applied, Operator},
 };
-use super::{podserver::PodServer, real};
+use super::{podserver::PodServer, real, wait};
 
 /// KubeVirt's namespace.
 pub const NAMESPACE: &str = "kubevirt";
@@ -225,7 +224,7 @@ impl KubeVirt {
 
     /// Waits until all workloads are as the KubeVirt object says, and pods as their workloads.
     pub async fn settle(&self) {
-        for _ in 0..300 {
+        wait::until("workloads as the KubeVirt object says", async || {
             let kubevirt = self.get("KubeVirt", "kubevirt").await;
             let wanted = &kubevirt["spec"]["customizeComponents"];
             let mut done = self.applied.lock().unwrap().as_ref() == Some(wanted);
@@ -234,12 +233,9 @@ impl KubeVirt {
                 done &=
                     workload["status"]["observedGeneration"] == workload["metadata"]["generation"];
             }
-            if done {
-                return;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        panic!("the workloads do not settle");
+            done
+        })
+        .await;
     }
 }
 

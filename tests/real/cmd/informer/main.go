@@ -1,4 +1,4 @@
-// Command informer runs client-go informers for a time and says what they did, so that the same
+// Command informer runs client-go informers for a time, or until its standard input ends, and says what they did, so that the same
 // informers can be compared directly and through a proxy.
 //
 // It prints "synced" once all are, and at its end one JSON line: {"lists","watches","events","objects","errors"}; lists and watches are
@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
@@ -45,7 +46,7 @@ func main() {
 	resource := flag.String("resource", "configmaps", "resource of the core group")
 	namespace := flag.String("namespace", "default", "namespace")
 	count := flag.Int("count", 1, "number of informers")
-	duration := flag.Duration("for", 5*time.Second, "how long they run once they are synced")
+	duration := flag.Duration("for", 5*time.Second, "how long they run once they are synced; 0s: until standard input ends")
 	flag.Parse()
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	if err != nil {
@@ -72,7 +73,11 @@ func main() {
 		log.Fatal("the informers did not sync")
 	}
 	fmt.Println("synced")
-	time.Sleep(*duration)
+	if *duration > 0 {
+		time.Sleep(*duration)
+	} else {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}
 	objects := 0
 	for _, store := range stores {
 		objects += len(store.ListKeys())

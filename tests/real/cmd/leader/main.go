@@ -1,5 +1,5 @@
-// Command leader takes part in a leader election as KubeVirt's controllers do, for a time, and
-// says how often it led and lost.
+// Command leader takes part in a leader election as KubeVirt's controllers do, for a time or until
+// its standard input ends, and says how often it led and lost.
 //
 // It prints "leading" once it leads, and at its end one JSON line: {"led","lost","renewals","errors"}.
 // Renewals and errors are counted at the transport.
@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
@@ -48,7 +49,7 @@ func (c *counts) RoundTrip(request *http.Request) (*http.Response, error) {
 
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig to use")
-	duration := flag.Duration("for", 20*time.Second, "how long it takes part")
+	duration := flag.Duration("for", 20*time.Second, "how long it takes part; 0s: until standard input ends")
 	flag.Parse()
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	if err != nil {
@@ -59,8 +60,16 @@ func main() {
 		counted.transport = transport
 		return counted
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), *duration)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	go func() {
+		if *duration > 0 {
+			time.Sleep(*duration)
+		} else {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+		}
+		cancel()
+	}()
 	leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Name: "leader", Namespace: "default"},
