@@ -174,7 +174,7 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
             Ok(exit?.or(kept))
         }
         Err(error) => {
-            // The other proxies still have it, and would have no other until its lease ends.
+            // A proxy that still has it would have no other until its lease ends.
             measure::abandon(&plan.id, &proxies).await;
             Ok(exit_of(Some(status), not_closed(error)?))
         }
@@ -212,7 +212,7 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
             let kept = options.keep_in.keep_named(record).await;
             Ok(exit?.or(kept))
         }
-        // A proxy that is away for a moment keeps the run: it can be closed later.
+        // A proxy that is away keeps the run: if it is the only one, it can be closed later.
         Err(error) => {
             let exit = not_closed(error)?;
             measure::abandon(name, &proxies).await;

@@ -26,9 +26,7 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use terminal::{
     exit::{self, Exit, Misuse},
@@ -142,10 +140,8 @@ fn until_done<F: Future<Output = Result<Exit>>>(
 
 /// Problems only, unless `RUST_LOG` asks for more.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("error,kube_client=off"));
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log::filter("error,kube_client=off"))
         .with_writer(io::stderr)
         .log_internal_errors(false) // on a standard error that nobody reads it would panic
         .finish()

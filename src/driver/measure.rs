@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use super::{
     at_once::{ask_all, try_ask_all},
@@ -15,6 +16,10 @@ use super::{
 use record::{
     Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RunDetailRecord, RunRecord, Snapshot,
 };
+
+/// How often a proxy is asked to close a run, with a pause in between.
+const CLOSE_TRIES: u32 = 3;
+const CLOSE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is measured and how.
 #[derive(Debug, Clone)]
@@ -93,7 +98,8 @@ pub async fn abandon(id: &str, proxies: &[ProxyClient]) {
 /// # Errors
 ///
 /// What the first proxy says that can't be asked or has lost the run, in the proxies' order; or how
-/// the pods changed, if that explains it. The run may be open at other proxies then.
+/// the pods changed, if that explains it. At other proxies the run may be closed by then, and what
+/// they counted is lost.
 pub async fn close(
     plan: &Plan,
     opened: Opened,
@@ -143,7 +149,7 @@ async fn close_all(
         checks: vec![checks::settled(&settled)],
         crosscheck: None,
     };
-    let closed = try_ask_all(proxies, |proxy| proxy.close_run(&plan.id)).await?;
+    let closed = try_ask_all(proxies, |proxy| close_at(proxy, &plan.id)).await?;
     for ((proxy, opened), closed) in proxies.iter().zip(opened.proxies).zip(closed) {
         let (run, checks) = proxy_run(proxy, opened, closed);
         record.proxies.push(run);
@@ -151,6 +157,21 @@ async fn close_all(
     }
     record.finished = Timestamp::now();
     Ok(record)
+}
+
+/// Closes the run at a proxy. One that can't be reached is asked again: others have closed it by
+/// then, and give what they counted only once.
+async fn close_at(proxy: &ProxyClient, run: &str) -> Result<RunDetailRecord, ProxyError> {
+    for _ in 1..CLOSE_TRIES {
+        match proxy.close_run(run).await {
+            Err(error) if !error.is_loss() => {
+                tracing::debug!(%error, "asked again");
+                sleep(CLOSE_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+    proxy.close_run(run).await
 }
 
 /// What a proxy counted, by its URL and first snapshot and by what it gave when the run was closed.

@@ -60,8 +60,11 @@ pub(super) fn wrong(path: &Path, message: impl Into<String>) -> IdentityError {
 /// The cluster of the current context, with the paths in it as seen from the file's own folder.
 pub(super) fn current_cluster(path: &Path) -> Result<Cluster, IdentityError> {
     let text = fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
-    let config: Kubeconfig =
-        serde_saphyr::from_str(&text).map_err(|error| wrong(path, error.to_string()))?;
+    let documents: Vec<Kubeconfig> =
+        serde_saphyr::from_multiple(&text).map_err(|error| wrong(path, error.to_string()))?;
+    // Of several documents clients read the first one.
+    let first = documents.into_iter().next();
+    let config = first.ok_or_else(|| wrong(path, "it is empty"))?;
     let current = config.current_context.as_deref();
     let context = config
         .contexts

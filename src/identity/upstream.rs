@@ -178,7 +178,8 @@ mod tests {
             "contexts": [{"name": "c", "context": {"cluster": "a", "user": "u"}}],
             "current-context": "c",
         });
-        std::fs::write(&path, config.to_string()).unwrap();
+        // Clients read the first document only.
+        std::fs::write(&path, format!("{config}\n---\nkind: Config\n")).unwrap();
         Upstream::from_kubeconfig(&path).map_err(|error| error.to_string())
     }
 

@@ -97,15 +97,15 @@ impl Connection {
             serving.as_mut().poll(context)
         });
         tokio::select! {
-            served = serving => self.note_end(served),
+            served = serving => self.note_end(served, guard.has_refused_head()),
             // Also where the connection was asked to end and doesn't.
             () = guard.must_close(&stop) => {}
         }
     }
 
-    fn note_end(&self, served: hyper::Result<()>) {
+    fn note_end(&self, served: hyper::Result<()>, has_refused_head: bool) {
         let Err(error) = served else { return };
-        if error.is_parse() {
+        if error.is_parse() || has_refused_head {
             count(&self.proxy.connections.unparsable);
         }
         tracing::debug!(client = %self.client, %error, "connection ended with an error");

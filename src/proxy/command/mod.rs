@@ -13,9 +13,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     Listener, Proxy,
@@ -140,9 +138,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log::filter("info"))
         .with_writer(io::stderr)
         .log_internal_errors(false); // on a standard error that nobody reads it would panic
     match format {

@@ -38,6 +38,8 @@ pub(crate) struct ConnectionGuard {
     too_many_resets: CancellationToken,
     /// The number of the first request whose head may not be forwarded, and why.
     flaw: OnceLock<(u64, Flaw)>,
+    /// Whether a head of HTTP/2 was refused before it was a request.
+    refused_head: AtomicBool,
     /// Whether the open request is answered though its client has ended its side of the
     /// connection; of HTTP/1.1 only.
     answers_half_closed: AtomicBool,
@@ -65,6 +67,7 @@ impl ConnectionGuard {
             resets: Mutex::new(ResetBudget::new(now)),
             too_many_resets: CancellationToken::new(),
             flaw: OnceLock::new(),
+            refused_head: AtomicBool::new(false),
             answers_half_closed: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -73,6 +76,16 @@ impl ConnectionGuard {
             draining: CancellationToken::new(),
             over_budget: CancellationToken::new(),
         })
+    }
+
+    /// A head of HTTP/2 is refused, which ends the connection.
+    pub(super) fn refuse_head(&self) {
+        self.refused_head.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_refused_head(&self) -> bool {
+        self.refused_head.load(Ordering::Relaxed)
     }
 
     /// A request begins; it is open until its guard is dropped.

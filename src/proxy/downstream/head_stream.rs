@@ -61,9 +61,11 @@ impl<S> HeadStream<S> {
 
     /// An error ends the connection at once, whatever is open on it.
     fn inspect(&mut self, read: &[u8]) -> io::Result<()> {
-        if let Reader::Http2(_, blocks) = &mut self.reader {
-            let blocks = blocks.read(read);
-            blocks.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if let Reader::Http2(_, blocks) = &mut self.reader
+            && let Err(error) = blocks.read(read)
+        {
+            self.guard.refuse_head();
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
         let counted = self.count(read);
         counted.map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))

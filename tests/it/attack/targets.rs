@@ -3,6 +3,7 @@
 use crate::support::{
     http2::{self, Client, Frame, GOAWAY, HEADERS},
     recorder::Recorder,
+    wait,
     wire::{Upstream, last_words},
 };
 
@@ -164,6 +165,7 @@ async fn a_fragment_over_http2_ends_the_connection() {
             client.send(&Frame::new(HEADERS, flags, 3, block)).await;
             client.end().await;
         }
+        wait::until("each is counted", async || proxy.unparsable() == 4).await;
     }
     assert!(arrived(&upstream).iter().all(|target| target == b"/api"));
     let recorded = recorder.requests();

@@ -1,6 +1,9 @@
 //! A proxy in the process, on ports of its own, with a CA of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use driver::proxies::ProxyClient;
 use identity::{
@@ -83,6 +86,11 @@ impl TestProxy {
             served,
             _admin_served: stop_admin.drop_guard(),
         }
+    }
+
+    /// Connections that ended with something that is no request.
+    pub fn unparsable(&self) -> u64 {
+        self.proxy.connections.unparsable.load(Ordering::Relaxed)
     }
 
     /// Closes the open run behind its driver's back, as a restart does.
