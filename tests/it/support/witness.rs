@@ -17,8 +17,8 @@ pub struct Found {
     pub unanswered: usize,
     /// Requests that the server answered while the run was open, and the books have no answer of.
     pub unbooked: usize,
-    /// Pods among them that were created.
-    pub unbooked_pods: u64,
+    /// Objects among them that were created, by their resource.
+    pub unbooked_creates: BTreeMap<String, u64>,
 }
 
 /// A request's user, what it was, and its code.
@@ -89,10 +89,11 @@ pub fn compare(record: &RunRecord, logged: &[LoggedRequest]) -> Found {
     });
     for one in inside {
         found.unbooked += 1;
-        let is_pod = (one.verb.as_str(), one.resource.as_str(), one.code)
-            == ("create", "pods", Some(201))
-            && one.subresource.is_empty();
-        found.unbooked_pods += u64::from(is_pod);
+        let is_created = one.verb == "create" && one.code == Some(201);
+        if is_created && one.subresource.is_empty() {
+            let creates = found.unbooked_creates.entry(one.resource.clone());
+            *creates.or_default() += 1;
+        }
     }
     found
 }
