@@ -144,15 +144,7 @@ fn baseline(text: &mut String, result: &RunResult) {
         text.push_str("  no calls\n");
     }
     for row in &window.rows {
-        put!(
-            text,
-            "  {:>6}  {} {} {} {}",
-            row.count,
-            row.component,
-            row.call.verb,
-            resource_of(row),
-            row.outcome
-        );
+        put_row(text, row);
         if window.seconds >= 60.0 {
             put!(
                 text,
@@ -162,6 +154,19 @@ fn baseline(text: &mut String, result: &RunResult) {
         }
         text.push('\n');
     }
+}
+
+/// A row in one line, without its end.
+fn put_row(text: &mut String, row: &ResultRow) {
+    put!(
+        text,
+        "  {:>6}  {} {} {} {}",
+        row.count,
+        row.component,
+        row.call.verb,
+        resource_of(row),
+        row.outcome
+    );
 }
 
 fn resource_of(row: &ResultRow) -> String {
@@ -174,15 +179,8 @@ fn wasted(text: &mut String, result: &RunResult) {
     let total: u64 = wasted.iter().map(|row| row.count).sum();
     put_line!(text, "\nWasted calls (404, 409, 422, 429): {total}");
     for row in wasted {
-        put_line!(
-            text,
-            "  {:>6}  {} {} {} {}",
-            row.count,
-            row.component,
-            row.call.verb,
-            resource_of(row),
-            row.outcome
-        );
+        put_row(text, row);
+        text.push('\n');
     }
 }
 
