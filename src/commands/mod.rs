@@ -26,7 +26,6 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use terminal::{
     exit::{self, Exit, Misuse},
@@ -140,11 +139,8 @@ fn until_done<F: Future<Output = Result<Exit>>>(
 
 /// Problems only, unless `RUST_LOG` asks for more.
 fn log_to_stderr() {
-    tracing_subscriber::fmt()
-        .with_env_filter(log::filter("error,kube_client=off"))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .log_internal_errors(false) // on a standard error that nobody reads it would panic
-        .finish()
-        .with(filter_fn(log::is_safe))
-        .init();
+        .log_internal_errors(false); // on a standard error that nobody reads it would panic
+    log::begin(lines, "error,kube_client=off");
 }

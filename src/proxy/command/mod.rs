@@ -13,7 +13,6 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     Listener, Proxy,
@@ -138,13 +137,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn log_to_stderr(format: LogFormat) {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(log::filter("info"))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .log_internal_errors(false); // on a standard error that nobody reads it would panic
     match format {
-        LogFormat::Json => lines.json().finish().with(filter_fn(log::is_safe)).init(),
-        LogFormat::Text => lines.finish().with(filter_fn(log::is_safe)).init(),
+        LogFormat::Json => log::begin(lines.json(), "info"),
+        LogFormat::Text => log::begin(lines, "info"),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Reads along where frames of HTTP/2 begin: for heads that take more than one of them, for trailers,
-//! and for what HPACK's table may retain of what was read.
+//! Counts a client's frames of HTTP/2: for heads that take more than one of them, for trailers, and
+//! for what HPACK's table may retain of what was read.
 
-use crate::wire::http2_frame::{CONTINUATION, END_HEADERS, FRAME_HEADER, HEADERS, PREFACE};
+use crate::wire::{
+    header_blocks::{Refused, Rule, Seen},
+    http2_frame::{FRAME_HEADER, FrameHead, HEADERS},
+};
 
-/// The bits of a stream's number; the first one is reserved.
-const STREAM: u32 = u32::MAX >> 1;
 /// What a byte of a head may become once it is unpacked: a reference to a line of HPACK's table.
 const UNPACKED: usize = 128;
 /// What a head may be once it is unpacked: the library refuses lines beyond 1 MiB, which counts
@@ -16,13 +17,9 @@ const BUFFER: usize = 8 << 10;
 /// them, of which each has 16 KiB at most.
 const BUFFER_MAX: usize = 64 << 10;
 
-/// Where in a client's frames the next byte is.
-#[derive(Debug)]
+/// What the frames of a client cost that have begun.
+#[derive(Default)]
 pub(super) struct Frames {
-    /// Bytes to be skipped: the preface, or a frame's payload.
-    skip: usize,
-    head: [u8; FRAME_HEADER],
-    filled: usize,
     /// The highest stream that has begun.
     highest: u32,
     /// Whether the head that came last is of trailers.
@@ -37,21 +34,6 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub(super) fn new() -> Self {
-        Self {
-            skip: PREFACE,
-            head: [0; FRAME_HEADER],
-            filled: 0,
-            highest: 0,
-            is_trailers: false,
-            unfinished: 0,
-            between: 0,
-            grows: false,
-            retained: 0,
-            trailers: 0,
-        }
-    }
-
     /// What the head that has begun and not ended may cost; 0 where there is none.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
@@ -69,65 +51,6 @@ impl Frames {
         std::mem::take(&mut self.trailers)
     }
 
-    /// How many bytes there are at least until a frame's head or payload ends.
-    pub(super) fn piece(&self) -> usize {
-        if self.skip > 0 {
-            self.skip
-        } else {
-            FRAME_HEADER - self.filled
-        }
-    }
-
-    /// Whether what was read last is the end of a head or of trailers.
-    pub(super) fn ends_head(&self) -> bool {
-        let [_, _, _, kind, flags, ..] = self.head;
-        let is_between = self.skip == 0 && self.filled == 0;
-        is_between && matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0
-    }
-
-    pub(super) fn read(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let skipped = self.skip.min(bytes.len());
-                self.skip -= skipped;
-                bytes = &bytes[skipped..];
-                continue;
-            }
-            let taken = (FRAME_HEADER - self.filled).min(bytes.len());
-            self.head[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
-            self.filled += taken;
-            bytes = &bytes[taken..];
-            if self.filled == FRAME_HEADER {
-                self.filled = 0;
-                self.begin_frame();
-            }
-        }
-    }
-
-    fn begin_frame(&mut self) {
-        let [a, b, c, kind, flags, stream @ ..] = self.head;
-        self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        let length = self.skip + FRAME_HEADER;
-        if !matches!(kind, HEADERS | CONTINUATION) {
-            self.between = (self.between + length).min(BUFFER_MAX);
-            self.grows |= length > BUFFER / 2;
-            return;
-        }
-        if kind == HEADERS {
-            let stream = u32::from_be_bytes(stream) & STREAM;
-            self.is_trailers = stream <= self.highest;
-            self.highest = self.highest.max(stream);
-        }
-        self.retained += self.take_between() + length;
-        self.unfinished = (self.unfinished + length * UNPACKED).min(UNPACKED_MAX);
-        if flags & END_HEADERS != 0 {
-            let ended = std::mem::take(&mut self.unfinished);
-            if self.is_trailers {
-                self.trailers += ended;
-            }
-        }
-    }
-
     /// What there was in the buffer before a head.
     fn take_between(&mut self) -> usize {
         let most = if std::mem::take(&mut self.grows) {
@@ -139,9 +62,46 @@ impl Frames {
     }
 }
 
+impl Rule for Frames {
+    fn begin_frame(&mut self, frame: FrameHead) {
+        let length = frame.length + FRAME_HEADER;
+        if !frame.is_of_head() {
+            self.between = (self.between + length).min(BUFFER_MAX);
+            self.grows |= length > BUFFER / 2;
+            return;
+        }
+        if frame.kind == HEADERS {
+            self.is_trailers = frame.stream <= self.highest;
+            self.highest = self.highest.max(frame.stream);
+        }
+        self.retained += self.take_between() + length;
+        self.unfinished = (self.unfinished + length * UNPACKED).min(UNPACKED_MAX);
+        if frame.ends_head() {
+            let ended = std::mem::take(&mut self.unfinished);
+            if self.is_trailers {
+                self.trailers += ended;
+            }
+        }
+    }
+
+    fn see(&mut self, _: Seen<'_>) -> Result<(), Refused> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{
+        header_blocks::HeaderBlocks,
+        http2_frame::{CONTINUATION, END_HEADERS, PREFACE},
+    };
+
+    const BEGIN: &[u8; PREFACE] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    fn frames() -> HeaderBlocks<Frames> {
+        HeaderBlocks::new(PREFACE, Frames::default())
+    }
 
     fn frame(kind: u8, flags: u8, length: u16) -> Vec<u8> {
         frame_of(1, kind, flags, length)
@@ -150,7 +110,7 @@ mod tests {
     fn frame_of(stream: u8, kind: u8, flags: u8, length: u16) -> Vec<u8> {
         let [high, low] = length.to_be_bytes();
         let mut bytes = vec![0, high, low, kind, flags, 0, 0, 0, stream];
-        bytes.extend(vec![0xff; usize::from(length)]);
+        bytes.extend(vec![0x82; usize::from(length)]);
         bytes
     }
 
@@ -166,30 +126,32 @@ mod tests {
             (frame(HEADERS, 0, 1), 10 * UNPACKED),
         ];
         for size in [1, 2, 7, 1_000] {
-            let mut frames = Frames::new();
-            frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+            let mut frames = frames();
+            frames.read(BEGIN).unwrap();
             for (bytes, expected) in &steps {
                 for piece in bytes.chunks(size) {
-                    frames.read(piece);
+                    frames.read(piece).unwrap();
                 }
-                assert_eq!(frames.unfinished(), *expected, "{size}");
+                assert_eq!(frames.rule().unfinished(), *expected, "{size}");
             }
             for _ in 0..1_000 {
-                frames.read(&frame(CONTINUATION, 0, 255));
+                frames.read(&frame(CONTINUATION, 0, 255)).unwrap();
             }
-            assert_eq!(frames.unfinished(), UNPACKED_MAX);
+            assert_eq!(frames.rule().unfinished(), UNPACKED_MAX);
         }
     }
 
     #[test]
     fn a_head_retains_itself_and_what_came_before_it_in_its_buffer() {
         for size in [1, 1_000_000] {
-            let mut frames = Frames::new();
+            let mut frames = frames();
             let mut retained = |bytes: &[u8]| {
-                bytes.chunks(size).for_each(|piece| frames.read(piece));
-                frames.take_retained()
+                bytes
+                    .chunks(size)
+                    .for_each(|piece| frames.read(piece).unwrap());
+                frames.rule_mut().take_retained()
             };
-            assert_eq!(retained(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 0);
+            assert_eq!(retained(BEGIN), 0);
             assert_eq!(retained(&frame(4, 0, 6)), 0);
             assert_eq!(retained(&frame(HEADERS, 0, 30)), 15 + 39);
             assert_eq!(retained(&frame(CONTINUATION, END_HEADERS, 40)), 49);
@@ -204,7 +166,7 @@ mod tests {
     #[test]
     fn whoever_reads_piece_by_piece_stops_where_a_head_ends() {
         let bytes = [
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            BEGIN.to_vec(),
             frame(4, 0, 12),
             frame(HEADERS, 0, 30),
             frame(CONTINUATION, END_HEADERS, 20),
@@ -212,12 +174,12 @@ mod tests {
             frame(HEADERS, END_HEADERS, 0),
         ];
         let bytes = bytes.concat();
-        let (mut frames, mut at, mut ends) = (Frames::new(), 0, Vec::new());
+        let (mut frames, mut at, mut ends) = (frames(), 0, Vec::new());
         while at < bytes.len() {
             let piece = frames.piece();
-            frames.read(&bytes[at..at + piece]);
+            frames.read(&bytes[at..at + piece]).unwrap();
             at += piece;
-            if frames.ends_head() {
+            if frames.is_behind_head() {
                 ends.push(at);
             }
         }
@@ -239,15 +201,15 @@ mod tests {
             // A stream that was passed over can't begin any more.
             (frame_of(1, HEADERS, END_HEADERS, 0), 9 * UNPACKED),
         ];
-        let mut frames = Frames::new();
-        frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        let mut frames = frames();
+        frames.read(BEGIN).unwrap();
         for (number, (bytes, expected)) in steps.iter().enumerate() {
-            frames.read(bytes);
-            assert_eq!(frames.take_trailers(), *expected, "{number}");
+            frames.read(bytes).unwrap();
+            assert_eq!(frames.rule_mut().take_trailers(), *expected, "{number}");
         }
         let two = [&steps[4].0[..], &steps[9].0].concat();
-        frames.read(&two);
-        assert_eq!(frames.take_trailers(), 48 * UNPACKED);
-        assert_eq!(frames.take_trailers(), 0);
+        frames.read(&two).unwrap();
+        assert_eq!(frames.rule_mut().take_trailers(), 48 * UNPACKED);
+        assert_eq!(frames.rule_mut().take_trailers(), 0);
     }
 }

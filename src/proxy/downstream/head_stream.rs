@@ -14,7 +14,11 @@ use super::{
     frames::Frames, guard::ConnectionGuard, head_deadline::HeadDeadline, heads::BudgetExhausted,
     request_targets::NoFragment,
 };
-use crate::wire::{header_blocks::HeaderBlocks, http2_frame::PREFACE, writes::writes_to_inner};
+use crate::wire::{
+    header_blocks::{HeaderBlocks, Refused, Rule, Seen},
+    http2_frame::{FrameHead, PREFACE},
+    writes::writes_to_inner,
+};
 
 /// A stream of which unfinished heads are counted.
 pub(super) struct HeadStream<S> {
@@ -32,7 +36,24 @@ enum Reader {
         bytes: usize,
         behind: u64,
     },
-    Http2(Frames, HeaderBlocks<NoFragment>),
+    Http2(HeaderBlocks<ClientHeads>),
+}
+
+/// What is asked of the frames of a client.
+#[derive(Default)]
+struct ClientHeads {
+    frames: Frames,
+    targets: NoFragment,
+}
+
+impl Rule for ClientHeads {
+    fn begin_frame(&mut self, frame: FrameHead) {
+        self.frames.begin_frame(frame);
+    }
+
+    fn see(&mut self, seen: Seen<'_>) -> Result<(), Refused> {
+        self.targets.see(seen)
+    }
 }
 
 impl<S> HeadStream<S> {
@@ -45,8 +66,8 @@ impl<S> HeadStream<S> {
     }
 
     pub(super) fn http2(inner: S, guard: Arc<ConnectionGuard>) -> Self {
-        let blocks = HeaderBlocks::new(PREFACE, NoFragment::default());
-        Self::new(inner, guard, Reader::Http2(Frames::new(), blocks))
+        let blocks = HeaderBlocks::new(PREFACE, ClientHeads::default());
+        Self::new(inner, guard, Reader::Http2(blocks))
     }
 
     fn new(inner: S, guard: Arc<ConnectionGuard>, reader: Reader) -> Self {
@@ -61,17 +82,27 @@ impl<S> HeadStream<S> {
 
     /// An error ends the connection at once, whatever is open on it.
     fn inspect(&mut self, read: &[u8]) -> io::Result<()> {
-        if let Reader::Http2(_, blocks) = &mut self.reader
+        let before = self.unfinished();
+        if let Reader::Http2(blocks) = &mut self.reader
             && let Err(error) = blocks.read(read)
         {
             self.guard.refuse_head();
             return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
-        let counted = self.count(read);
+        let counted = self.count(read.len(), before);
         counted.map_err(|error| io::Error::new(io::ErrorKind::QuotaExceeded, error))
     }
 
-    fn count(&mut self, read: &[u8]) -> Result<(), BudgetExhausted> {
+    /// What an unfinished head of HTTP/2 may cost; 0 where there is none.
+    fn unfinished(&self) -> usize {
+        match &self.reader {
+            Reader::Http1 { .. } => 0,
+            Reader::Http2(blocks) => blocks.rule().frames.unfinished(),
+        }
+    }
+
+    /// `read`: bytes. `before`: what [`Self::unfinished`] was without them.
+    fn count(&mut self, read: usize, before: usize) -> Result<(), BudgetExhausted> {
         let unfinished = match &mut self.reader {
             Reader::Http1 { bytes, behind } => {
                 let begun = self.guard.requests_begun();
@@ -79,13 +110,12 @@ impl<S> HeadStream<S> {
                     (*bytes, *behind) = (0, begun);
                 }
                 if self.guard.is_idle() {
-                    *bytes += read.len();
+                    *bytes += read;
                 }
                 *bytes
             }
-            Reader::Http2(frames, _) => {
-                let before = frames.unfinished();
-                frames.read(read);
+            Reader::Http2(blocks) => {
+                let frames = &mut blocks.rule_mut().frames;
                 let (retained, trailers) = (frames.take_retained(), frames.take_trailers());
                 if retained > 0 {
                     self.guard.add_retained(retained)?;
@@ -105,9 +135,7 @@ impl<S> HeadStream<S> {
     /// Whether a head of HTTP/2 has been without its end for too long; those of HTTP/1.1 are
     /// watched where their lines are read.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let is_awaited =
-            matches!(&self.reader, Reader::Http2(frames, _) if frames.unfinished() > 0);
-        self.deadline.has_passed(is_awaited, context)
+        self.deadline.has_passed(self.unfinished() > 0, context)
     }
 }
 
@@ -137,7 +165,7 @@ impl<S: AsyncRead + Unpin> HeadStream<S> {
     /// client has proved a credential.
     fn piece(&self) -> Option<usize> {
         match &self.reader {
-            Reader::Http2(frames, _) if !self.guard.is_authenticated() => Some(frames.piece()),
+            Reader::Http2(blocks) if !self.guard.is_authenticated() => Some(blocks.piece()),
             _ => None,
         }
     }
@@ -158,7 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
             this.inspect(new)?;
-            if matches!(&this.reader, Reader::Http2(frames, _) if frames.ends_head()) {
+            if matches!(&this.reader, Reader::Http2(blocks) if blocks.is_behind_head()) {
                 this.head_given_in = Some(this.guard.polls());
             }
         }

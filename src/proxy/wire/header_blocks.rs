@@ -1,7 +1,8 @@
-//! Reads along the header blocks of a connection's HTTP/2 frames, without HPACK's table: which
-//! names stand there by number or spelled out, and which values are spelled out.
+//! Reads along a connection's HTTP/2 frames and the header blocks in them, without HPACK's table:
+//! where each frame begins, which names stand there by number or spelled out, and which values are
+//! spelled out.
 
-use super::http2_frame::{CONTINUATION, FRAME_HEADER, HEADERS};
+use super::http2_frame::{FRAME_HEADER, FrameHead, HEADERS};
 
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
@@ -47,8 +48,10 @@ pub(crate) struct Text<'a> {
     pub(crate) is_huffman: bool,
 }
 
-/// What may stand in a connection's header blocks.
+/// What may stand in a connection's frames and header blocks.
 pub(crate) trait Rule {
+    fn begin_frame(&mut self, _: FrameHead) {}
+
     fn see(&mut self, seen: Seen<'_>) -> Result<(), Refused>;
 }
 
@@ -56,9 +59,12 @@ pub(crate) trait Rule {
 pub(crate) struct HeaderBlocks<R> {
     /// Bytes before the first frame.
     preface: usize,
-    head: [u8; FRAME_HEADER],
+    /// Of a frame's head, the bytes that have come.
+    partial: [u8; FRAME_HEADER],
     filled: usize,
-    /// Of the payload.
+    /// Of the frame that began last.
+    frame: FrameHead,
+    /// Of its payload.
     left: usize,
     /// Whether its first byte tells its padding.
     tells_padding: bool,
@@ -104,8 +110,9 @@ impl<R: Rule> HeaderBlocks<R> {
     pub(crate) fn new(preface: usize, rule: R) -> Self {
         Self {
             preface,
-            head: [0; FRAME_HEADER],
+            partial: [0; FRAME_HEADER],
             filled: 0,
+            frame: FrameHead::default(),
             left: 0,
             tells_padding: false,
             padding: 0,
@@ -113,6 +120,28 @@ impl<R: Rule> HeaderBlocks<R> {
             block: Block::default(),
             rule,
         }
+    }
+
+    pub(crate) fn rule(&self) -> &R {
+        &self.rule
+    }
+
+    pub(crate) fn rule_mut(&mut self) -> &mut R {
+        &mut self.rule
+    }
+
+    /// How many bytes there are at least until a frame's head or payload ends.
+    pub(crate) fn piece(&self) -> usize {
+        match (self.preface, self.left) {
+            (0, 0) => FRAME_HEADER - self.filled,
+            (0, left) => left,
+            (preface, _) => preface,
+        }
+    }
+
+    /// Whether what was read last is the end of a head or of trailers.
+    pub(crate) fn is_behind_head(&self) -> bool {
+        self.left == 0 && self.filled == 0 && self.frame.ends_head()
     }
 
     pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
@@ -138,22 +167,26 @@ impl<R: Rule> HeaderBlocks<R> {
     }
 
     fn read_head(&mut self, bytes: &[u8]) {
-        self.head[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.partial[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
         self.filled += bytes.len();
-        if self.filled < FRAME_HEADER {
+        if self.filled == FRAME_HEADER {
+            self.filled = 0;
+            self.begin_frame(FrameHead::new(self.partial));
+        }
+    }
+
+    fn begin_frame(&mut self, frame: FrameHead) {
+        self.frame = frame;
+        self.left = frame.length;
+        self.rule.begin_frame(frame);
+        if !frame.is_of_head() {
             return;
         }
-        self.filled = 0;
-        let [a, b, c, kind, flags, ..] = self.head;
-        self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        self.tells_padding = kind == HEADERS && flags & PADDED != 0;
+        let has = |flag| frame.kind == HEADERS && frame.flags & flag != 0;
+        self.tells_padding = has(PADDED);
         self.padding = 0;
-        self.priority = if kind == HEADERS && flags & PRIORITY != 0 {
-            PRIORITY_BYTES
-        } else {
-            0
-        };
-        if kind == HEADERS {
+        self.priority = if has(PRIORITY) { PRIORITY_BYTES } else { 0 };
+        if frame.kind == HEADERS {
             self.block = Block::default();
         }
     }
@@ -161,7 +194,7 @@ impl<R: Rule> HeaderBlocks<R> {
     /// `bytes`: of one frame's payload, at least one.
     fn read_payload(&mut self, mut bytes: &[u8]) -> Result<(), Refused> {
         self.left -= bytes.len();
-        if !matches!(self.head[3], HEADERS | CONTINUATION) {
+        if !self.frame.is_of_head() {
             return Ok(());
         }
         if self.tells_padding {
@@ -312,7 +345,7 @@ pub(crate) mod testing {
     //! Header blocks in frames, read in pieces of each size.
 
     use super::*;
-    use crate::wire::http2_frame::END_HEADERS;
+    use crate::wire::http2_frame::{CONTINUATION, END_HEADERS};
 
     /// A field whose name is spelled out; `value` is a string of HPACK.
     pub(crate) fn literal(first: u8, name: &[u8], huffman: bool, value: &[u8]) -> Vec<u8> {
