@@ -275,6 +275,7 @@ async fn a_client_that_has_left_is_waited_for_by_nobody() {
     for target in [
         "/api/v1/pods?watch=1",
         "/api/v1/namespaces/n/pods/p/log?follow=1",
+        "/debug/pprof/profile?seconds=30",
         "/api/v1/pods",
     ] {
         let mut stream = connect(&proxy).await;

@@ -13,17 +13,29 @@ fn received(uri: &Uri) -> &str {
     uri.path_and_query().map_or("", PathAndQuery::as_str)
 }
 
-/// Classifies a request and calls `with` with its name, and with what is wrong with its target.
+/// What a request's target says besides its name.
+pub(crate) struct TargetFacts {
+    /// Whether kube-apiserver lets the request run without end: it must end with its client.
+    pub(crate) is_long_running: bool,
+    /// What is wrong with the target.
+    pub(crate) error: Option<TargetError>,
+}
+
+/// Classifies a request and calls `with` with its name, and with what else its target says.
 pub(crate) fn name_call<T>(
     method: &Method,
     uri: &Uri,
-    with: impl FnOnce(&CallName<'_>, Option<TargetError>) -> T,
+    with: impl FnOnce(&CallName<'_>, TargetFacts) -> T,
 ) -> T {
     match Target::parse(method.as_str(), received(uri).as_bytes()) {
         Ok(target) => {
             let call = classify::classify(method.as_str(), &target);
             let kubevirt = kubevirt_call(method.as_str(), &target);
-            with(&CallName::new(&call, kubevirt), None)
+            let facts = TargetFacts {
+                is_long_running: call.is_long_running(),
+                error: None,
+            };
+            with(&CallName::new(&call, kubevirt), facts)
         }
         Err(error) => {
             let verb = method.as_str().to_ascii_lowercase();
@@ -35,7 +47,11 @@ pub(crate) fn name_call<T>(
                 kubevirt_resource: "none",
                 ..CallName::OVERFLOW
             };
-            with(&name, Some(error))
+            let facts = TargetFacts {
+                is_long_running: false,
+                error: Some(error),
+            };
+            with(&name, facts)
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     },
 };
 use answer::OwnAnswer;
-use classify::{CallName, TargetError};
+use classify::TargetError;
 use failure::Failure;
 use identity::{client::Client, proof::RequestKind};
 use ledger::Reason;
@@ -106,7 +106,7 @@ fn open(
     request: &Request<Incoming>,
 ) -> (InFlight, bool, Option<TargetError>) {
     let (method, uri) = (request.method(), request.uri());
-    name_call(method, uri, |name, error| {
+    name_call(method, uri, |name, target| {
         let entry = session.proxy.books.open(name, client.is_known());
         let facts = RequestFacts {
             client,
@@ -117,20 +117,10 @@ fn open(
         };
         session
             .guard
-            .set_answers_half_closed(!is_long_running(name));
+            .set_answers_half_closed(!target.is_long_running);
         let is_watch = facts.is_watch;
-        (InFlight::new(entry, guard, facts), is_watch, error)
+        (InFlight::new(entry, guard, facts), is_watch, target.error)
     })
-}
-
-/// Whether kube-apiserver lets the request run without end (`LongRunningFunc` of its
-/// `pkg/controlplane/apiserver`): it must end with its client.
-fn is_long_running(name: &CallName<'_>) -> bool {
-    matches!(name.verb, "watch" | "proxy")
-        || matches!(
-            name.subresource,
-            "attach" | "exec" | "proxy" | "log" | "portforward"
-        )
 }
 
 /// Checks a request and sends it on.
