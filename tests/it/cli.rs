@@ -314,7 +314,7 @@ fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
     let output = start();
     assert_eq!(output.status.code(), Some(2));
     for wrong in [
-        "--listen \"anywhere\"",
+        "kubetoll-proxy: --listen \"anywhere\": write HOST:PORT, such as 127.0.0.1:6443, [::1]:6443 or localhost:6443, or :PORT for all addresses\n",
         "--admin is not",
         "--upstream-ca",
         "--tls-key",

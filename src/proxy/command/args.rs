@@ -14,10 +14,11 @@ use terminal::exit;
 #[derive(Debug, Parser)]
 #[command(name = "kubetoll-proxy", version, after_help = exit::HELP)]
 pub struct ProxyArgs {
-    /// Address for the components' HTTPS connections.
+    /// Address for the components' HTTPS connections: an IP address or a name and a port, or :PORT
+    /// for all addresses of this machine.
     #[arg(long, env = "KUBETOLL_LISTEN", value_name = "HOST:PORT")]
     pub(super) listen: Option<String>,
-    /// Address of /metrics, /readyz, /livez, /snapshot and /runs, in plain HTTP.
+    /// The same for /metrics, /readyz, /livez, /snapshot and /runs, in plain HTTP.
     #[arg(long, env = "KUBETOLL_ADMIN", value_name = "HOST:PORT")]
     pub(super) admin: Option<String>,
     /// The API server: https://HOST:PORT (several addresses with commas: one that can't be reached

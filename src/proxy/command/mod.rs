@@ -3,15 +3,13 @@
 mod args;
 mod errors;
 mod file;
+mod listen;
 mod reload;
 mod resolve;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    time::sleep,
-};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,8 +22,6 @@ use reload::Reloader;
 use resolve::Config;
 use terminal::{exit::Exit, log, signal::asked_to_end, tell};
 
-/// Waiting connections of a listener.
-const BACKLOG: u32 = 1024;
 /// The admin port's connections, listeners, files that are read again.
 const DESCRIPTORS_RESERVED: usize = 128;
 /// The connection itself, one upstream, and one that is being exchanged for another.
@@ -66,8 +62,8 @@ fn usage(errors: &[String]) -> Exit {
 }
 
 async fn serve(config: Config) -> io::Result<()> {
-    let tcp = bind(config.listen)?;
-    let admin_tcp = bind(config.admin)?;
+    let tcp = config.listen.bind()?;
+    let admin_tcp = config.admin.bind()?;
     let (listen, admin_address) = (tcp.local_addr()?, admin_tcp.local_addr()?);
     let tls = config
         .certificate
@@ -120,20 +116,6 @@ async fn stop_on_signal(proxy: Arc<Proxy>, delay: Duration, stop: CancellationTo
         asked_to_end().await;
     }
     std::process::exit(Exit::Failed.code().into());
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let failed = |error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    };
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    };
-    let socket = socket.map_err(failed)?;
-    socket.set_reuseaddr(true).map_err(failed)?;
-    socket.bind(address).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)
 }
 
 fn log_to_stderr(format: LogFormat) {

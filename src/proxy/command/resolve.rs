@@ -1,7 +1,6 @@
 //! What was typed, and what is meant: all errors at once.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,6 +11,7 @@ use clap::ValueEnum;
 use super::{
     args::{LogFormat, ProxyArgs},
     errors::Errors,
+    listen::ListenAddress,
 };
 use crate::{Dialer, DialerError, Options};
 use identity::{
@@ -24,8 +24,8 @@ use identity::{
 
 /// What a proxy needs to run.
 pub(super) struct Config {
-    pub(super) listen: SocketAddr,
-    pub(super) admin: SocketAddr,
+    pub(super) listen: ListenAddress,
+    pub(super) admin: ListenAddress,
     pub(super) upstream: Upstream,
     pub(super) certificate: Arc<ServingCertificate>,
     pub(super) clients: ClientCertificates,
@@ -66,7 +66,7 @@ impl ProxyArgs {
         });
         let front_proxy = self.resolve_front_proxy(upstream.as_ref(), &mut errors);
         let shutdown_delay = errors.duration("--shutdown-delay", self.shutdown_delay.as_deref());
-        let admin_token = self.resolve_admin_token(admin, &mut errors);
+        let admin_token = self.resolve_admin_token(admin.as_ref(), &mut errors);
         let options = self.resolve_options(&mut errors);
         let threads = self.threads.as_ref();
         let threads = threads.and_then(|text| errors.parse("--threads", text));
@@ -176,14 +176,14 @@ impl ProxyArgs {
 
     fn resolve_admin_token(
         &self,
-        admin: Option<SocketAddr>,
+        admin: Option<&ListenAddress>,
         errors: &mut Errors,
     ) -> Option<(String, PathBuf)> {
         if let Some(file) = &self.admin_token_file {
             let token = errors.take("--admin-token-file", identity::read_token(file))?;
             return Some((token, file.clone()));
         }
-        if admin.is_some_and(|admin| !admin.ip().is_loopback()) {
+        if admin.is_some_and(|admin| !admin.is_loopback()) {
             errors.add(
                 "--admin is not a loopback address: give --admin-token-file, since /snapshot and \
                  /runs tell names of objects"
