@@ -141,6 +141,7 @@ fn until_done<F: Future<Output = Result<Exit>>>(
 fn log_to_stderr() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        .with_ansi(log::is_coloured())
         .log_internal_errors(false); // on a standard error that nobody reads it would panic
     log::begin(lines, "error,kube_client=off");
 }

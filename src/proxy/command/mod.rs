@@ -121,6 +121,7 @@ async fn stop_on_signal(proxy: Arc<Proxy>, delay: Duration, stop: CancellationTo
 fn log_to_stderr(format: LogFormat) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        .with_ansi(log::is_coloured())
         .log_internal_errors(false); // on a standard error that nobody reads it would panic
     match format {
         LogFormat::Json => log::begin(lines.json(), "info"),
