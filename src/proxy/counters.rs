@@ -19,7 +19,8 @@ pub struct ConnectionCounters {
     pub certificates_refused: AtomicU64,
     /// Downstream connections that passed through as bytes.
     pub passed_through: AtomicU64,
-    /// Requests sent again, since the API server had not looked at them.
+    /// Requests sent again: the API server had not looked at them, or closed a connection that had
+    /// been idle as a read went out on it.
     pub repeated: AtomicU64,
     /// Upstream connections opened.
     pub upstream_opened: AtomicU64,

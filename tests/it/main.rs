@@ -13,6 +13,7 @@
 //! - `fleet`: `run` and `measure` with the proxies that are attached to a KubeVirt
 //! - `faults`: runs while something goes wrong
 //! - `history`: keeping runs as a user does
+//! - `http1_upstream`: clients of HTTP/2 in front of an API server that has only HTTP/1.1
 //! - `image`: the image of static binaries, and what runs in it
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
 //! - `metrics`: what Prometheus reads from a proxy, with a real one
@@ -47,6 +48,7 @@ mod exchange;
 mod faults;
 mod fleet;
 mod history;
+mod http1_upstream;
 mod image;
 mod installing;
 #[path = "../bench/kit/mod.rs"]

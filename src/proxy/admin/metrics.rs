@@ -116,7 +116,8 @@ impl Collector for BooksCollector {
             ),
             Self::single(
                 "kubetoll_upstream_repeats_total",
-                "Requests sent again, since the API server had not looked at them.",
+                "Requests sent again: not looked at by the API server, or reads on a connection that it \
+                 closed.",
                 &self.proxy.connections.repeated,
             ),
             self.build_info(),

@@ -1,22 +1,20 @@
 //! The upstream connections of one downstream connection, which shares them with nobody.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use http::{HeaderValue, Request, Response, header};
-use http_body::Body as _;
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
+use http::{Request, Response, header};
+use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::TokioIo;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     client,
     dial::{DialError, Dialer, Dialled, Endpoint},
     error::SendError,
+    http1_connections::{self, Http1Connection, Http1Connections},
     one_task::one_task,
     paced::Paced,
     response_heads::ResponseHeads,
@@ -43,10 +41,12 @@ pub(crate) struct UpstreamConnections {
     /// The protocol of the downstream connection.
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
-    http2: tokio::sync::Mutex<Option<Http2Sender>>,
+    http2: Mutex<Option<Http2Sender>>,
     /// How many of them ended while no credential was proved.
     ended_unproved: AtomicUsize,
-    http1: Mutex<Vec<Http1Sender>>,
+    /// Whether the API server chose HTTP/1.1 where it was offered both.
+    has_only_http1: AtomicBool,
+    http1: Arc<Http1Connections>,
 }
 
 /// An HTTP/2 connection, and where it leads.
@@ -56,17 +56,14 @@ struct Http2Sender {
     endpoint: Arc<Endpoint>,
 }
 
-/// An HTTP/1.1 connection, and where it leads.
-struct Http1Sender {
-    sender: http1::SendRequest<RequestBody>,
-    endpoint: Arc<Endpoint>,
-}
-
 /// What ALPN chose for an upstream connection.
 enum Upstream {
     Http2(Http2Sender),
-    Http1(Box<Dialled>),
+    Http1(Http1Connection),
 }
+
+/// The place of the HTTP/2 connection; whoever holds it dials.
+type Slot<'s> = MutexGuard<'s, Option<Http2Sender>>;
 
 impl UpstreamConnections {
     /// None yet, for the downstream connection of `guard`, which speaks `protocol`.
@@ -81,9 +78,10 @@ impl UpstreamConnections {
             counters,
             guard,
             protocol,
-            http2: tokio::sync::Mutex::new(None),
+            http2: Mutex::new(None),
             ended_unproved: AtomicUsize::new(0),
-            http1: Mutex::new(Vec::new()),
+            has_only_http1: AtomicBool::new(false),
+            http1: Arc::new(Http1Connections::new(protocol)),
         }
     }
 
@@ -107,9 +105,9 @@ impl UpstreamConnections {
             let Http2Sender {
                 mut sender,
                 endpoint,
-            } = match self.http2_sender().await? {
+            } = match self.connection().await? {
                 Upstream::Http2(sender) => sender,
-                Upstream::Http1(fresh) => return self.send_http1(request, Some(*fresh)).await,
+                Upstream::Http1(open) => return self.send_http1(request, Some(open)).await,
             };
             let uri = target::with_authority(request.uri(), endpoint.authority());
             *request.uri_mut() = uri;
@@ -136,19 +134,56 @@ impl UpstreamConnections {
         Err(SendError::unprocessed())
     }
 
-    /// The active HTTP/2 connection, or a new one.
-    async fn http2_sender(&self) -> Result<Upstream, SendError> {
-        let mut slot = self.http2.lock().await;
-        if let Some(open) = slot.as_ref().filter(|open| !open.sender.is_closed()) {
-            return Ok(Upstream::Http2(open.clone()));
+    /// A connection for a request that came over HTTP/2: the open one, one of HTTP/1.1 that nothing
+    /// goes over now, or a new one.
+    async fn connection(&self) -> Result<Upstream, SendError> {
+        if let Some(idle) = self.idle_http1().await {
+            return Ok(Upstream::Http1(idle));
+        }
+        let slot = self.http2.lock().await;
+        if let Some(open) = open(&slot) {
+            return Ok(Upstream::Http2(open));
         }
         if slot.is_some() {
             self.note_ended()?;
         }
-        let before = slot.as_ref().map(|closed| &closed.endpoint);
+        // Another one may have dialled, and its request may be done.
+        if let Some(idle) = self.idle_http1().await {
+            return Ok(Upstream::Http1(idle));
+        }
+        let before = slot.as_ref().map(|closed| Arc::clone(&closed.endpoint));
+        let before = before.or_else(|| self.http1.endpoint());
+        let before = before.as_ref();
+        let overlaps = self.has_only_http1.load(Ordering::Relaxed);
+        if !overlaps || !self.guard.is_authenticated() {
+            let dialled = self.counted(self.dialer.dial_any(before).await)?;
+            return self.begin(dialled, slot).await;
+        }
+        // Each request needs a connection of its own, and none waits for another's.
+        drop(slot);
         let dialled = self.counted(self.dialer.dial_any(before).await)?;
-        if !dialled.is_http2() {
-            return Ok(Upstream::Http1(Box::new(dialled)));
+        let slot = self.http2.lock().await;
+        match open(&slot) {
+            Some(open) => Ok(Upstream::Http2(open)),
+            None => self.begin(dialled, slot).await,
+        }
+    }
+
+    async fn idle_http1(&self) -> Option<Http1Connection> {
+        if !self.has_only_http1.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.http1.take().await
+    }
+
+    /// Begins HTTP on a connection, by the protocol that ALPN chose.
+    async fn begin(&self, dialled: Dialled, mut slot: Slot<'_>) -> Result<Upstream, SendError> {
+        let has_only_http1 = !dialled.is_http2();
+        self.has_only_http1.store(has_only_http1, Ordering::Relaxed);
+        if has_only_http1 {
+            *slot = None;
+            drop(slot);
+            return http1_connections::begin(dialled).await.map(Upstream::Http1);
         }
         let (executor, tasks) = one_task();
         let stream = Paced::new(ResponseHeads::new(TokioIo::new(dialled.stream)));
@@ -181,27 +216,34 @@ impl UpstreamConnections {
         Err(SendError::always_ended())
     }
 
+    /// Sends a request over HTTP/1.1, over `first` if that is given. A connection that was used
+    /// before may be closed by the server at any moment; then a fresh one is taken, if nothing was
+    /// sent or if the request is one that clients repeat by themselves in this case.
     async fn send_http1(
         &self,
         mut request: Request<RequestBody>,
-        mut fresh: Option<Dialled>,
+        first: Option<Http1Connection>,
     ) -> Result<Response<Incoming>, SendError> {
-        let uri = target::origin_form(request.uri());
-        *request.uri_mut() = uri;
-        *request.version_mut() = http::Version::HTTP_11;
-        frame_body(&mut request);
+        http1_connections::prepare(&mut request);
+        let mut next = match first {
+            Some(first) => Some(first),
+            None => self.http1.take().await,
+        };
         for _ in 0..ATTEMPTS_MAX {
-            let mut open = self.http1_sender(fresh.take()).await?;
-            let host = open.endpoint.host().clone();
-            request.headers_mut().insert(header::HOST, host);
-            match open.sender.try_send_request(request).await {
+            let mut open = match next.take() {
+                Some(open) => open,
+                None => self.fresh_http1().await?,
+            };
+            let again = open.may_be_closed_unheard(&request).then(|| copy(&request));
+            match open.try_send(request).await {
                 Ok(response) => {
-                    self.idle().push(open);
+                    self.http1.put(open);
                     return Ok(response);
                 }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(SendError::after_sending(&error.into_error())),
+                Err(mut error) => match (error.take_message(), again) {
+                    (Some(unsent), _) => request = unsent,
+                    (None, Some(again)) if !error.error().is_parse() => request = again,
+                    (None, _) => return Err(SendError::after_sending(&error.into_error())),
                 },
             }
             count(&self.counters.repeated);
@@ -209,49 +251,10 @@ impl UpstreamConnections {
         Err(SendError::unprocessed())
     }
 
-    /// An idle HTTP/1.1 connection, or a new one.
-    async fn http1_sender(&self, fresh: Option<Dialled>) -> Result<Http1Sender, SendError> {
-        if fresh.is_none()
-            && let Some(open) = self.idle_sender().await
-        {
-            return Ok(open);
-        }
-        let dialled = match fresh {
-            Some(dialled) => dialled,
-            None => self.counted(self.dialer.dial_http1(None).await)?,
-        };
-        let (sender, connection) = client::http1_builder()
-            .handshake(dialled.stream)
-            .await
-            .map_err(|error| SendError::handshake(&error))?;
-        tokio::spawn(connection);
-        let endpoint = dialled.endpoint;
-        Ok(Http1Sender { sender, endpoint })
-    }
-
-    async fn idle_sender(&self) -> Option<Http1Sender> {
-        loop {
-            let mut open = {
-                let mut idle = self.idle();
-                idle.retain(|open| !open.sender.is_closed());
-                match self.protocol {
-                    Protocol::Http1 => idle.pop()?,
-                    // Requests of one connection overlap: only one that is done may be used.
-                    Protocol::Http2 => {
-                        let ready = idle.iter().position(|open| open.sender.is_ready())?;
-                        idle.swap_remove(ready)
-                    }
-                }
-            };
-            // Its last response was delivered, so this takes no longer than finding a close.
-            if open.sender.ready().await.is_ok() {
-                return Some(open);
-            }
-        }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Http1Sender>> {
-        self.http1.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn fresh_http1(&self) -> Result<Http1Connection, SendError> {
+        let before = self.http1.endpoint();
+        let dialled = self.dialer.dial_http1(before.as_ref()).await;
+        http1_connections::begin(self.counted(dialled)?).await
     }
 
     /// A connection of its own for one upgrade.
@@ -274,14 +277,11 @@ impl UpstreamConnections {
     }
 }
 
-/// hyper sends no body of unknown length with a method that seldom has one, unless it is told to.
-fn frame_body(request: &mut Request<RequestBody>) {
-    let body = request.body();
-    if !body.is_end_stream() && body.size_hint().exact().is_none() {
-        let chunked = HeaderValue::from_static("chunked");
-        let headers = request.headers_mut();
-        headers.insert(header::TRANSFER_ENCODING, chunked);
-    }
+/// The HTTP/2 connection, if requests may go over it.
+fn open(slot: &Slot<'_>) -> Option<Http2Sender> {
+    slot.as_ref()
+        .filter(|open| !open.sender.is_closed())
+        .cloned()
 }
 
 /// A request to be sent again where a server that closes its connection gracefully says that it

@@ -252,7 +252,7 @@ impl Dialled {
 }
 
 impl Endpoint {
-    fn new(url: &str) -> Result<Self, DialerError> {
+    pub(super) fn new(url: &str) -> Result<Self, DialerError> {
         let not_https = || DialerError::NotHttps(url.to_owned());
         let url = url.trim().trim_end_matches('/');
         let uri: Uri = url.parse().map_err(|_| not_https())?;

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod connections;
 pub(crate) mod dial;
 pub(crate) mod error;
+mod http1_connections;
 mod one_task;
 mod paced;
 mod response_heads;

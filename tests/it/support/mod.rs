@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod browser;
+pub mod caller;
 pub mod component;
 pub mod history;
 pub mod http2;

@@ -88,6 +88,11 @@ impl TestProxy {
         }
     }
 
+    /// What it counts of its connections.
+    pub fn counters(&self) -> &proxy::ConnectionCounters {
+        &self.proxy.connections
+    }
+
     /// Connections that ended with something that is no request.
     pub fn unparsable(&self) -> u64 {
         self.proxy.connections.unparsable.load(Ordering::Relaxed)
