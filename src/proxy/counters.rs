@@ -22,6 +22,8 @@ pub struct ConnectionCounters {
     /// Requests sent again: the API server had not looked at them, or closed a connection that had
     /// been idle as a read went out on it.
     pub repeated: AtomicU64,
+    /// Requests' bodies that were not kept for sending them again, since too much was kept.
+    pub bodies_not_kept: AtomicU64,
     /// Upstream connections opened.
     pub upstream_opened: AtomicU64,
     /// Upstream connections that could not be opened.

@@ -21,7 +21,8 @@
 //! stream limits, GOAWAY and flow control are the component's own.
 //!
 //! Invariants: no credential is added; no request is answered in the API server's place once it
-//! may have reached it; nothing is buffered; no timeout cuts a stream.
+//! may have reached it; nothing is buffered but what may have to be sent again; no timeout cuts a
+//! stream.
 
 mod accept;
 mod accounting;

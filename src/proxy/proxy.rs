@@ -11,8 +11,8 @@ use std::{
 use arc_swap::ArcSwapOption;
 
 use crate::{
-    counters::ConnectionCounters, downstream::heads::HeadBudget, drain::Drain,
-    upstream::dial::Dialer,
+    accounting::kept_bodies::KeptBodies, counters::ConnectionCounters,
+    downstream::heads::HeadBudget, drain::Drain, upstream::dial::Dialer,
 };
 use identity::client::Clients;
 use ledger::Books;
@@ -24,6 +24,8 @@ pub struct Options {
     pub component: Option<Arc<str>>,
     /// Most downstream connections at once.
     pub connections_max: usize,
+    /// Most bytes of requests' bodies that are kept, over all connections, to be sent again.
+    pub resend_memory: usize,
     /// How long requests in flight may take after the stop signal.
     pub drain: Duration,
     /// Within which time after the stop signal watches end, each at a moment of its own.
@@ -40,6 +42,7 @@ impl Default for Options {
         Self {
             component: None,
             connections_max: 10_000,
+            resend_memory: 64 << 20,
             drain: Duration::from_secs(10),
             watch_drain: Duration::from_secs(5),
             sni_passthrough: Vec::new(),
@@ -79,6 +82,7 @@ pub struct Proxy {
     pub(crate) clients: Arc<Clients>,
     pub(crate) drain: Arc<Drain>,
     pub(crate) heads: Arc<HeadBudget>,
+    pub(crate) kept_bodies: Arc<KeptBodies>,
     is_ready: AtomicBool,
 }
 
@@ -97,11 +101,13 @@ impl Proxy {
     ) -> Arc<Self> {
         let books = Arc::new(Books::new());
         let clients = Clients::new(options.component.clone(), Arc::clone(&books));
+        let connections = Arc::<ConnectionCounters>::default();
         Arc::new(Self {
             books,
             dialer: Arc::new(dialer),
             front_proxy: front_proxy.map(Arc::new),
-            connections: Arc::default(),
+            kept_bodies: KeptBodies::new(options.resend_memory, Arc::clone(&connections)),
+            connections,
             clients,
             drain: Drain::new(options.watch_drain),
             heads: Arc::default(),

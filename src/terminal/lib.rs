@@ -1,5 +1,6 @@
 //! What both programs say on a terminal, what may be logged, and how they end.
 
+pub mod bytes;
 pub mod duration;
 pub mod exit;
 pub mod lines;

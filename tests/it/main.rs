@@ -12,6 +12,7 @@
 //! - `exchange`: importing what others published, and exporting
 //! - `fleet`: `run` and `measure` with the proxies that are attached to a KubeVirt
 //! - `faults`: runs while something goes wrong
+//! - `goaway`: large bodies on an API server that closes connections at random
 //! - `history`: keeping runs as a user does
 //! - `http1_upstream`: clients of HTTP/2 in front of an API server that has only HTTP/1.1
 //! - `image`: the image of static binaries, and what runs in it
@@ -47,6 +48,7 @@ mod differential;
 mod exchange;
 mod faults;
 mod fleet;
+mod goaway;
 mod history;
 mod http1_upstream;
 mod image;

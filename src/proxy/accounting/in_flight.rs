@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use super::{
     call,
     events::Events,
+    kept_bodies::{Kept, KeptBodies},
     request_body::{RequestBody, SentBody},
 };
 use crate::{downstream::guard::RequestGuard, wire::headers::ConnectionNames};
@@ -56,14 +57,16 @@ impl InFlight {
     }
 
     /// Counts the bytes of the request's body, which came by this version of HTTP; its trailers
-    /// lose what its `Connection` named.
+    /// lose what its `Connection` named. It can be kept among `bodies`.
     pub(crate) fn count_request_body(
         &mut self,
         body: Incoming,
         version: Version,
         names: ConnectionNames,
+        bodies: &Arc<KeptBodies>,
     ) -> RequestBody {
-        let (body, sent) = RequestBody::of(body, version, names);
+        let kept = || Kept::new(Arc::clone(bodies), self.guard.is_authenticated());
+        let (body, sent) = RequestBody::of(body, version, names, kept);
         self.body = sent;
         body
     }

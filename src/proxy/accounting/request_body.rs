@@ -1,5 +1,5 @@
-//! A request's body on its way to the API server: its bytes are counted, and its beginning is kept
-//! as long as it may have to be sent again.
+//! A request's body on its way to the API server: its bytes are counted, and it is kept as long as
+//! it may have to be sent again.
 
 use std::{
     pin::Pin,
@@ -15,11 +15,11 @@ use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::body_end::{CutShort, is_cut_short};
+use super::{
+    body_end::{CutShort, is_cut_short},
+    kept_bodies::Kept,
+};
 use crate::wire::headers::{self, ConnectionNames};
-
-/// Most bytes of a request's body that are kept for sending it again.
-const KEPT_MAX: usize = 64 << 10;
 
 /// A request's body on its way to the API server; `None` where there is none.
 pub(crate) struct RequestBody {
@@ -51,7 +51,7 @@ impl SentBody {
     }
 }
 
-/// A body, and the beginning of it as long as it may have to be sent again.
+/// A body, and what was taken of it as long as it may have to be sent again.
 struct SharedBody {
     version: Version,
     /// What the request's `Connection` named.
@@ -62,21 +62,19 @@ struct SharedBody {
 
 struct BodyState {
     inner: Incoming,
-    kept: Vec<Bytes>,
-    kept_bytes: usize,
-    /// Whether `kept` is all that was taken from the client.
-    is_whole: bool,
+    kept: Kept,
     /// The attempt that may take from the client.
     attempt: u32,
 }
 
 impl RequestBody {
     /// The body of a request that came by this version of HTTP, and what is known of it as it is
-    /// sent on; its trailers lose what its `Connection` named.
+    /// sent on; its trailers lose what its `Connection` named. `kept` is still empty.
     pub(super) fn of(
         body: Incoming,
         version: Version,
         names: ConnectionNames,
+        kept: impl FnOnce() -> Kept,
     ) -> (Self, Option<SentBody>) {
         let mut own = Self {
             shared: None,
@@ -86,7 +84,7 @@ impl RequestBody {
         if body.is_end_stream() {
             return (own, None);
         }
-        let shared = Arc::new(SharedBody::new(body, version, names));
+        let shared = Arc::new(SharedBody::new(body, version, names, kept()));
         let sent = SentBody {
             bytes: Arc::clone(&shared.bytes),
             shared: Arc::downgrade(&shared),
@@ -95,8 +93,12 @@ impl RequestBody {
         (own, Some(sent))
     }
 
-    /// The same body from its beginning; see [`is_whole`](Self::is_whole).
+    /// The same body from its beginning, which is kept from now on; see
+    /// [`is_whole`](Self::is_whole).
     pub(crate) fn again(&self) -> Self {
+        if let Some(body) = &self.shared {
+            body.state().kept.want();
+        }
         Self {
             shared: self.shared.clone(),
             next: 0,
@@ -104,21 +106,24 @@ impl RequestBody {
         }
     }
 
-    /// Whether the beginning is still there.
+    /// Whether all of it is still there.
     pub(crate) fn is_whole(&self) -> bool {
         self.shared
             .as_ref()
-            .is_none_or(|body| body.state().is_whole)
+            .is_none_or(|body| body.state().kept.is_whole())
     }
 }
 
 impl SharedBody {
-    fn new(inner: Incoming, version: Version, connection_names: ConnectionNames) -> Self {
+    fn new(
+        inner: Incoming,
+        version: Version,
+        connection_names: ConnectionNames,
+        kept: Kept,
+    ) -> Self {
         let state = BodyState {
             inner,
-            kept: Vec::new(),
-            kept_bytes: 0,
-            is_whole: true,
+            kept,
             attempt: 0,
         };
         Self {
@@ -134,21 +139,7 @@ impl SharedBody {
     }
 
     fn drop_kept(&self) {
-        let mut state = self.state();
-        state.is_whole = false;
-        state.kept = Vec::new();
-    }
-}
-
-impl BodyState {
-    fn keep(&mut self, data: &Bytes) {
-        self.kept_bytes += data.len();
-        self.is_whole &= self.kept_bytes <= KEPT_MAX;
-        if self.is_whole {
-            self.kept.push(data.clone());
-        } else {
-            self.kept = Vec::new();
-        }
+        self.state().kept.give_up();
     }
 }
 
@@ -170,7 +161,7 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         }
         state.attempt = this.attempt;
-        if let Some(data) = state.kept.get(this.next) {
+        if let Some(data) = state.kept.frames().get(this.next) {
             this.next += 1;
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
@@ -183,11 +174,11 @@ impl Body for RequestBody {
             if let Some(data) = frame.data_ref() {
                 let length = data.len() as u64;
                 shared.bytes.fetch_add(length, Ordering::Relaxed);
-                state.keep(data);
-                this.next = state.kept.len();
+                state.kept.add(data);
+                this.next = state.kept.frames().len();
             } else if let Some(trailers) = frame.trailers_mut() {
                 // Trailers are not kept.
-                state.is_whole = false;
+                state.kept.give_up();
                 headers::prepare_request_trailers(trailers, &shared.connection_names);
             }
         }
@@ -197,7 +188,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| {
             let state = shared.state();
-            self.next >= state.kept.len() && state.inner.is_end_stream()
+            self.next >= state.kept.frames().len() && state.inner.is_end_stream()
         })
     }
 
@@ -207,7 +198,7 @@ impl Body for RequestBody {
             return SizeHint::new();
         };
         let state = shared.state();
-        let kept = state.kept.iter().skip(self.next);
+        let kept = state.kept.frames().iter().skip(self.next);
         let kept: u64 = kept.map(|data| data.len() as u64).sum();
         let rest = state.inner.size_hint();
         let mut hint = SizeHint::new();

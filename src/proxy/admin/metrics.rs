@@ -120,6 +120,11 @@ impl Collector for BooksCollector {
                  closed.",
                 &self.proxy.connections.repeated,
             ),
+            Self::single(
+                "kubetoll_bodies_not_kept_total",
+                "Request bodies not kept for sending them again, since --resend-memory was used up.",
+                &self.proxy.connections.bodies_not_kept,
+            ),
             self.build_info(),
             self.certificate_ends(),
         ];

@@ -87,6 +87,11 @@ pub struct ProxyArgs {
     /// Most downstream connections at once [default: 10000].
     #[arg(long, env = "KUBETOLL_CONNECTIONS_MAX", value_name = "N")]
     pub(super) connections_max: Option<String>,
+    /// Most bytes of requests' bodies that are kept, over all connections, to be sent again where
+    /// the API server closes a connection (GOAWAY) without having looked at them [default: 64Mi].
+    /// A body is kept up to 3 MiB, as much as kube-apiserver takes, until its answer comes.
+    #[arg(long, env = "KUBETOLL_RESEND_MEMORY", value_name = "BYTES")]
+    pub(super) resend_memory: Option<String>,
     /// How long requests in flight may take after SIGTERM [default: 10s].
     #[arg(long, env = "KUBETOLL_DRAIN", value_name = "DURATION")]
     pub(super) drain: Option<String>,

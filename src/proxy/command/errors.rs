@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, str::FromStr, time::Duration};
 
-use terminal::duration;
+use terminal::{bytes, duration};
 
 /// Collects everything that is wrong, so that it can be told at once.
 #[derive(Default)]
@@ -40,6 +40,10 @@ impl Errors {
 
     pub(super) fn duration(&mut self, what: &str, text: Option<&str>) -> Option<Duration> {
         self.take(what, duration::parse(text?))
+    }
+
+    pub(super) fn bytes(&mut self, what: &str, text: Option<&str>) -> Option<usize> {
+        self.take(what, bytes::parse(text?))
     }
 
     /// Takes what is right, and notes what is wrong.

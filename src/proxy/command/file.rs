@@ -85,6 +85,7 @@ impl ProxyArgs {
             threads: or(self.threads, "threads"),
             compat_metrics: or(self.compat_metrics, "compat-metrics"),
             connections_max: or(self.connections_max, "connections-max"),
+            resend_memory: or(self.resend_memory, "resend-memory"),
             drain: or(self.drain, "drain"),
             watch_drain: or(self.watch_drain, "watch-drain"),
             shutdown_delay: or(self.shutdown_delay, "shutdown-delay"),

@@ -198,6 +198,7 @@ impl ProxyArgs {
         let drain = errors.duration("--drain", self.drain.as_deref());
         let drain = drain.unwrap_or(default.drain);
         let watch_drain = errors.duration("--watch-drain", self.watch_drain.as_deref());
+        let resend_memory = errors.bytes("--resend-memory", self.resend_memory.as_deref());
         let connections_max = self.connections_max.as_ref();
         let component = self.component.as_deref();
         if component
@@ -210,6 +211,7 @@ impl ProxyArgs {
             connections_max: connections_max
                 .and_then(|text| errors.parse("--connections-max", text))
                 .unwrap_or(default.connections_max),
+            resend_memory: resend_memory.unwrap_or(default.resend_memory),
             drain,
             watch_drain: watch_drain.unwrap_or(default.watch_drain).min(drain / 2),
             sni_passthrough: self

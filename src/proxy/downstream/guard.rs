@@ -297,6 +297,11 @@ impl RequestGuard {
         (*number == self.number).then_some(*flaw)
     }
 
+    /// Whether the client has proved a credential.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.connection.is_authenticated()
+    }
+
     /// Notes that the API server accepts the credential of the request's client.
     pub(crate) fn note_authenticated(&self) {
         self.connection.note_authenticated();

@@ -173,7 +173,8 @@ async fn send(
     headers::prepare_request(request.headers_mut(), &connection, session.client);
     session.peer.identify(request.headers_mut());
     let (version, names) = (request.version(), connection.into_names());
-    let request = request.map(|body| in_flight.count_request_body(body, version, names));
+    let bodies = &session.proxy.kept_bodies;
+    let request = request.map(|body| in_flight.count_request_body(body, version, names, bodies));
     let mut response = session.upstream.send(request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for it: what follows is not HTTP.

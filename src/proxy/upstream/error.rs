@@ -47,8 +47,8 @@ impl SendError {
         )
     }
 
-    /// A body that was too long to be kept was partly sent when the server closed. A server has been
-    /// seen to answer such a request, so no client is told that it was not sent.
+    /// A body that was not kept was partly sent when the server closed. A server has been seen to
+    /// answer such a request, so no client is told that it was not sent.
     pub(super) fn into_lost(self) -> Self {
         Self {
             reason: Reason::UpstreamLost,
