@@ -13,6 +13,7 @@ pub mod presented;
 pub mod proof;
 pub mod proven;
 pub mod server;
+pub mod server_verifier;
 pub mod upstream;
 
 use std::{io, path::PathBuf, sync::Arc};

@@ -43,4 +43,7 @@ mod wire;
 pub use accept::{Listener, serve};
 pub use counters::ConnectionCounters;
 pub use proxy::{Gate, Options, Proxy};
-pub use upstream::dial::{Dialer, DialerError};
+pub use upstream::{
+    dial::{Dialer, DialerError},
+    dial_error::LastDial,
+};

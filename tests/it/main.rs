@@ -30,6 +30,7 @@
 //! - `transparency`: kubectl and informers directly and through the proxy
 //! - `upgrades`: exec, attach, port-forward and consoles, with client-go
 //! - `watches`: watches beyond the streams of a connection, cancelled, and read slowly
+//! - `way_upstream`: what the program says of the way to the API server
 //! - `wire`: the proxy byte by byte
 //! - `support`: what the tests share, `kit`: what loads are made of
 
@@ -69,4 +70,5 @@ mod tidy;
 mod transparency;
 mod upgrades;
 mod watches;
+mod way_upstream;
 mod wire;

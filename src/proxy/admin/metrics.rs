@@ -23,7 +23,7 @@ use super::{
     family::{counter, counter_family, family, gauge, gauge_family, labelled},
     naming::{Named, Naming},
 };
-use crate::Proxy;
+use crate::{LastDial, Proxy};
 use ledger::{BUCKETS_SECONDS, Outcome, Reason, RowCount, Snapshot};
 use record::ProxyInfo;
 
@@ -127,6 +127,7 @@ impl Collector for BooksCollector {
             ),
             self.build_info(),
             self.certificate_ends(),
+            self.upstream_reached(),
         ];
         if self.compat {
             families.push(compat::requests(&rows, &self.info, SERIES_MAX));
@@ -174,6 +175,31 @@ impl BooksCollector {
             "kubetoll_build_info",
             "The proxy's version.",
             vec![gauge(&labels, 1.0)],
+        )
+    }
+
+    fn upstream_reached(&self) -> MetricFamily {
+        let clients = Some(("false", &self.proxy.dialer));
+        let front_proxy = self.proxy.front_proxy.as_ref();
+        let dialers = clients
+            .into_iter()
+            .chain(front_proxy.map(|one| ("true", one)));
+        let mut metrics = Vec::new();
+        for (front_proxy, dialer) in dialers {
+            for (address, last) in dialer.last_dials() {
+                let reached = match last {
+                    LastDial::None => continue,
+                    LastDial::Reached => 1.0,
+                    LastDial::Failed { .. } => 0.0,
+                };
+                let labels = [("address", address.as_str()), ("front_proxy", front_proxy)];
+                metrics.push(gauge(&labels, reached));
+            }
+        }
+        gauge_family(
+            "kubetoll_upstream_reached",
+            "Whether the last dial of an address of the API server ended in a TLS connection.",
+            metrics,
         )
     }
 

@@ -3,7 +3,7 @@
 //! | route | what |
 //! | --- | --- |
 //! | `GET /livez` | 200 while the process runs |
-//! | `GET /readyz` | 200 while it accepts requests, 503 while it drains |
+//! | `GET /readyz` | 200 while it accepts requests, 503 while it drains; with `?verbose` also how the API server was last reached |
 //! | `GET /metrics` | Prometheus's text format |
 //! | `GET /snapshot` | one instant of the books |
 //! | `PUT /runs/ID` | opens a run (`record::OpenRun`), gives the snapshot of that instant |
@@ -21,6 +21,7 @@ mod lease;
 mod metrics;
 mod naming;
 mod page;
+mod readiness;
 mod rendering;
 mod reply;
 mod routes;

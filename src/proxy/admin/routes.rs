@@ -13,6 +13,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use super::{
     access,
     page::Page,
+    readiness,
     reply::{Content, JSON, Reply, json, reply, text},
     slots::ConnectionSlot,
     state::Admin,
@@ -69,12 +70,10 @@ impl Routes {
                  such as 127.0.0.1 or [::1]; no other Host is served\n",
             );
         }
-        let is_ready = self.admin.proxy.is_ready();
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/livez") => text(StatusCode::OK, "ok\n"),
-            (&Method::GET | &Method::HEAD, "/readyz") if is_ready => text(StatusCode::OK, "ok\n"),
             (&Method::GET | &Method::HEAD, "/readyz") => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+                readiness::answer(&self.admin.proxy, request.uri().query())
             }
             (&Method::GET | &Method::HEAD, "/metrics") => shared(&self.metrics, METRICS).await,
             _ if access::is_made_by_a_page(request.headers()) => text(

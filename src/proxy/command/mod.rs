@@ -97,10 +97,19 @@ async fn serve(config: Config) -> io::Result<()> {
         config.shutdown_delay,
         stop.clone(),
     ));
+    tokio::spawn(try_upstream(Arc::clone(&proxy)));
     tracing::info!(%listen, admin = %admin_address, upstream = %proxy.dialer.urls(), "ready");
     crate::serve(Listener { tcp, tls }, proxy, stop).await;
     stop_admin.cancel();
     Ok(())
+}
+
+/// Says at once, and not at the first request, what is wrong with the way to the API server.
+async fn try_upstream(proxy: Arc<Proxy>) {
+    proxy.dialer.try_all().await;
+    if let Some(front_proxy) = &proxy.front_proxy {
+        front_proxy.try_all().await;
+    }
 }
 
 /// The first signal drains, the second ends the process at once.

@@ -12,7 +12,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     client,
-    dial::{DialError, Dialer, Dialled, Endpoint},
+    dial::{Dialer, Dialled, Endpoint},
+    dial_error::DialError,
     error::SendError,
     http1_connections::{self, Http1Connection, Http1Connections},
     one_task::one_task,

@@ -4,7 +4,7 @@ use std::{
     error::Error as StdError,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -22,15 +22,21 @@ use hyper_util::{
 };
 use rand::seq::SliceRandom;
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncWriteExt, copy, sink},
+    net::TcpStream,
+    time::timeout,
+};
 use tower_service::Service;
 
-use ledger::Reason;
+use super::dial_error::{DialError, LastDial};
 
 /// Longest wait for a TCP connection to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a connection with its TLS handshake.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for the server's end of a connection that is over.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// As kube-apiserver and client-go have it.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Port of an upstream URL that names none.
@@ -56,6 +62,7 @@ pub(crate) struct Endpoint {
     /// When a dial failed last, in milliseconds since the dialler was made; 0 if the last one
     /// did not.
     failed: AtomicU64,
+    last: Mutex<LastDial>,
 }
 
 /// A connection, and to which address it leads.
@@ -79,14 +86,6 @@ pub enum DialerError {
     /// Not a name that a certificate can have.
     #[error("{0:?} is not a server name")]
     BadServerName(String),
-}
-
-/// A dial that failed; nothing was sent.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct DialError {
-    pub(super) reason: Reason,
-    message: String,
 }
 
 impl Dialer {
@@ -124,6 +123,33 @@ impl Dialer {
         let _ = self.own_address.set(address);
     }
 
+    /// Dials each address once, for TLS and nothing more, and logs what it finds.
+    pub async fn try_all(&self) {
+        let connector = self.connectors.load().any.clone();
+        for endpoint in &self.endpoints {
+            let dialled = self.shake_hands(connector.clone(), endpoint).await;
+            self.note(endpoint, dialled.as_ref().err());
+            match dialled {
+                Ok(stream) => {
+                    tracing::info!(address = %endpoint.authority, "the API server is reached");
+                    end(stream).await;
+                }
+                Err(error) => {
+                    let reason = error.reason.as_str();
+                    tracing::warn!(reason, %error, "the API server is not reached");
+                }
+            }
+        }
+    }
+
+    /// `host:port` of each address, and how its last dial went.
+    pub fn last_dials(&self) -> Vec<(String, LastDial)> {
+        let endpoints = self.endpoints.iter();
+        endpoints
+            .map(|endpoint| (endpoint.authority.to_string(), endpoint.last().clone()))
+            .collect()
+    }
+
     /// `https://host:port`, separated by commas.
     pub fn urls(&self) -> String {
         let urls: Vec<_> = self
@@ -159,7 +185,7 @@ impl Dialer {
         let mut last = DialError::no_address();
         for endpoint in self.in_order(None) {
             let dialled = self.connect(&endpoint).await;
-            self.note(&endpoint, dialled.is_ok());
+            self.note_tcp(&endpoint, dialled.as_ref().err());
             match dialled {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
@@ -186,7 +212,7 @@ impl Dialer {
         let mut last = DialError::no_address();
         for endpoint in self.in_order(before) {
             let dialled = self.shake_hands(connector.clone(), &endpoint).await;
-            self.note(&endpoint, dialled.is_ok());
+            self.note(&endpoint, dialled.as_ref().err());
             match dialled {
                 Ok(stream) => return Ok(Dialled { stream, endpoint }),
                 Err(error) => last = error,
@@ -208,9 +234,28 @@ impl Dialer {
         Ok(stream)
     }
 
-    fn note(&self, endpoint: &Endpoint, reached: bool) {
+    /// Notes how a dial for TLS went.
+    fn note(&self, endpoint: &Endpoint, error: Option<&DialError>) {
+        self.order(endpoint, error);
+        *endpoint.last() = match error {
+            None => LastDial::Reached,
+            Some(error) => LastDial::failed(error),
+        };
+    }
+
+    /// Notes how a dial without TLS went, which says nothing about a certificate.
+    fn note_tcp(&self, endpoint: &Endpoint, error: Option<&DialError>) {
+        self.order(endpoint, error);
+        let mut last = endpoint.last();
+        match error {
+            None => last.note_connected(),
+            Some(error) => *last = LastDial::failed(error),
+        }
+    }
+
+    fn order(&self, endpoint: &Endpoint, error: Option<&DialError>) {
         let now = self.started.elapsed().as_millis() as u64 + 1;
-        let failed = if reached { 0 } else { now };
+        let failed = if error.is_none() { 0 } else { now };
         endpoint.failed.store(failed, Ordering::Relaxed);
     }
 
@@ -230,13 +275,21 @@ impl Dialer {
 
     fn refuse_own(&self, peer: Option<SocketAddr>, authority: &Authority) -> Result<(), DialError> {
         if peer.is_some() && peer == self.own_address.get().copied() {
-            return Err(DialError {
-                reason: Reason::Connect,
-                message: format!("{authority} leads back to this proxy"),
-            });
+            return Err(DialError::leads_back(authority));
         }
         Ok(())
     }
+}
+
+/// Ends a connection in order. One that is dropped with something unread is reset, and the server
+/// may log that.
+async fn end(stream: UpstreamStream) {
+    let mut stream = TokioIo::new(stream);
+    let ended = async {
+        stream.shutdown().await?;
+        copy(&mut stream, &mut sink()).await
+    };
+    let _ = timeout(END_TIMEOUT, ended).await;
 }
 
 fn peer_of(stream: &UpstreamStream) -> Option<SocketAddr> {
@@ -266,6 +319,7 @@ impl Endpoint {
             uri,
             authority,
             failed: AtomicU64::new(0),
+            last: Mutex::default(),
         })
     }
 
@@ -277,6 +331,10 @@ impl Endpoint {
     /// The `Host` header.
     pub(crate) fn host(&self) -> &HeaderValue {
         &self.host
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastDial> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn host_and_port(&self) -> (&str, u16) {
@@ -319,45 +377,4 @@ impl ResolveServerName for Fixed {
     fn resolve(&self, uri: &Uri) -> Result<ServerName<'static>, Box<dyn StdError + Sync + Send>> {
         self.0.resolve(uri)
     }
-}
-
-impl DialError {
-    fn new(authority: &Authority, error: &(dyn StdError + 'static)) -> Self {
-        let mut reason = Reason::Connect;
-        let mut message = format!("cannot reach {authority}");
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if is_tls(error) {
-                reason = Reason::Tls;
-            }
-            message.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        Self { reason, message }
-    }
-
-    fn timed_out(authority: &Authority) -> Self {
-        Self {
-            reason: Reason::Connect,
-            message: format!("no connection to {authority} in time"),
-        }
-    }
-
-    fn no_address() -> Self {
-        Self {
-            reason: Reason::Connect,
-            message: "the API server has no address".to_owned(),
-        }
-    }
-}
-
-/// An `io::Error` hides what it wraps from its source: it has to be asked for.
-fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    if error.is::<rustls::Error>() {
-        return true;
-    }
-    let inner = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
-    inner.is_some_and(|inner| is_tls(inner))
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::dial::DialError;
+use super::dial_error::DialError;
 use ledger::Reason;
 
 /// Why a request got no response.

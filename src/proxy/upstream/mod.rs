@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod connections;
 pub(crate) mod dial;
+pub(crate) mod dial_error;
 pub(crate) mod error;
 mod http1_connections;
 mod one_task;

@@ -1,0 +1,289 @@
+//! Verifies an API server's certificate as webpki does, and says in words what is wrong with it.
+
+use std::{error::Error as StdError, fmt, net::IpAddr, sync::Arc};
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
+
+use super::{IdentityError, provider};
+
+/// Most names that are listed.
+const NAMES_MAX: usize = 8;
+/// Longest name that is told: it comes from a server that is not trusted.
+const NAME_MAX: usize = 100;
+
+/// What is wrong with the certificate that a server showed, in words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerCertificateError(String);
+
+impl fmt::Display for ServerCertificateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ServerCertificateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl StdError for ServerCertificateError {}
+
+impl ServerCertificateError {
+    /// The words in an error of rustls, if it has some.
+    pub fn of(error: &Error) -> Option<&Self> {
+        match error {
+            Error::InvalidCertificate(CertificateError::Other(OtherError(words))) => {
+                words.downcast_ref()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// webpki's verifier, whose refusals are put into words.
+#[derive(Debug)]
+pub(super) struct ServerVerifier {
+    inner: Arc<WebPkiServerVerifier>,
+    trusted: Vec<String>,
+}
+
+impl ServerVerifier {
+    /// Trusts these authorities, which `roots` holds.
+    pub(super) fn new(
+        roots: RootCertStore,
+        authorities: &[CertificateDer<'_>],
+    ) -> Result<Arc<Self>, IdentityError> {
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+        let inner = inner.build().map_err(|error| IdentityError::Tls {
+            what: "the CA".to_owned(),
+            source: Error::General(error.to_string()),
+        })?;
+        let trusted = authorities.iter().filter_map(|one| {
+            let (_, parsed) = parse_x509_certificate(one).ok()?;
+            Some(printable(&parsed.subject().to_string()))
+        });
+        let trusted = trusted.collect();
+        Ok(Arc::new(Self { inner, trusted }))
+    }
+
+    fn explain(
+        &self,
+        error: &CertificateError,
+        chain: &[&CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Option<String> {
+        let (_, leaf) = parse_x509_certificate(chain.first()?).ok()?;
+        match error {
+            // A CA of the right name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                let (_, last) = parse_x509_certificate(chain.last()?).ok()?;
+                Some(self.explain_issuer(&printable(&last.issuer().to_string())))
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                let name = printable(&name.to_str());
+                let names = listed(&names(&leaf));
+                Some(format!(
+                    "its certificate is not for {name}, but for {names}"
+                ))
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                let end = time(leaf.validity().not_after.timestamp());
+                Some(format!(
+                    "its certificate, or one that it is signed by, ended: {end}"
+                ))
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                let begin = time(leaf.validity().not_before.timestamp());
+                Some(format!("its certificate is not valid before {begin}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn explain_issuer(&self, issuer: &str) -> String {
+        if self.trusted.iter().any(|trusted| trusted == issuer) {
+            return format!(
+                "its certificate is signed by another CA of the name {issuer} than the one that is \
+                 trusted: the CA is another cluster's, or was exchanged"
+            );
+        }
+        let trusted = listed(&self.trusted);
+        format!("its certificate is signed by {issuer}, and trusted is {trusted}")
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        let Err(Error::InvalidCertificate(error)) = verified else {
+            return verified;
+        };
+        let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
+        let error = match self.explain(&error, &chain, server_name) {
+            Some(words) => {
+                CertificateError::Other(OtherError(Arc::new(ServerCertificateError(words))))
+            }
+            None => error,
+        };
+        Err(Error::InvalidCertificate(error))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let inner = &self.inner;
+        inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let inner = &self.inner;
+        inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// The names that a certificate is for.
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let extension = certificate.subject_alternative_name();
+    let Some(extension) = extension.ok().flatten() else {
+        return Vec::new();
+    };
+    let names = extension.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(printable(name)),
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = &names[..names.len().min(NAMES_MAX)];
+    let more = names.len() - shown.len();
+    match (shown, more) {
+        ([], _) => "none".to_owned(),
+        (shown, 0) => shown.join(", "),
+        (shown, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn time(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_second(seconds);
+    time.map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+/// A name as it may be printed.
+fn printable(name: &str) -> String {
+    let harmless = |letter: char| {
+        let is_harmless = letter.is_ascii_graphic() || letter == ' ';
+        if is_harmless { letter } else { '?' }
+    };
+    name.chars().take(NAME_MAX).map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mint::{Authority, Leaf};
+
+    /// What is said of this certificate at this time, if anything.
+    fn refusal(trusted: &Authority, leaf: &Leaf, name: &str, now: UnixTime) -> Option<String> {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.certificate()).unwrap();
+        let verifier = ServerVerifier::new(roots, &[trusted.certificate()]).unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let verified = verifier.verify_server_cert(&leaf.certificate(), &[], &name, &[], now);
+        let error = verified.err()?;
+        Some(ServerCertificateError::of(&error).unwrap().to_string())
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_in_words() {
+        let authority = Authority::new("kubernetes").unwrap();
+        let names = ["127.0.0.1".to_owned(), "kubernetes.default".to_owned()];
+        let leaf = authority.serving("kube-apiserver", &names).unwrap();
+        let refused = |trusted: &Authority, name: &str| {
+            refusal(trusted, &leaf, name, UnixTime::now()).unwrap_or_default()
+        };
+        assert_eq!(refused(&authority, "127.0.0.1"), "");
+        assert_eq!(
+            refused(&authority, "example.org"),
+            "its certificate is not for example.org, but for 127.0.0.1, kubernetes.default"
+        );
+        let other = Authority::new("front-proxy").unwrap();
+        assert_eq!(
+            refused(&other, "127.0.0.1"),
+            "its certificate is signed by CN=kubernetes, and trusted is CN=front-proxy"
+        );
+        let same_name = Authority::new("kubernetes").unwrap();
+        assert_eq!(
+            refused(&same_name, "127.0.0.1"),
+            "its certificate is signed by another CA of the name CN=kubernetes than the one that \
+             is trusted: the CA is another cluster's, or was exchanged"
+        );
+        let (past, future) = (1, 40 * 365 * 24 * 3600);
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let early = refusal(&authority, &leaf, "127.0.0.1", at(past)).unwrap();
+        assert!(
+            early.starts_with("its certificate is not valid before 20"),
+            "{early}"
+        );
+        let late = at(UnixTime::now().as_secs() + future);
+        let late = refusal(&authority, &leaf, "127.0.0.1", late).unwrap();
+        let ended = "its certificate, or one that it is signed by, ended: 20";
+        assert!(late.starts_with(ended), "{late}");
+    }
+
+    #[test]
+    fn a_name_that_a_stranger_chose_is_harmless_and_short() {
+        let name = format!("\u{1b}[2J\nready\u{202e}{}", "x".repeat(1_000));
+        let shown = printable(&name);
+        assert!(
+            shown.starts_with("?[2J?ready?xxx") && shown.len() == NAME_MAX,
+            "{shown}"
+        );
+        let many: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        assert_eq!(listed(&many), "0, 1, 2, 3, 4, 5, 6, 7 and 12 more");
+    }
+}
