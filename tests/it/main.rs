@@ -23,6 +23,7 @@
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `restarts`: the API server or the proxy goes away and comes back, files change
 //! - `runs`: `kubetoll run` as a user starts it
+//! - `seldom`: what clients and servers do now and then
 //! - `soak`: a mixed load through restarts of the upstream
 //! - `store`: the history, in SQLite and in a real PostgreSQL
 //! - `storm`: the books against a real audit log, request by request
@@ -62,6 +63,7 @@ mod pages;
 mod refusals;
 mod restarts;
 mod runs;
+mod seldom;
 mod soak;
 mod store;
 mod storm;
