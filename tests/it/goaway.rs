@@ -1,17 +1,24 @@
 //! Large bodies on a kube-apiserver that closes connections at random (`--goaway-chance`): none is
 //! lost that would not be lost without a proxy, and none is done twice.
 
-use std::{path::Path, process::Stdio, sync::atomic::Ordering};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use cluster::kubeconfig::Credential;
+use http::StatusCode;
 use lab::real::RealCluster;
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{process::Command, sync::mpsc};
 
 use crate::support::{
+    caller::Caller,
+    http2::{DATA, END_STREAM, Frame, GOAWAY, HEADERS, Peer, WINDOW_UPDATE},
     proxy::TestProxy,
     real,
-    wire::{books, counted},
+    wire::{TlsListener, books, counted},
 };
 
 /// Creates ConfigMaps with client-go.
@@ -84,4 +91,98 @@ async fn bodies_of_megabytes_are_sent_again_and_counted_once() {
     let done = creations.iter().find(|(code, ..)| code == "201").unwrap();
     assert_eq!(done.2, created, "{creations:?}");
     proxy.stop().await;
+}
+
+/// An API server that says GOAWAY on its first connection once it has the whole of a body, which it
+/// has not looked at. Also gives the lengths of the bodies that it has got.
+struct Closing {
+    url: String,
+    ca_pem: String,
+    bodies: mpsc::UnboundedReceiver<usize>,
+}
+
+impl Closing {
+    async fn start() -> Self {
+        const WINDOW: u32 = 8 << 20;
+        let listener = TlsListener::bind(&["h2"]).await;
+        let (url, ca_pem) = (listener.url.clone(), listener.authority.certificate_pem());
+        let (sender, bodies) = mpsc::unbounded_channel();
+        let connections = AtomicUsize::new(0);
+        listener.serve(move |stream| {
+            let is_first = connections.fetch_add(1, Ordering::Relaxed) == 0;
+            let sender = sender.clone();
+            async move {
+                let mut server = Peer::serve(stream, &[(4, WINDOW)]).await.unwrap();
+                let more = Frame::new(WINDOW_UPDATE, 0, 0, WINDOW.to_be_bytes());
+                server.send(&more).await;
+                let (mut looked_at, mut length) = (0, 0);
+                while let Some(frame) = server.next().await {
+                    if frame.kind == DATA {
+                        length += frame.payload.len();
+                    }
+                    let ends = frame.flags & END_STREAM != 0;
+                    match (frame.kind, ends) {
+                        (DATA, true) => {
+                            let _ = sender.send(length);
+                            if is_first {
+                                let mut payload = u32::to_be_bytes(looked_at).to_vec();
+                                payload.extend([0; 4]);
+                                server.send(&Frame::new(GOAWAY, 0, 0, payload)).await;
+                                continue;
+                            }
+                            let head = Frame::head(frame.stream, true, &[(":status", "201")]);
+                            server.send(&head).await;
+                        }
+                        (HEADERS, true) => {
+                            looked_at = frame.stream;
+                            let head = Frame::head(frame.stream, true, &[(":status", "200")]);
+                            server.send(&head).await;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        });
+        Self {
+            url,
+            ca_pem,
+            bodies,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_sent_again_as_long_as_there_is_memory_for_it() {
+    const LENGTH: usize = 3 << 20;
+    for resend_memory in [64 << 20, 3 << 20] {
+        let mut server = Closing::start().await;
+        let options = proxy::Options {
+            resend_memory,
+            ..proxy::Options::default()
+        };
+        let proxy = TestProxy::start_with(&server.url, &server.ca_pem, options).await;
+        let caller = Caller::connect(&proxy, "t").await;
+        // This proves the credential.
+        caller.get("/api/v1/pods").await;
+        let path = "/api/v1/namespaces/n/secrets";
+        let answer = caller.post(path, vec![b'x'; LENGTH].into()).await;
+        assert_eq!(server.bodies.recv().await, Some(LENGTH));
+        let books = books(&proxy).await;
+        let found = counted(&books, |call| call.resource == "secrets");
+        let is_kept = resend_memory > LENGTH;
+        if is_kept {
+            assert_eq!(answer.unwrap().status(), StatusCode::CREATED);
+            assert_eq!(server.bodies.recv().await, Some(LENGTH));
+            assert_eq!(found, [("201".to_owned(), String::new(), 1)]);
+        } else {
+            assert!(answer.is_err(), "{answer:?}");
+            assert_eq!(found, [(String::new(), "upstream_lost".to_owned(), 1)]);
+        }
+        let counters = proxy.counters();
+        let not_kept = counters.bodies_not_kept.load(Ordering::Relaxed);
+        assert_eq!(not_kept, u64::from(!is_kept));
+        let repeated = counters.repeated.load(Ordering::Relaxed);
+        assert_eq!(repeated, u64::from(is_kept));
+        proxy.stop().await;
+    }
 }
