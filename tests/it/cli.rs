@@ -331,3 +331,50 @@ fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("--config"), "{}", said(&output));
 }
+
+#[test]
+fn a_proxy_listens_on_names_and_on_all_addresses_and_its_log_in_a_file_is_plain_text() {
+    let dir = tempfile::tempdir().unwrap();
+    make_certs(dir.path());
+    let (listen, admin) = (free_port(), free_port());
+    let mut child = Command::new(kubetoll_proxy())
+        .args([
+            "--listen",
+            &format!(":{listen}"),
+            "--admin",
+            &format!("localhost:{admin}"),
+        ])
+        .args(["--upstream", "https://127.0.0.1:1", "--log-format", "text"])
+        .arg("--upstream-ca")
+        .arg(dir.path().join("ca.crt"))
+        .arg("--tls-cert")
+        .arg(dir.path().join("tls.crt"))
+        .arg("--tls-key")
+        .arg(dir.path().join("tls.key"))
+        .env_remove("RUST_LOG")
+        .env_remove("NO_COLOR")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let proxy = ProxyProcess { child };
+    let mut lines = Vec::new();
+    for line in log.map(Result::unwrap) {
+        lines.push(line);
+        let all = lines.concat();
+        if all.contains(": ready ") && all.contains("the API server is not reached") {
+            break;
+        }
+    }
+    let ready = lines.iter().find(|line| line.contains(": ready "));
+    let ready = ready.unwrap();
+    let addresses = format!("admin=127.0.0.1:{admin} upstream=https://127.0.0.1:1/");
+    assert!(ready.ends_with(&addresses), "{ready}");
+    let text = lines.concat();
+    assert!(text.contains(" WARN "), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    for port in [listen, admin] {
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+    drop(proxy);
+}
