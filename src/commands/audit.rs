@@ -6,9 +6,15 @@ use anyhow::Result;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::shared::{audit_logs::read_all, inputs::read_record, output::Output};
+use super::shared::{
+    audit_logs::{ReadLogs, read_all},
+    history::time,
+    inputs::read_record,
+    output::Output,
+};
 use record::Verification;
-use terminal::{exit::Exit, lines};
+use report::meant;
+use terminal::{exit::Exit, lines, tell};
 use verify::audit::{AuditCounter, AuditFilter, verify};
 
 /// Events of a request can be this much older than the run's beginning: it was under way then.
@@ -16,8 +22,13 @@ const MARGIN: SignedDuration = SignedDuration::from_hours(2);
 
 /// Count the requests of kube-apiserver audit logs, one entry per request.
 ///
-/// Reads JSON lines, gzipped or not, `-` for standard input; rotated files in any order. `values`
-/// are KubeVirt's VERB-resource-count values over its own service accounts; `counts` has all users.
+/// Reads JSON lines, gzipped or not, `-` for standard input; rotated files in any order. Events that
+/// a logging pipeline has wrapped are found in its lines, such as those of AKS, of CloudWatch and of
+/// `oc adm node-logs`. `values` are KubeVirt's VERB-resource-count values over its own service
+/// accounts; `counts` has all users.
+///
+/// Exits with 4 where requests can't be counted: nothing was found, or the API server's audit policy
+/// leaves out a stage.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: kubetoll audit --since 2026-11-24T01:00:00Z audit.log audit-old.log.gz"
@@ -26,11 +37,11 @@ pub(super) struct AuditArgs {
     /// Audit logs; `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Only requests answered at this time or later (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    /// Only requests answered at this time or later: 2026-11-24 (in UTC) or 2026-11-24T01:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// Only requests answered before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    /// Only requests answered before this time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
     /// Only these components or users, such as virt-controller.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
@@ -63,29 +74,47 @@ pub(super) fn run_audit(args: AuditArgs) -> Result<Exit> {
         until: args.until,
         components: args.components,
     });
-    let damaged = read_all(&args.files, |entry| counter.add(&entry))?;
-    let report = counter.report();
+    let read = read_all(&args.files, |entry| counter.add(&entry))?;
+    let unknown = tell_unknown(&counter);
+    let report = counter.report(read.log.clone());
+    let counted = tell_nothing(&read, report.counts.is_empty());
     let text = args.output.of(&report, report::text::audit)?;
-    let exit = lines::print(&text);
-    Ok(if damaged > 0 { Exit::Failed } else { exit })
+    Ok(lines::print(&text).or(read.exit()).or(counted).or(unknown))
+}
+
+/// Says which of the components that were asked for no request of the log is by.
+fn tell_unknown(counter: &AuditCounter) -> Exit {
+    let mut exit = Exit::Ok;
+    for name in counter.unknown() {
+        let meant = meant(name, counter.callers());
+        tell!("kubetoll: the log has no request of {name}, at any time: {meant}");
+        exit = Exit::NotValid;
+    }
+    exit
+}
+
+/// Says why nothing was counted, if that is so.
+fn tell_nothing(read: &ReadLogs, is_nothing: bool) -> Exit {
+    if !is_nothing {
+        return Exit::Ok;
+    }
+    tell!("kubetoll: nothing was counted: {}", read.nothing());
+    Exit::NotValid
 }
 
 pub(super) fn run_verify(args: &VerifyArgs) -> Result<Exit> {
     let run = read_record(&args.record)?;
     let from = run.started.checked_sub(MARGIN)?;
     let mut log = Vec::new();
-    let damaged = read_all(&args.files, |entry| {
+    let read = read_all(&args.files, |entry| {
         if entry.received >= from {
             log.push(entry);
         }
     })?;
     let found = verify(&run, &log);
     let text = args.output.of(&found, report::text::verification)?;
-    match lines::print(&text) {
-        Exit::Ok if damaged > 0 => Ok(Exit::Failed),
-        Exit::Ok => Ok(verdict(&found)),
-        exit => Ok(exit),
-    }
+    read.tell_wrapped();
+    Ok(lines::print(&text).or(read.exit()).or(verdict(&found)))
 }
 
 fn verdict(found: &Verification) -> Exit {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{ImportError, Known, estimates};
+use super::{ImportError, Known, estimates, none_failed};
 use record::{HistoryRun, KubevirtCiRun, KubevirtGraphs, KubevirtTrace, Origin, PerfAuditResults};
 
 /// How many objects KubeVirt's density tests create.
@@ -146,7 +146,7 @@ fn estimate(
         id,
         at,
         origin: Origin::Estimate,
-        valid: true,
+        valid: none_failed(&values),
         labels,
         objects: None,
         values,

@@ -16,7 +16,7 @@ mod written;
 pub use self::{
     audit::audit_run,
     exposition::{ExpositionError, Sample, samples as exposition_samples},
-    kube_burner::burner_runs,
+    kube_burner::{BurnerFile, BurnerRuns, burner_runs},
     kubevirt::{ci_runs, graph_runs, perf_audit_run, scenario_of_file},
     write::{Export, export},
     written::{ExportError, Written},
@@ -25,6 +25,9 @@ pub use self::{
 use std::collections::BTreeMap;
 
 use record::{PerfAuditResults, label};
+
+/// VMIs that failed, in the results of KubeVirt's performance tests.
+const FAILED: &str = "failed-phase-count";
 
 /// What whoever imports knows of the runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +59,9 @@ pub enum ImportError {
         /// What the parser says is wrong.
         reason: String,
     },
+    /// Nothing of it can be read; each file with what is wrong.
+    #[error("nothing of it can be read: {0}")]
+    Unreadable(String),
     /// It is of that kind, and has no run that could be imported.
     #[error("it has no run")]
     Empty,
@@ -83,6 +89,16 @@ fn estimates(results: &PerfAuditResults) -> BTreeMap<String, f64> {
         .collect();
     drop_missing_quantiles(&mut values);
     values
+}
+
+/// How many VMIs were in the phase Failed when Prometheus was asked.
+pub fn failed_vmis(values: &BTreeMap<String, f64>) -> f64 {
+    values.get(FAILED).copied().unwrap_or_default()
+}
+
+/// Whether no VMI of a run failed: it measures something else than one of which some did.
+fn none_failed(values: &BTreeMap<String, f64>) -> bool {
+    failed_vmis(values) == 0.0
 }
 
 /// Takes out the quantiles of each name whose P50 and P95 are 0.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::CallRecord;
@@ -13,6 +14,29 @@ pub struct AuditReport {
     pub counts: Vec<AuditCount>,
     /// `VERB-resource-count` of KubeVirt's components, by KubeVirt's rule.
     pub values: BTreeMap<String, Value>,
+    /// What the log was.
+    #[serde(default)]
+    pub log: AuditLog,
+}
+
+/// What an audit log is, beside the requests that are counted in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLog {
+    /// Events by stage; a request has up to three.
+    pub stages: BTreeMap<String, u64>,
+    /// Events that were not lines by themselves, by the place where they were: `properties.log`.
+    pub wrapped: BTreeMap<String, u64>,
+    /// Stages that the API server's policy seems to leave out, so that requests are not counted:
+    /// `ResponseComplete`, without which only watches and their like are, and `ResponseStarted`,
+    /// without which those are missing that were open at the log's end.
+    pub missing: Vec<String>,
+}
+
+impl AuditLog {
+    /// Events of all stages.
+    pub fn events(&self) -> u64 {
+        self.stages.values().sum()
+    }
 }
 
 /// A value as KubeVirt's results have it.
@@ -53,7 +77,7 @@ pub struct Verification {
     pub equal: u64,
     /// Requests that differ for a known reason, by reason.
     pub explained: BTreeMap<String, u64>,
-    /// Requests that differ and should not.
+    /// Requests that differ and should not; those that differ in the same way together, most first.
     pub unexplained: Vec<Difference>,
     /// How many requests the list stands for.
     pub unexplained_count: u64,
@@ -77,4 +101,13 @@ pub struct Difference {
     pub log: String,
     /// How many requests differ in this way.
     pub count: u64,
+    /// Audit IDs of the first of them, where requests were looked up by them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit_ids: Vec<String>,
+    /// When the first of them was received, or answered if the log doesn't have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Timestamp>,
+    /// The same of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
 }

@@ -92,7 +92,8 @@ pub struct HistoryRun {
     pub at: Timestamp,
     /// Where the numbers come from.
     pub origin: Origin,
-    /// Whether the run's checks of itself held; of an imported run nothing is known, so true.
+    /// Whether the run's checks of itself held. An imported run is valid unless its source says that
+    /// something failed in it, or could not be read as a whole.
     pub valid: bool,
     /// What the run was: see [`label`].
     pub labels: BTreeMap<String, String>,
@@ -167,8 +168,14 @@ pub struct ImportReport {
     /// The runs that could be read.
     #[serde(flatten)]
     pub runs: Tally,
-    /// Files that could not be, each with the reason.
+    /// Files that could not be, or not to their end, each with the reason.
     pub skipped: Vec<String>,
+    /// What was left out of files that could be read, each with the reason.
+    #[serde(default)]
+    pub left_out: Vec<String>,
+    /// Runs that are in the history and not valid, each with the reason.
+    #[serde(default)]
+    pub not_valid: Vec<String>,
 }
 
 impl ImportReport {

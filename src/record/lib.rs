@@ -19,7 +19,7 @@ mod result;
 mod run;
 mod snapshot;
 
-pub use audit::{AuditCount, AuditReport, Difference, Value, Verification};
+pub use audit::{AuditCount, AuditLog, AuditReport, Difference, Value, Verification};
 pub use budget::{
     BUDGET_SCHEMA, BudgetFile, BudgetReport, BudgetRow, ComponentBudget, ScenarioBudget,
 };

@@ -24,6 +24,7 @@ pub mod document;
 pub mod graph;
 mod history;
 pub mod installation;
+mod nearest;
 mod number;
 mod run;
 pub mod text;
@@ -48,6 +49,7 @@ pub use history::{
     series::{SeriesKey, is_named, metric, metric_names, series},
     text as history_text,
 };
+pub use nearest::meant;
 pub use run::{
     evaluate::{Asked, evaluate, perf_audit_file_name, perf_audit_results, run_exit},
     text as run_text,

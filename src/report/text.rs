@@ -1,14 +1,18 @@
 //! Text for a terminal.
 
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use record::{AuditReport, CallRecord, Verification, printable_line};
+use classify::kubevirt::component_of_user;
+use record::{AuditLog, AuditReport, CallRecord, Difference, Verification, printable_line};
 
-/// Counts of an audit log.
+/// Stands for the user of a request that was not authenticated.
+const NOBODY: &str = "(not authenticated)";
+
+/// Counts of an audit log. Callers have the names of their components, as in the books.
 pub fn audit(report: &AuditReport) -> String {
-    let mut table = table(&["COMPONENT", "VERB", "RESOURCE", "CODE", "COUNT"]);
+    let mut counts: BTreeMap<[String; 3], BTreeMap<u16, u64>> = BTreeMap::new();
     for count in &report.counts {
         let resource = resource(
             &count.group,
@@ -16,13 +20,25 @@ pub fn audit(report: &AuditReport) -> String {
             &count.subresource,
             &count.path,
         );
-        table.add_row([
-            count.component.clone(),
-            count.verb.clone(),
-            resource,
-            count.code.to_string(),
-            count.count.to_string(),
-        ]);
+        let row = [caller(&count.component), count.verb.clone(), resource];
+        *counts
+            .entry(row)
+            .or_default()
+            .entry(count.code)
+            .or_default() += count.count;
+    }
+    let mut table = table(&["COMPONENT", "VERB", "RESOURCE", "CODE", "COUNT"]);
+    for (row, codes) in counts {
+        for (code, count) in codes {
+            let [component, verb, resource] = row.clone();
+            table.add_row([
+                component,
+                verb,
+                resource,
+                code.to_string(),
+                count.to_string(),
+            ]);
+        }
     }
     align_right(&mut table, &[3, 4]);
     let mut text = format!("{table}\n");
@@ -32,7 +48,50 @@ pub fn audit(report: &AuditReport) -> String {
     for (name, value) in &report.values {
         put_line!(text, "  {name}: {}", value.value);
     }
+    log(&mut text, &report.log);
     text
+}
+
+/// The component of a user that called, who may have acted as another.
+fn caller(user: &str) -> String {
+    let short = |user: &str| match user {
+        "" => NOBODY.to_owned(),
+        user => component_of_user(user).unwrap_or(user).to_owned(),
+    };
+    match user.split_once(" as ") {
+        Some((user, other)) => format!("{} as {}", short(user), short(other)),
+        None => short(user),
+    }
+}
+
+fn log(text: &mut String, log: &AuditLog) {
+    if log.events() == 0 {
+        return;
+    }
+    put_line!(text, "\nThe log has {} events", log.events());
+    for (stage, count) in &log.stages {
+        put_line!(text, "  {count:>6}  {stage}");
+    }
+    if !log.wrapped.is_empty() {
+        text.push_str("Of these were unwrapped\n");
+    }
+    for (place, count) in &log.wrapped {
+        put_line!(text, "  {count:>6}  {place}");
+    }
+}
+
+/// What it means that an audit log has no event of a stage.
+pub fn missing_stage(stage: &str) -> String {
+    let what = match stage {
+        "ResponseStarted" => {
+            "watches, and what else stays open, are counted only if they ended within it"
+        }
+        _ => "how requests ended is not known, and only those that stay open are counted",
+    };
+    format!(
+        "the log has no event of the stage {stage}: {what}; take {stage} out of omitStages in the \
+         API server's audit policy"
+    )
 }
 
 /// The comparison of a run with an audit log.
@@ -50,31 +109,49 @@ pub fn verification(found: &Verification) -> String {
     }
     put_line!(text, "unexplained  {}", found.unexplained_count);
     for difference in &found.unexplained {
-        put_line!(
-            text,
-            "  {:>6}  {} {}: books {:?}, log {:?}",
-            difference.count,
-            difference.user,
-            call(&difference.call),
-            difference.books,
-            difference.log
-        );
+        unexplained(&mut text, difference);
     }
     if !found.not_through_the_proxy.is_empty() {
         text.push_str("not through the proxy:\n");
     }
     for (user, count) in &found.not_through_the_proxy {
-        let user = if user.is_empty() {
-            "(not authenticated)"
-        } else {
-            user
-        };
+        let user = if user.is_empty() { NOBODY } else { user };
         put_line!(text, "  {count:>6}  {user}");
     }
     if !found.overlaps {
         text.push_str("the log has nothing of the time of the run\n");
     }
     text
+}
+
+/// Requests that differ in one way, with the audit IDs of some.
+fn unexplained(text: &mut String, difference: &Difference) {
+    let or_nothing = |side: &str| match side {
+        "" => "nothing".to_owned(),
+        side => side.to_owned(),
+    };
+    put_line!(
+        text,
+        "  {:>6}  {} {}: books {}, log {}",
+        difference.count,
+        caller(&difference.user),
+        call(&difference.call),
+        or_nothing(&difference.books),
+        or_nothing(&difference.log)
+    );
+    if let Some((first, last)) = difference.first.zip(difference.last) {
+        put!(text, "          {first}");
+        if last > first {
+            put!(text, " to {last}");
+        }
+        for (between, id) in ["  ", ", ", ", "].iter().zip(&difference.audit_ids) {
+            put!(text, "{between}{id}");
+        }
+        if difference.count > difference.audit_ids.len() as u64 {
+            text.push_str(", …");
+        }
+        text.push('\n');
+    }
 }
 
 /// `patch pods/status` or `get /version`.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::kit::built::kubetoll_proxy;
 use flate2::{Compression, write::GzEncoder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const LOG: &str = "tests/vectors/audit/instancetype-1.jsonl.gz";
 
@@ -42,7 +42,7 @@ fn classify_names_requests_one_by_one_and_in_a_batch() {
     let one = run(kubetoll().args(["classify", "PATCH", target]), b"");
     assert_eq!(one.status.code(), Some(0));
     let named: Value = serde_json::from_slice(&one.stdout).unwrap();
-    let wanted = serde_json::json!({
+    let wanted = json!({
         "resourceRequest": true, "verb": "patch", "apiPrefix": "api", "apiGroup": "",
         "apiVersion": "v1", "namespace": "n", "resource": "pods", "subresource": "status",
         "name": "p", "kubevirt": {"verb": "PATCH", "resource": "pods"}, "key": "PATCH-pods",
@@ -193,6 +193,97 @@ fn rotated_reordered_and_torn_logs_are_counted_as_far_as_they_go() {
         said(&output).contains("the rest cannot be read") && said(&output).contains("bad:1: "),
         "{}",
         said(&output)
+    );
+}
+
+/// The events of the log, each as `wrap` makes a line of it.
+fn wrapped_log(wrap: impl Fn(&str) -> String) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packed = std::fs::read(root.join(LOG)).unwrap();
+    let mut text = String::new();
+    let mut unpacked = flate2::read::GzDecoder::new(&packed[..]);
+    std::io::Read::read_to_string(&mut unpacked, &mut text).unwrap();
+    let lines: Vec<String> = text.lines().map(wrap).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn a_log_as_it_is_delivered_is_counted_like_the_servers_own_and_the_summary_says_how_it_was() {
+    let audit = |arguments: &[&str], input: &str| {
+        let mut command = kubetoll();
+        run(command.arg("audit").args(arguments), input.as_bytes())
+    };
+    let own = audit(&["--output", "json", LOG], "");
+    let text = |event: &str| Value::from(event);
+    for (place, log) in [
+        (
+            "after other text",
+            wrapped_log(|event| format!("master-0 {event}")),
+        ),
+        (
+            "properties.log",
+            wrapped_log(|event| json!({"properties": {"log": text(event)}}).to_string()),
+        ),
+        (
+            "message",
+            wrapped_log(|event| json!({"message": text(event)}).to_string()),
+        ),
+        (
+            "log",
+            wrapped_log(|event| json!({"log": text(event)}).to_string()),
+        ),
+    ] {
+        let found = audit(&["--output", "json", "-"], &log);
+        assert_eq!(found.status.code(), Some(0), "{place}");
+        assert_eq!(counted(&found), counted(&own), "{place}");
+        let shown = audit(&["-"], &log);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let lines = log.lines().count();
+        let summary = format!("Of these were unwrapped\n  {lines:>6}  {place}\n");
+        assert!(shown.ends_with(&summary), "{shown}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_counted_is_said_to_be_one() {
+    let received = wrapped_log(|event| {
+        let mut event: Value = serde_json::from_str(event).unwrap();
+        event["stage"] = "RequestReceived".into();
+        event.to_string()
+    });
+    let audit = |arguments: &[&str], input: &str| {
+        let mut command = kubetoll();
+        let output = run(
+            command.arg("audit").args(arguments).arg("-"),
+            input.as_bytes(),
+        );
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}");
+        said(&output)
+    };
+    assert_eq!(
+        audit(&[], &received),
+        "kubetoll: nothing was counted: it has no event that says how a request ended\n\
+         kubetoll: the log has no event of the stage ResponseComplete: how requests ended is not \
+         known, and only those that stay open are counted; take ResponseComplete out of omitStages in \
+         the API server's audit policy\n"
+    );
+    assert_eq!(
+        audit(&[], ""),
+        "kubetoll: nothing was counted: there is no audit event in it\n"
+    );
+    let log = wrapped_log(str::to_owned);
+    let events = log.lines().count();
+    assert_eq!(
+        audit(&["--since", "2100-01-01"], &log),
+        format!(
+            "kubetoll: nothing was counted: none of its {events} events is of a request that was asked for\n"
+        )
+    );
+    assert!(
+        audit(&["--components", "virt-controler"], &log).starts_with(
+            "kubetoll: the log has no request of virt-controler, at any time: did you mean \
+             virt-controller"
+        )
     );
 }
 

@@ -334,3 +334,184 @@ fn an_audit_log_and_a_results_file_become_runs_of_their_own_origin() {
         (at.parse().unwrap(), "vmi")
     );
 }
+
+/// kube-burner's folder of the vectors, to be changed.
+fn burner_folder(history: &History) -> PathBuf {
+    let folder = history.path("collected-metrics");
+    fs::create_dir(&folder).unwrap();
+    for entry in fs::read_dir(vectors("kube-burner")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+const BURNER_COUNTS: &str = "resourceRequestCountsByOperation-kubevirt-density.json";
+const BURNER_RUN: &str = "kube-burner/83bfcb20-54f1-43f4-b2ad-ad04c2f4fd16/kubevirt-density";
+
+fn import_burner(history: &History, path: &Path, code: i32) -> ImportReport {
+    history.json(&["import", "kube-burner", path.to_str().unwrap()], code)
+}
+
+#[test]
+fn a_file_of_kube_burner_that_is_cut_off_is_named_and_its_run_is_incomplete() {
+    let history = History::new();
+    let folder = burner_folder(&history);
+    let counts = folder.join(BURNER_COUNTS);
+    let whole = fs::read(&counts).unwrap();
+    fs::write(&counts, &whole[..whole.len() / 2]).unwrap();
+    let report = import_burner(&history, &folder, 1);
+    let cut = format!("{}: it is cut off at line 30", counts.display());
+    assert_eq!(report.skipped, [cut]);
+    let incomplete = format!("{BURNER_RUN}/incomplete");
+    assert_eq!(
+        report.not_valid,
+        [format!("{incomplete}: not all of its files could be read")]
+    );
+    let runs = history.runs();
+    assert!(!runs[&incomplete].valid);
+    assert!(!runs[&incomplete].values.contains_key("CREATE-pods-count"));
+    // Its disk was full; now the whole of it is there.
+    fs::write(&counts, &whole).unwrap();
+    let report = import_burner(&history, &folder, 0);
+    assert_eq!((report.runs.new, report.not_valid.len()), (1, 0));
+    assert!(
+        history.runs()[BURNER_RUN]
+            .values
+            .contains_key("CREATE-pods-count")
+    );
+}
+
+#[test]
+fn json_lines_of_kube_burner_are_read_and_what_is_there_twice_is_taken_once() {
+    let history = History::new();
+    let folder = burner_folder(&history);
+    let counts = folder.join(BURNER_COUNTS);
+    let documents: Vec<serde_json::Value> = read(&counts);
+    let lines: Vec<String> = documents.iter().map(ToString::to_string).collect();
+    fs::write(&counts, lines.join("\n")).unwrap();
+    let again = folder.join("resourceRequestCounts (1).json");
+    fs::copy(&counts, &again).unwrap();
+    let report = import_burner(&history, &folder, 0);
+    let all = documents.len();
+    assert_eq!(
+        report.left_out,
+        [
+            format!(
+                "{}: {all} of {all} documents, which were there before",
+                counts.display()
+            ),
+            "avgVirtAPICPUUsage of job kubevirt-density, which has several different values"
+                .to_owned(),
+        ]
+    );
+    let runs = history.runs();
+    assert_eq!(
+        runs[BURNER_RUN].values["CREATE-pods-count"],
+        111.111_111_111_111_11
+    );
+}
+
+/// An archive of a folder, by the machine's own tar.
+fn archive(history: &History, folder: &Path, name: &str, options: &str) -> PathBuf {
+    let path = history.path(name);
+    let status = std::process::Command::new("tar")
+        .arg(options)
+        .arg(&path)
+        .arg("-C")
+        .arg(folder.parent().unwrap())
+        .arg(folder.file_name().unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    path
+}
+
+#[test]
+fn an_archive_of_results_is_read_as_the_folder_is() {
+    let history = History::new();
+    let folder = burner_folder(&history);
+    let (plain, packed) = (
+        archive(&history, &folder, "metrics.tar", "-cf"),
+        archive(&history, &folder, "metrics.tgz", "-czf"),
+    );
+    assert_eq!(import_burner(&history, &plain, 0).runs.new, 1);
+    assert_eq!(import_burner(&history, &packed, 0).runs.known, 1);
+    assert_eq!(import_burner(&history, &folder, 0).runs.known, 1);
+    let text = fs::read(&plain).unwrap();
+    fs::write(&plain, &text[..text.len() / 2]).unwrap();
+    let report = import_burner(&history, &plain, 1);
+    assert!(
+        report.skipped[0].contains("the rest cannot be read"),
+        "{report:?}"
+    );
+    assert!(report.not_valid[0].contains("/incomplete: "), "{report:?}");
+
+    let checkout = archive(&history, &vectors("kubevirt-ci"), "ci.tar.gz", "-czf");
+    let report: ImportReport =
+        history.json(&["import", "kubevirt-ci", checkout.to_str().unwrap()], 0);
+    assert_eq!(report.runs.new, 5);
+    let again: ImportReport =
+        history.json(&["import", "kubevirt-ci", "tests/vectors/kubevirt-ci"], 0);
+    assert_eq!(again.runs.known, 5);
+}
+
+#[test]
+fn a_run_in_which_vmis_failed_is_kept_and_not_valid() {
+    let history = History::new();
+    let build = history.path("results/job/1");
+    fs::create_dir_all(&build).unwrap();
+    let results = r#"{"Values": {"CREATE-pods-count": {"value": 100}, "running-phase-count": {"value": 85},
+        "failed-phase-count": {"value": 15}}}"#;
+    fs::write(
+        build.join("results.json"),
+        format!(r#"{{"JobDirCreationTime": "2026-01-01T00:00:00Z", "VMIResult": {results}, "VMResult": null}}"#),
+    )
+    .unwrap();
+    let root = history.dir.path().to_str().unwrap();
+    let report: ImportReport = history.json(&["import", "kubevirt-ci", root], 0);
+    assert_eq!(
+        report.not_valid,
+        ["kubevirt-ci/job/1/vmi: 15 of 100 VMIs failed"]
+    );
+    let run = &history.runs()["kubevirt-ci/job/1/vmi"];
+    assert!(!run.valid);
+    assert_eq!(run.values["failed-phase-count"], 15.0);
+}
+
+#[test]
+fn a_log_of_which_a_stage_is_missing_is_no_run_to_compare_with() {
+    let history = History::new();
+    let log = |name: &str, stage: &str| {
+        let path = history.path(name);
+        fs::write(&path, received(stage)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let import = |path: &str| history.kubetoll(&["import", "audit", "--scenario", "vmi", path]);
+    let nothing = import(&log("received", "RequestReceived"));
+    assert_eq!(nothing.status.code(), Some(1));
+    let said = String::from_utf8(nothing.stderr).unwrap();
+    assert_eq!(
+        said,
+        "kubetoll: nothing was counted in the log: it has no event that says how a request ended\n"
+    );
+    let import = import(&log("complete", "ResponseComplete"));
+    assert_eq!(import.status.code(), Some(4));
+    let runs = history.runs();
+    assert_eq!(runs.len(), 1);
+    assert!(runs.values().all(|run| !run.valid));
+}
+
+/// A log of a create and a watch that have only this stage.
+fn received(stage: &str) -> String {
+    let event = |id: u8, verb: &str, uri: &str| {
+        format!(
+            r#"{{"kind":"Event","auditID":"{id}","stage":"{stage}","requestURI":"{uri}","verb":"{verb}","user":{{"username":"u"}},"responseStatus":{{"code":200}},"requestReceivedTimestamp":"2026-11-24T01:00:0{id}Z","stageTimestamp":"2026-11-24T01:00:0{id}Z"}}"#
+        )
+    };
+    [
+        event(1, "create", "/api/v1/namespaces/n/pods"),
+        event(2, "watch", "/api/v1/pods?watch=true"),
+    ]
+    .join("\n")
+}

@@ -27,9 +27,11 @@ fn plan() -> Plan {
 fn read_log(path: &Path) -> Vec<AuditEntry> {
     let log = std::fs::read(path).unwrap();
     let mut reader = AuditReader::default();
-    log.split(|&byte| byte == b'\n')
-        .filter_map(|line| reader.line(line).unwrap())
-        .collect()
+    let mut entries = Vec::new();
+    for line in log.split(|&byte| byte == b'\n') {
+        reader.line(line, |entry| entries.push(entry)).unwrap();
+    }
+    entries
 }
 
 fn explain(found: &Verification) -> String {

@@ -138,15 +138,12 @@ fn read_audit_log(cluster: &RealCluster) -> Result<Vec<AuditEntry>> {
     let path = cluster.audit_log();
     let log = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut reader = AuditReader::default();
-    let entries = log
-        .split(|&byte| byte == b'\n')
-        .map(|line| reader.line(line));
-    let entries: Result<Vec<_>, _> = entries.collect();
-    Ok(entries
-        .map_err(io::Error::other)?
-        .into_iter()
-        .flatten()
-        .collect())
+    let mut entries = Vec::new();
+    for line in log.split(|&byte| byte == b'\n') {
+        let read = reader.line(line, |entry| entries.push(entry));
+        read.map_err(io::Error::other)?;
+    }
+    Ok(entries)
 }
 
 /// A line of the embedded server's log in the words of an audit log.

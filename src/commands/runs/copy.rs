@@ -60,7 +60,7 @@ fn write(store: &mut Store, runs: &[HistoryRun], mut out: impl Write) -> Result<
     Ok(out.flush())
 }
 
-/// Reads files, each run as it comes. What can't be read is named; of a file that is no JSON any
+/// Reads files, each run as it comes. What can't be read is in the report; of a file that is no JSON any
 /// more from some place on, the rest is lost.
 pub(super) fn import(files: &[PathBuf], store: &StoreArgs) -> Result<ImportReport> {
     let mut store = store.open_or_make()?;
@@ -78,9 +78,8 @@ pub(super) fn import(files: &[PathBuf], store: &StoreArgs) -> Result<ImportRepor
             let run = document.map_err(anyhow::Error::from);
             let run = run.and_then(|document| parse(document.get()));
             run.inspect_err(|error| {
-                let reason = format!("{name}, document {number}: {error:#}");
-                tell!("kubetoll: skipped: {reason}");
-                report.skipped.push(reason);
+                let skipped = &mut report.skipped;
+                skipped.push(format!("{name}, document {number}: {error:#}"));
             })
             .ok()
         });

@@ -1,6 +1,7 @@
 //! Audit logs of kube-apiserver, read line by line.
 
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -9,42 +10,113 @@ use std::{
 use anyhow::{Context, Result};
 use flate2::bufread::MultiGzDecoder;
 
-use terminal::tell;
+use record::AuditLog;
+use terminal::{exit::Exit, tell};
 use verify::audit::{AuditEntry, AuditReader};
 
 /// Longest line that is read whole: the largest object twice, as request and response.
 const LINE_MAX: u64 = 64 << 20;
 
-/// Reads logs; gives the number of damaged lines, each of which it named. A file that ends in the
-/// middle, as a gzipped one does that is still being written, has one more.
-pub(crate) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<u64> {
+/// How many damaged lines of a file are named.
+const NAMED_MAX: u64 = 10;
+
+/// What was read.
+pub(crate) struct ReadLogs {
+    /// Damaged lines. A file that ends in the middle, as a gzipped one does that is still being
+    /// written, has one more.
+    damaged: u64,
+    /// What the logs were, taken together.
+    pub(crate) log: AuditLog,
+}
+
+impl ReadLogs {
+    /// How a command ends for which all went well otherwise. What is missing is said.
+    pub(crate) fn exit(&self) -> Exit {
+        for stage in &self.log.missing {
+            tell!("kubetoll: {}", report::text::missing_stage(stage));
+        }
+        if self.damaged > 0 {
+            Exit::Failed
+        } else if self.log.missing.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::NotValid
+        }
+    }
+
+    /// Why nothing was counted in the logs.
+    pub(crate) fn nothing(&self) -> String {
+        match self.log.events() {
+            0 => "there is no audit event in it".to_owned(),
+            _ if self
+                .log
+                .missing
+                .iter()
+                .any(|stage| stage == "ResponseComplete") =>
+            {
+                "it has no event that says how a request ended".to_owned()
+            }
+            events => format!("none of its {events} events is of a request that was asked for"),
+        }
+    }
+
+    /// Says where events were that were not lines by themselves.
+    pub(crate) fn tell_wrapped(&self) {
+        for (place, count) in &self.log.wrapped {
+            tell!("kubetoll: {count} events were unwrapped: {place}");
+        }
+    }
+}
+
+/// Reads logs, and names damaged lines.
+pub(crate) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<ReadLogs> {
     let mut reader = AuditReader::default();
     let mut damaged = 0;
-    let mut line = Vec::new();
     for file in files {
         let name = file.display();
         let mut log = open(file).with_context(|| format!("cannot read {name}"))?;
-        for number in 1_u64.. {
-            match read_line(&mut *log, &mut line) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    damaged += 1;
-                    tell!("kubetoll: {name}:{number}: the rest cannot be read: {error}");
-                    break;
-                }
+        let in_this = read(&name, &mut *log, &mut reader, &mut each);
+        if in_this > NAMED_MAX {
+            tell!(
+                "kubetoll: {name}: {} more lines are no audit events",
+                in_this - NAMED_MAX
+            );
+        }
+        damaged += in_this;
+    }
+    Ok(ReadLogs {
+        damaged,
+        log: reader.log(),
+    })
+}
+
+/// Reads one log; gives the number of its damaged lines, of which it names the first.
+fn read(
+    name: &dyn Display,
+    log: &mut dyn BufRead,
+    reader: &mut AuditReader,
+    each: &mut impl FnMut(AuditEntry),
+) -> u64 {
+    let mut damaged = 0;
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        match read_line(log, &mut line) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                // Not one of those that are only counted.
+                tell!("kubetoll: {name}:{number}: the rest cannot be read: {error}");
+                return damaged.max(1);
             }
-            match reader.line(&line) {
-                Ok(Some(entry)) => each(entry),
-                Ok(None) => {}
-                Err(bad) => {
-                    damaged += 1;
-                    tell!("kubetoll: {name}:{number}: {}", bad.reason);
-                }
+        }
+        if let Err(bad) = reader.line(&line, &mut *each) {
+            damaged += 1;
+            if damaged <= NAMED_MAX {
+                tell!("kubetoll: {name}:{number}: {}", bad.reason);
             }
         }
     }
-    Ok(damaged)
+    damaged
 }
 
 /// The next line; false at the end. Of one that is too long the beginning, which is no event.

@@ -76,8 +76,14 @@ pub fn imported(report: &ImportReport) -> String {
     if refused > 0 {
         put!(text, ", {refused} refused");
     }
+    if !report.not_valid.is_empty() {
+        put!(text, ", {} not valid", report.not_valid.len());
+    }
     if !report.skipped.is_empty() {
         put!(text, ", {} files skipped", report.skipped.len());
+    }
+    if !report.left_out.is_empty() {
+        put!(text, ", {} left out", report.left_out.len());
     }
     text.push('\n');
     text

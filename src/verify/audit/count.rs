@@ -1,12 +1,15 @@
 //! Counts of an audit log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::AuditEntry;
 use classify::kubevirt::{component_of_user, is_kubevirt_component};
-use record::{AuditCount, AuditReport, Value};
+use record::{AuditCount, AuditLog, AuditReport, Value};
+
+/// How many callers are remembered, to say which there are when a name is none of them.
+const CALLERS_MAX: usize = 10_000;
 
 /// Which requests are counted.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +28,8 @@ pub struct AuditCounter {
     filter: AuditFilter,
     counts: BTreeMap<CountKey, u64>,
     values: BTreeMap<String, u64>,
+    /// Components and users that called at any time; only where some are asked for.
+    callers: BTreeSet<String>,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +65,7 @@ impl AuditCounter {
 
     /// Counts the request of one entry.
     pub fn add(&mut self, entry: &AuditEntry) {
+        self.remember(&entry.user);
         if !self.filter.takes(entry) {
             return;
         }
@@ -83,8 +89,31 @@ impl AuditCounter {
         }
     }
 
-    /// The counts by user, call and code, and KubeVirt's values.
-    pub fn report(self) -> AuditReport {
+    fn remember(&mut self, user: &str) {
+        let is_full = self.callers.len() >= CALLERS_MAX;
+        if self.filter.components.is_empty() || is_full || self.callers.contains(user) {
+            return;
+        }
+        self.callers
+            .extend(component_of_user(user).map(str::to_owned));
+        self.callers.insert(user.to_owned());
+    }
+
+    /// Components and users that were asked for, and of which the log has no request at any time.
+    pub fn unknown(&self) -> impl Iterator<Item = &str> {
+        let wanted = self.filter.components.iter();
+        wanted
+            .filter(|wanted| !self.callers.contains(*wanted))
+            .map(String::as_str)
+    }
+
+    /// The components and users of the log, if some were asked for; not all of very many.
+    pub fn callers(&self) -> impl Iterator<Item = &str> {
+        self.callers.iter().map(String::as_str)
+    }
+
+    /// The counts by user, call and code, and KubeVirt's values; `log` is what they were read from.
+    pub fn report(self, log: AuditLog) -> AuditReport {
         let counts = self.counts.into_iter().map(|(key, count)| AuditCount {
             component: key.component,
             verb: key.verb,
@@ -102,6 +131,7 @@ impl AuditCounter {
         AuditReport {
             counts: counts.collect(),
             values: values.collect(),
+            log,
         }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use super::AuditEntry;
-use record::{
-    CallRecord, Difference, Outcome, ProxyRun, RowRecord, RunRecord, Verification, kept_audit_id,
+use super::{
+    AuditEntry,
+    by_count::{Window, by_count},
+    findings::{Findings, Request, Sides},
+    matching::{folded, is_nobodys, is_same_call, is_same_user, without_kubevirt},
 };
-
-/// Most differences that are listed one by one.
-const LISTED_MAX: usize = 1_000;
+use record::{
+    CallRecord, JournalRecord, Outcome, ProxyRun, RowRecord, RunRecord, Verification, kept_audit_id,
+};
 
 /// Compares a run with the requests of an audit log.
 ///
@@ -19,24 +21,25 @@ const LISTED_MAX: usize = 1_000;
 /// What the log has beyond that must be one of the requests that the books know without an answer.
 /// Without a journal only counts are compared.
 pub fn verify(run: &RunRecord, log: &[AuditEntry]) -> Verification {
-    let mut found = Verification {
+    let window = window(run);
+    let mut found = Findings::from(Verification {
         by_request: run.proxies.iter().all(has_journal)
             && run
                 .proxies
                 .iter()
                 .any(|proxy| !proxy.closed.journal.is_empty()),
-        overlaps: window(run).is_some_and(|(from, to)| {
+        overlaps: window.is_some_and(|(from, to)| {
             log.iter()
                 .any(|entry| entry.received >= from && entry.received <= to)
         }),
         ..Verification::default()
-    };
-    if found.by_request {
-        by_request(run, log, &mut found);
+    });
+    if found.is_by_request() {
+        by_request(run, log, window, &mut found);
     } else {
-        by_count(run, log, &mut found);
+        by_count(run, log, window, &mut found);
     }
-    found
+    found.into()
 }
 
 /// Whether each request of a proxy can be looked up; one that answered nothing needs no journal.
@@ -46,7 +49,7 @@ fn has_journal(proxy: &ProxyRun) -> bool {
 }
 
 /// From the first opening to the last closing.
-fn window(run: &RunRecord) -> Option<(Timestamp, Timestamp)> {
+fn window(run: &RunRecord) -> Option<Window> {
     let from = run.proxies.iter().map(|proxy| proxy.opened.taken).min()?;
     let to = run
         .proxies
@@ -56,59 +59,43 @@ fn window(run: &RunRecord) -> Option<(Timestamp, Timestamp)> {
     Some((from, to))
 }
 
-fn explain(found: &mut Verification, why: &str, count: u64) {
-    if count > 0 {
-        *found.explained.entry(why.to_owned()).or_default() += count;
-    }
-}
-
-fn differ(found: &mut Verification, difference: Difference) {
-    found.unexplained_count += difference.count;
-    if found.unexplained.len() < LISTED_MAX {
-        found.unexplained.push(difference);
-    }
-}
-
-fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
-    let mut unmatched: HashMap<&str, &AuditEntry> = log
-        .iter()
-        .map(|entry| (kept_audit_id(&entry.id), entry))
-        .collect();
+fn by_request(run: &RunRecord, log: &[AuditEntry], window: Option<Window>, found: &mut Findings) {
+    let mut unmatched = by_id(log);
     let mut users = BTreeSet::new();
     let mut matched = BTreeSet::new();
     let mut unanswered: BTreeMap<CallRecord, Vec<&RowRecord>> = BTreeMap::new();
-    for proxy in &run.proxies {
-        count_journal(proxy, found);
-        let rows: HashMap<u32, &RowRecord> =
-            proxy.difference.iter().map(|row| (row.id, row)).collect();
-        for line in &proxy.closed.journal {
-            // A line of an unknown row was reported by the count.
-            let Some(row) = rows.get(&line.row) else {
-                continue;
-            };
-            if row.outcome.reason().is_some() {
-                unanswered
-                    .entry(without_kubevirt(&row.call))
-                    .or_default()
-                    .push(row);
-                continue;
+    let mut unlike = Vec::new();
+    for (proxy, row, line) in booked_lines(run, found) {
+        let entries = unmatched.get_mut(line.audit_id.as_str());
+        if row.outcome.reason().is_some() {
+            let call = without_kubevirt(&row.call);
+            unanswered.entry(call).or_default().push(row);
+        } else if let Some(entry) = entries.and_then(|entries| take_like(entries, row)) {
+            if !is_nobodys(proxy, row) {
+                users.insert(entry.user.as_str());
             }
-            match unmatched.remove(line.audit_id.as_str()) {
-                Some(entry) => {
-                    if !is_nobodys(proxy, row) {
-                        users.insert(entry.user.as_str());
-                    }
-                    matched.insert(kept_audit_id(&entry.id));
-                    compare(row, entry, found);
+            matched.insert(kept_audit_id(&entry.id));
+            found.equal(1);
+        } else {
+            unlike.push((proxy, row, line));
+        }
+    }
+    for (proxy, row, line) in unlike {
+        let entries = unmatched.get_mut(line.audit_id.as_str());
+        match entries.and_then(Vec::pop) {
+            Some(entry) => {
+                if !is_nobodys(proxy, row) {
+                    users.insert(entry.user.as_str());
                 }
-                None if matched.contains(line.audit_id.as_str()) => booked_twice(row, found),
-                None => without_event(row, found),
+                matched.insert(kept_audit_id(&entry.id));
+                differs(row, entry, found);
             }
+            None if matched.contains(line.audit_id.as_str()) => booked_twice(row, line, found),
+            None => without_event(row, line, found),
         }
     }
     let mut pending = pending_at_close(run);
-    let window = window(run);
-    for entry in unmatched.into_values() {
+    for entry in unmatched.into_values().flatten() {
         let inside =
             window.is_some_and(|(from, to)| entry.received >= from && entry.received <= to);
         if inside {
@@ -116,16 +103,50 @@ fn by_request(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
         }
     }
     for row in unanswered.into_values().flatten() {
-        explain(
-            found,
-            &format!("no answer ({}), and no event", row.outcome),
-            1,
-        );
+        found.explain(&format!("no answer ({}), and no event", row.outcome), 1);
     }
 }
 
+/// The requests of a log by their audit IDs. A client may give an ID, so that several have it.
+fn by_id(log: &[AuditEntry]) -> HashMap<&str, Vec<&AuditEntry>> {
+    let mut entries: HashMap<&str, Vec<&AuditEntry>> = HashMap::new();
+    for entry in log {
+        let id = kept_audit_id(&entry.id);
+        entries.entry(id).or_default().push(entry);
+    }
+    entries
+}
+
+/// The lines of all journals with their rows.
+fn booked_lines<'r>(
+    run: &'r RunRecord,
+    found: &mut Findings,
+) -> Vec<(&'r ProxyRun, &'r RowRecord, &'r JournalRecord)> {
+    let mut booked = Vec::new();
+    for proxy in &run.proxies {
+        count_journal(proxy, found);
+        let rows: HashMap<u32, &RowRecord> =
+            proxy.difference.iter().map(|row| (row.id, row)).collect();
+        // A line of an unknown row was reported by the count.
+        let lines = proxy.closed.journal.iter();
+        booked.extend(lines.filter_map(|line| Some((proxy, *rows.get(&line.row)?, line))));
+    }
+    booked
+}
+
+/// Takes a request that is like the row: same user, call and code.
+fn take_like<'l>(entries: &mut Vec<&'l AuditEntry>, row: &RowRecord) -> Option<&'l AuditEntry> {
+    let like = |entry: &&AuditEntry| {
+        is_same_user(row, entry)
+            && is_same_call(row, entry)
+            && row.outcome == Outcome::Code(entry.code)
+    };
+    let at = entries.iter().position(like)?;
+    Some(entries.swap_remove(at))
+}
+
 /// The rows, which are what is printed, against the journal, which is what is looked up.
-fn count_journal(proxy: &ProxyRun, found: &mut Verification) {
+fn count_journal(proxy: &ProxyRun, found: &mut Findings) {
     let mut lines: BTreeMap<u32, u64> = BTreeMap::new();
     for line in &proxy.closed.journal {
         *lines.entry(line.row).or_default() += 1;
@@ -138,37 +159,23 @@ fn count_journal(proxy: &ProxyRun, found: &mut Verification) {
         if lines < row.answered && is_nobodys(proxy, row) && proxy.closed.journal_lost_others > 0 {
             // Who has no credential fills a part of the journal of its own.
             let lost = row.answered - lines;
-            explain(
-                found,
-                "not authenticated, and without a line in the journal",
-                lost,
-            );
+            found.explain("not authenticated, and without a line in the journal", lost);
         } else {
-            differ(
-                found,
-                Difference {
-                    user: user_of(row),
-                    call: row.call.clone(),
-                    books: format!("{} × {}", row.answered, describe(row)),
-                    log: format!("{lines} in the run's journal"),
-                    count: lines.abs_diff(row.answered),
-                },
-            );
+            let sides = Sides {
+                user: user_of(row),
+                call: row.call.clone(),
+                books: format!("{} × {}", row.answered, describe(row)),
+                log: format!("{lines} in the run's journal"),
+            };
+            found.differ(sides, lines.abs_diff(row.answered), None);
         }
     }
     for (row, lines) in lines {
-        differ(
-            found,
-            Difference {
-                user: String::new(),
-                call: CallRecord::default(),
-                books: String::new(),
-                log: format!(
-                    "{lines} in the run's journal, of row {row}, which the run doesn't have"
-                ),
-                count: lines,
-            },
-        );
+        let sides = Sides {
+            log: format!("{lines} in the run's journal, of row {row}, which the run doesn't have"),
+            ..Sides::default()
+        };
+        found.differ(sides, lines, None);
     }
 }
 
@@ -192,61 +199,66 @@ fn pending_at_close(run: &RunRecord) -> BTreeMap<CallRecord, u64> {
     pending
 }
 
-fn compare(row: &RowRecord, entry: &AuditEntry, found: &mut Verification) {
-    let same_user = row.user.is_empty() || row.user == entry.user;
-    let same_call = is_same_call(row, entry);
-    let same_code = row.outcome == Outcome::Code(entry.code);
-    if same_user && same_call && same_code {
-        found.equal += 1;
-    } else if same_user && same_call && row.outcome == Outcome::Code(504) {
+/// A request that is not as the row has it.
+fn differs(row: &RowRecord, entry: &AuditEntry, found: &mut Findings) {
+    let is_same = is_same_user(row, entry) && is_same_call(row, entry);
+    if is_same && row.outcome == Outcome::Code(504) {
         // The server's time-out answers; its handler finishes the event with a code of its own.
-        explain(found, "answered 504 before the handler was done", 1);
+        found.explain("answered 504 before the handler was done", 1);
     } else {
-        differ(
-            found,
-            Difference {
-                user: entry.user.clone(),
-                call: row.call.clone(),
-                books: describe(row),
-                log: format!("{} {} {}", entry.user, entry.call.verb, entry.code),
-                count: 1,
-            },
-        );
+        let sides = Sides {
+            user: entry.user.clone(),
+            call: row.call.clone(),
+            books: describe(row),
+            log: format!("{} {} {}", entry.user, entry.call.verb, entry.code),
+        };
+        found.differ(sides, 1, Some(request(entry)));
     }
 }
 
-fn booked_twice(row: &RowRecord, found: &mut Verification) {
-    differ(
-        found,
-        Difference {
-            user: user_of(row),
-            call: row.call.clone(),
-            books: format!("{} twice", describe(row)),
-            log: "once".to_owned(),
-            count: 1,
-        },
-    );
+fn request(entry: &AuditEntry) -> Request<'_> {
+    Request {
+        audit_id: kept_audit_id(&entry.id),
+        at: Some(entry.received),
+    }
+}
+
+/// The same of a line of the journal.
+fn booked(line: &JournalRecord) -> Request<'_> {
+    Request {
+        audit_id: &line.audit_id,
+        at: Timestamp::from_microsecond(line.at).ok(),
+    }
+}
+
+fn booked_twice(row: &RowRecord, line: &JournalRecord, found: &mut Findings) {
+    let sides = Sides {
+        user: user_of(row),
+        call: row.call.clone(),
+        books: format!("{} twice", describe(row)),
+        log: "once".to_owned(),
+    };
+    found.differ(sides, 1, Some(booked(line)));
 }
 
 /// Answers that kube-apiserver gives before a request reaches the audit stage.
-fn without_event(row: &RowRecord, found: &mut Verification) {
+fn without_event(row: &RowRecord, line: &JournalRecord, found: &mut Findings) {
     match &row.outcome {
         _ if row.call.path == "*" => {
-            explain(found, "OPTIONS *, answered by the HTTP server itself", 1);
+            found.explain("OPTIONS *, answered by the HTTP server itself", 1);
         }
         Outcome::Code(code @ (400 | 429 | 431 | 500 | 504)) => {
-            explain(found, &format!("answered {code} before the audit stage"), 1);
+            found.explain(&format!("answered {code} before the audit stage"), 1);
         }
-        _ => differ(
-            found,
-            Difference {
+        _ => {
+            let sides = Sides {
                 user: user_of(row),
                 call: row.call.clone(),
                 books: describe(row),
                 log: String::new(),
-                count: 1,
-            },
-        ),
+            };
+            found.differ(sides, 1, Some(booked(line)));
+        }
     }
 }
 
@@ -255,68 +267,37 @@ fn without_booking(
     users: &BTreeSet<&str>,
     unanswered: &mut BTreeMap<CallRecord, Vec<&RowRecord>>,
     pending: &mut BTreeMap<CallRecord, u64>,
-    found: &mut Verification,
+    found: &mut Findings,
 ) {
     let names = [without_kubevirt(&entry.call), folded(&entry.call)];
-    let same_user = |row: &&RowRecord| row.user.is_empty() || row.user == entry.user;
+    let same_user = |row: &&RowRecord| is_same_user(row, entry);
     for call in &names {
         if let Some(rows) = unanswered.get_mut(call)
             && let Some(at) = rows.iter().position(same_user)
         {
             let row = rows.swap_remove(at);
-            explain(found, &format!("no answer ({})", row.outcome), 1);
+            found.explain(&format!("no answer ({})", row.outcome), 1);
             return;
         }
     }
     if !users.contains(entry.user.as_str()) {
-        let count = found.not_through_the_proxy.entry(entry.user.clone());
-        *count.or_default() += 1;
+        found.not_through_the_proxy(&entry.user);
         return;
     }
     for call in &names {
         if let Some(pending) = pending.get_mut(call).filter(|pending| **pending > 0) {
             *pending -= 1;
-            explain(found, "under way when the run was closed", 1);
+            found.explain("under way when the run was closed", 1);
             return;
         }
     }
-    differ(
-        found,
-        Difference {
-            user: entry.user.clone(),
-            call: entry.call.clone(),
-            books: String::new(),
-            log: format!("{} at {}", entry.code, entry.received),
-            count: 1,
-        },
-    );
-}
-
-/// Whether a row can be that of an event. Requests that the API server didn't authenticate are
-/// counted by their folded names.
-fn is_same_call(row: &RowRecord, entry: &AuditEntry) -> bool {
-    let (ours, theirs) = (without_kubevirt(&row.call), without_kubevirt(&entry.call));
-    ours == theirs || (row.user.is_empty() && ours == folded(&entry.call))
-}
-
-/// Whether no answer says whose requests a row counts; where the proxy names all clients, its own
-/// component stands in the place of the two that say so.
-fn is_nobodys(proxy: &ProxyRun, row: &RowRecord) -> bool {
-    let given = proxy.opened.proxy.component.is_some();
-    row.is_nobodys() || (given && row.user.is_empty())
-}
-
-fn folded(call: &CallRecord) -> CallRecord {
-    without_kubevirt(&call.name().folded().into())
-}
-
-/// A call without KubeVirt's names: they follow from the method, which a log doesn't have.
-fn without_kubevirt(call: &CallRecord) -> CallRecord {
-    CallRecord {
-        kubevirt_verb: String::new(),
-        kubevirt_resource: String::new(),
-        ..call.clone()
-    }
+    let sides = Sides {
+        user: entry.user.clone(),
+        call: entry.call.clone(),
+        books: String::new(),
+        log: entry.code.to_string(),
+    };
+    found.differ(sides, 1, Some(request(entry)));
 }
 
 fn describe(row: &RowRecord) -> String {
@@ -331,78 +312,5 @@ fn user_of(row: &RowRecord) -> String {
         row.component.clone()
     } else {
         row.user.clone()
-    }
-}
-
-/// What can be compared without audit IDs.
-type CountKey = (String, CallRecord, Outcome);
-
-fn by_count(run: &RunRecord, log: &[AuditEntry], found: &mut Verification) {
-    let mut books: BTreeMap<CountKey, u64> = BTreeMap::new();
-    let mut users = BTreeSet::new();
-    let rows = run
-        .proxies
-        .iter()
-        .flat_map(|proxy| proxy.difference.iter().map(move |row| (proxy, row)));
-    for (proxy, row) in rows {
-        if let Some(reason) = row.outcome.reason() {
-            explain(found, &format!("no answer ({reason})"), row.answered);
-            continue;
-        }
-        if is_nobodys(proxy, row) {
-            explain(
-                found,
-                "not authenticated: comparable by audit ID only",
-                row.answered,
-            );
-            continue;
-        }
-        users.insert(row.user.clone());
-        let key = (
-            row.user.clone(),
-            without_kubevirt(&row.call),
-            row.outcome.clone(),
-        );
-        *books.entry(key).or_default() += row.answered;
-    }
-    let mut logged: BTreeMap<CountKey, u64> = BTreeMap::new();
-    let window = window(run);
-    for entry in log {
-        if !window.is_some_and(|(from, to)| entry.staged >= from && entry.staged <= to) {
-            continue;
-        }
-        if !users.contains(&entry.user) {
-            *found
-                .not_through_the_proxy
-                .entry(entry.user.clone())
-                .or_default() += 1;
-            continue;
-        }
-        let key = (
-            entry.user.clone(),
-            without_kubevirt(&entry.call),
-            Outcome::Code(entry.code),
-        );
-        *logged.entry(key).or_default() += 1;
-    }
-    let keys: BTreeSet<&CountKey> = books.keys().chain(logged.keys()).collect();
-    for key in keys {
-        let (ours, theirs) = (
-            books.get(key).copied().unwrap_or_default(),
-            logged.get(key).copied().unwrap_or_default(),
-        );
-        found.equal += ours.min(theirs);
-        if ours != theirs {
-            differ(
-                found,
-                Difference {
-                    user: key.0.clone(),
-                    call: key.1.clone(),
-                    books: format!("{ours} × {}", key.2),
-                    log: format!("{theirs} × {}", key.2),
-                    count: ours.abs_diff(theirs),
-                },
-            );
-        }
     }
 }

@@ -253,3 +253,35 @@ fn users_that_never_came_through_are_listed_apart() {
     assert_eq!(classes(&found), (1, 0, 0));
     assert_eq!(found.not_through_the_proxy["system:apiserver"], 1);
 }
+
+#[test]
+fn an_audit_id_that_a_client_gave_twice_is_two_requests() {
+    let mut run = run(&[("200", ""), ("409", "")], 3);
+    run.proxies[0].closed.journal[2].audit_id = "id-1".to_owned();
+    let log = [
+        entry("id-0", USER, 200),
+        entry("id-1", USER, 409),
+        entry("id-1", USER, 200),
+    ];
+    assert_eq!(classes(&verify(&run, &log)), (3, 0, 0));
+    assert_eq!(classes(&verify(&run, &log[..2])), (2, 0, 1), "booked twice");
+}
+
+#[test]
+fn requests_that_differ_in_one_way_are_one_line_with_some_of_their_ids() {
+    let bookings = [("200", ""); 5];
+    let found = compare(&bookings, &[("id-5", "someone", 200)]);
+    let kinds: Vec<_> = found
+        .unexplained
+        .iter()
+        .map(|one| (one.count, one.audit_ids.join(" "), one.first == one.last))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            (4, "id-1 id-2 id-3".to_owned(), true),
+            (1, "id-5".to_owned(), true)
+        ]
+    );
+    assert_eq!(found.unexplained_count, 5);
+}

@@ -1,39 +1,40 @@
 //! `kubetoll import`: what others measured, into the history.
 
+mod files;
+
 use std::{
     cell::{Cell, RefCell},
-    fs::{self, File},
-    io::{self, IsTerminal, Read},
+    collections::BTreeMap,
+    fs,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use self::files::{Found, all, read};
 use super::shared::{
     audit_logs,
     history::{StoreArgs, key_value, time},
     imported::finish,
     output::Output,
 };
-use exchange::{ImportError, Known};
-use record::{HistoryRun, ImportReport, label};
-use terminal::{exit::Exit, tell};
+use exchange::{BurnerFile, BurnerRuns, ImportError, Known};
+use record::{AuditCount, HistoryRun, ImportReport, Value, label};
+use terminal::exit::Exit;
 use verify::audit::{AuditCounter, AuditFilter};
-
-/// Largest file that is read, unpacked. KubeVirt's are some kilobytes, the points of its graphs two
-/// megabytes.
-const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Take what others measured into the history.
 ///
 /// Imported runs are marked with where their numbers come from: estimates by Prometheus never are
 /// mixed with exact counts unless one asks for it. Importing the same again changes nothing. A file
-/// that can't be read is named and skipped; the exit code is 1 then.
+/// that can't be read is named and skipped; the exit code is 1 then. A run in which VMIs failed is
+/// kept and is not valid, so that it is in no comparison.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll import kubevirt-ci ci-performance-benchmarks
@@ -53,7 +54,8 @@ enum What {
     /// metric that a build doesn't have stays absent, and so do quantiles of which P50 and P95 are
     /// 0: then nothing was observed.
     KubevirtCi {
-        /// A checkout of kubevirt/ci-performance-benchmarks, or its folder results.
+        /// A checkout of kubevirt/ci-performance-benchmarks, its folder results, or a tar archive of
+        /// either, gzipped or not.
         dir: PathBuf,
         #[command(flatten)]
         common: Common,
@@ -84,10 +86,15 @@ enum What {
     },
     /// A metrics folder that kube-burner's local indexer wrote, with KubeVirt's metric profile.
     ///
+    /// Files may be lists of documents or JSON lines. What is in them twice is taken once, and what is
+    /// left out is named. If a file is cut off, the runs are kept as incomplete and not valid, and the
+    /// whole ones can still be imported.
+    ///
     /// Each job of it becomes a run with perfscale-audit's names, which kube-burner itself doesn't
     /// write. Its own latencies are kept apart, as vmiLatencyVMIRunningSecondsP50 and so on.
     KubeBurner {
-        /// The folder.
+        /// The folder, a tar archive of it (such as kube-burner's createTarball makes), gzipped or not,
+        /// or one file of it.
         dir: PathBuf,
         #[command(flatten)]
         common: Common,
@@ -141,30 +148,18 @@ pub(super) fn run(args: ImportArgs) -> Result<Exit> {
             };
             audit_log(&files, filter, &common)
         }
-        What::KubeBurner { dir, common } => {
-            let files = files_of(&dir, "json")?;
-            let texts: Vec<Vec<u8>> = files.iter().map(|path| read(path)).collect::<Result<_>>()?;
-            let runs = exchange::burner_runs(texts.iter().map(Vec::as_slice), &common.known());
-            let runs = runs.map_err(|error| match error {
-                ImportError::Empty => anyhow::anyhow!(
-                    "{} has no document of kube-burner: is it the metricsDirectory of its local \
-                     indexer?",
-                    dir.display()
-                ),
-                error => error.into(),
-            })?;
-            common.append(runs)
-        }
+        What::KubeBurner { dir, common } => kube_burner(&dir, &common),
         What::KubevirtGraphs { file, common } => {
             let runs = exchange::graph_runs(&read(&file)?, &common.known());
-            common.append(runs.with_context(|| file.display().to_string())?)
+            let runs = runs.with_context(|| file.display().to_string())?;
+            common.append(runs, ImportReport::default())
         }
     }
 }
 
 impl Common {
     fn known(&self) -> Known {
-        let mut labels: std::collections::BTreeMap<_, _> = self.label.iter().cloned().collect();
+        let mut labels: BTreeMap<_, _> = self.label.iter().cloned().collect();
         let given = [(label::JOB, &self.job), (label::SCENARIO, &self.scenario)];
         for (name, value) in given {
             if let Some(value) = value {
@@ -174,65 +169,95 @@ impl Common {
         Known { labels }
     }
 
-    fn append(&self, runs: Vec<HistoryRun>) -> Result<Exit> {
+    /// Adds runs to the history; `report` has what is known of what isn't among them.
+    fn append(&self, runs: Vec<HistoryRun>, mut report: ImportReport) -> Result<Exit> {
+        report.not_valid = runs.iter().filter_map(not_valid).collect();
         let bar = progress(runs.len());
-        let tally = self
+        report.runs = self
             .store
             .open_or_make()?
             .append_all(bar.wrap_iter(runs.into_iter()))?;
         bar.finish_and_clear();
-        let report = ImportReport {
-            runs: tally,
-            skipped: Vec::new(),
-        };
         finish(&report, self.output)
     }
 }
 
-fn kubevirt_ci(dir: &Path, common: &Common) -> Result<Exit> {
-    let below = dir.join("results");
-    let root = if below.is_dir() {
-        below
-    } else {
-        dir.to_owned()
-    };
-    let mut builds = Vec::new();
-    for job in folders(&root)? {
-        for build in folders(&root.join(&job))? {
-            let path = root.join(&job).join(&build).join("results.json");
-            if path.exists() {
-                builds.push((job.clone(), build, path));
-            }
-        }
+/// Why a run is not valid, if it isn't.
+fn not_valid(run: &HistoryRun) -> Option<String> {
+    if run.valid {
+        return None;
     }
+    let failed = exchange::failed_vmis(&run.values);
+    let why = match run.objects {
+        Some(objects) if failed > 0.0 => format!("{failed} of {objects} VMIs failed"),
+        None if failed > 0.0 => format!("{failed} VMIs failed"),
+        _ if run.id.ends_with("/incomplete") => "not all of its files could be read".to_owned(),
+        _ => "its source says that it did not pass, or can't be counted in full".to_owned(),
+    };
+    Some(format!("{}: {why}", run.id))
+}
+
+fn kubevirt_ci(dir: &Path, common: &Common) -> Result<Exit> {
+    let (builds, problem) = files::kubevirt_builds(dir)?;
     if builds.is_empty() {
         bail!(
             "{} has no results/JOB/BUILD/results.json: name a checkout of \
-             kubevirt/ci-performance-benchmarks",
+             kubevirt/ci-performance-benchmarks, or an archive of one",
             dir.display()
         );
     }
     let (known, bar) = (common.known(), progress(builds.len()));
-    let skipped = RefCell::new(Vec::new());
-    let runs = builds.iter().flat_map(|(job, build, path)| {
+    let report = RefCell::new(ImportReport {
+        skipped: problem.into_iter().collect(),
+        ..ImportReport::default()
+    });
+    let runs = builds.into_iter().flat_map(|build| {
         bar.inc(1);
-        let runs = read(path).and_then(|text| {
-            let runs = exchange::ci_runs(job, build, &text, &known);
-            runs.with_context(|| path.display().to_string())
+        let (job, id, name) = (build.job.clone(), build.id.clone(), build.name.clone());
+        let runs = build.text().and_then(|text| {
+            let runs = exchange::ci_runs(&job, &id, &text, &known);
+            runs.with_context(|| name)
         });
-        runs.unwrap_or_else(|error| {
-            bar.suspend(|| tell!("kubetoll: skipped: {error:#}"));
-            skipped.borrow_mut().push(format!("{error:#}"));
+        let mut report = report.borrow_mut();
+        let runs = runs.unwrap_or_else(|error| {
+            report.skipped.push(format!("{error:#}"));
             Vec::new()
-        })
+        });
+        report.not_valid.extend(runs.iter().filter_map(not_valid));
+        runs
     });
     let tally = common.store.open_or_make()?.append_all(runs)?;
     bar.finish_and_clear();
-    let report = ImportReport {
-        runs: tally,
-        skipped: skipped.into_inner(),
-    };
+    let mut report = report.into_inner();
+    report.runs = tally;
     finish(&report, common.output)
+}
+
+fn kube_burner(path: &Path, common: &Common) -> Result<Exit> {
+    let found = all(path, "json")?;
+    let files = found
+        .files
+        .iter()
+        .map(|Found { name, text }| BurnerFile { name, text });
+    let damaged = found.problem.iter().cloned().collect();
+    let runs = exchange::burner_runs(files, damaged, &common.known());
+    let BurnerRuns {
+        runs,
+        damaged,
+        left_out,
+    } = runs.map_err(|error| match error {
+        ImportError::Empty => anyhow::anyhow!(
+            "{} has no document of kube-burner: is it the metricsDirectory of its local indexer?",
+            path.display()
+        ),
+        error => anyhow::Error::from(error).context(path.display().to_string()),
+    })?;
+    let report = ImportReport {
+        skipped: damaged,
+        left_out,
+        ..ImportReport::default()
+    };
+    common.append(runs, report)
 }
 
 fn perfscale_audit(file: &Path, at: Option<Timestamp>, common: &Common) -> Result<Exit> {
@@ -247,7 +272,8 @@ fn perfscale_audit(file: &Path, at: Option<Timestamp>, common: &Common) -> Resul
     };
     let id = format!("perfscale-audit/{}", digest(&text));
     let run = exchange::perf_audit_run(id, at, scenario, &text, &common.known());
-    common.append(vec![run.with_context(|| file.display().to_string())?])
+    let run = run.with_context(|| file.display().to_string())?;
+    common.append(vec![run], ImportReport::default())
 }
 
 fn audit_log(files: &[PathBuf], filter: AuditFilter, common: &Common) -> Result<Exit> {
@@ -255,7 +281,7 @@ fn audit_log(files: &[PathBuf], filter: AuditFilter, common: &Common) -> Result<
     let scenario = scenario.context("an audit log doesn't tell what was run: add --scenario")?;
     let mut counter = AuditCounter::new(filter.clone());
     let first: Cell<Option<Timestamp>> = Cell::new(None);
-    let damaged = audit_logs::read_all(files, |entry| {
+    let read = audit_logs::read_all(files, |entry| {
         if filter.takes(&entry) {
             let earlier = first
                 .get()
@@ -264,63 +290,28 @@ fn audit_log(files: &[PathBuf], filter: AuditFilter, common: &Common) -> Result<
         }
         counter.add(&entry);
     })?;
-    let report = counter.report();
+    read.tell_wrapped();
+    let report = counter.report(read.log.clone());
     let at = filter.since.or(first.get());
-    let at = at.context("the log has no request of that time")?;
-    let id = format!("audit/{}", digest(&serde_json::to_vec(&(at, &report))?));
-    let run = exchange::audit_run(id, at, scenario, &report, &common.known());
-    let exit = common.append(vec![run.context("the log has no request of that time")?])?;
-    Ok(if damaged > 0 { Exit::Failed } else { exit })
-}
-
-/// A file as it is, or unpacked.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let name = || format!("cannot read {}", path.display());
-    let mut plain = io::BufReader::new(File::open(path).with_context(name)?);
-    let is_gzip = io::BufRead::fill_buf(&mut plain)
-        .with_context(name)?
-        .starts_with(&[0x1f, 0x8b]);
-    let mut text = Vec::new();
-    let read = if is_gzip {
-        MultiGzDecoder::new(plain)
-            .take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut text)
-    } else {
-        plain.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)
+    let nothing = || format!("nothing was counted in the log: {}", read.nothing());
+    let at = at.with_context(nothing)?;
+    let content = Content {
+        counts: &report.counts,
+        values: &report.values,
     };
-    if read.with_context(name)? as u64 > FILE_BYTES_MAX {
-        bail!(
-            "{} is larger than {} MiB",
-            path.display(),
-            FILE_BYTES_MAX >> 20
-        );
-    }
-    Ok(text)
+    let id = format!("audit/{}", digest(&serde_json::to_vec(&(at, &content))?));
+    let run = exchange::audit_run(id, at, scenario, &report, &common.known());
+    let mut run = run.with_context(nothing)?;
+    run.valid = report.log.missing.is_empty();
+    let exit = common.append(vec![run], ImportReport::default())?;
+    Ok(exit.or(read.exit()))
 }
 
-/// Names of the folders in a folder, in their order.
-fn folders(dir: &Path) -> Result<Vec<String>> {
-    let failed = || format!("cannot read {}", dir.display());
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).with_context(failed)? {
-        let entry = entry.with_context(failed)?;
-        if entry.path().is_dir() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Files of a folder with that extension, in their order.
-fn files_of(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-    let failed = || format!("cannot read {}", dir.display());
-    let entries = fs::read_dir(dir).with_context(failed)?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths = paths.collect::<io::Result<Vec<_>>>().with_context(failed)?;
-    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
-    paths.sort();
-    Ok(paths)
+/// What an imported log is named after: what is counted in it, however it was wrapped.
+#[derive(Serialize)]
+struct Content<'a> {
+    counts: &'a [AuditCount],
+    values: &'a BTreeMap<String, Value>,
 }
 
 /// Names content that has no name of its own.
