@@ -18,10 +18,15 @@ pub(super) fn known_resource(
     Some((group, known))
 }
 
+/// All resources of the table, whatever their group.
+pub fn known_resources() -> impl Iterator<Item = &'static str> {
+    let resources = KNOWN.iter().flat_map(|(_, resources)| *resources);
+    resources.copied()
+}
+
 /// A resource as it stands in the table, of whatever group.
 pub(super) fn known_resource_of_any_group(resource: &str) -> Option<&'static str> {
-    let mut resources = KNOWN.iter().flat_map(|(_, resources)| *resources);
-    resources.find(|known| **known == resource).copied()
+    known_resources().find(|known| *known == resource)
 }
 
 /// Sorted by group.

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 pub use folded::{OTHER, folded_kubevirt_resource};
 pub use go_url::{Target, TargetError};
-pub use known::is_known_resource;
+pub use known::{is_known_resource, known_resources};
 pub use name::{CallName, INVALID, path_class};
 
 /// A classified request. Byte strings are percent-decoded and need not be UTF-8.

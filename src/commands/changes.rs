@@ -9,8 +9,8 @@ use super::shared::{
     output::Output,
 };
 use record::{Acknowledgement, Change};
-use report::{Sensitivity, changes_text};
-use store::Store;
+use report::{Metrics, Sensitivity, changes_text, meant};
+use store::{Filter, Store};
 use terminal::{exit::Exit, lines, tell};
 
 /// Find the changes in the history: steps, and metrics that went missing or came back.
@@ -24,9 +24,10 @@ use terminal::{exit::Exit, lines, tell};
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
   kubetoll changes --job nightly --scenario vmi --around
-  kubetoll changes --metric PATCH-pods --since 2024-10-01 --output json
+  kubetoll changes --metric PATCH-pods-count --since 2024-10-01 --output json
   kubetoll changes --fail
-  kubetoll changes ack 'nightly/vmi/PATCH-pods-count@2024-10-22T08:22:23Z'"
+  kubetoll changes ack nightly/vmi/PATCH-pods-count@2024-10-22T08:22:23Z
+  kubetoll changes ack --job nightly --until 2024-10-01"
 )]
 pub(super) struct ChangesArgs {
     #[command(subcommand)]
@@ -37,22 +38,14 @@ pub(super) struct ChangesArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Acknowledge a change: it is not reported again.
+    /// Acknowledge changes: they are not reported again.
     Ack(AckArgs),
 }
 
 #[derive(Debug, Args)]
 struct FindArgs {
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
-    select: SelectArgs,
-    /// Only this metric, such as PATCH-pods; repeatable.
-    #[arg(long, value_name = "NAME")]
-    metric: Vec<String>,
-    /// Look at the calls of single components, too.
-    #[arg(long)]
-    components: bool,
+    search: SearchArgs,
     /// Show the runs around each change.
     #[arg(long)]
     around: bool,
@@ -62,11 +55,27 @@ struct FindArgs {
     /// Exit with 3 if there is a change that was not acknowledged.
     #[arg(long)]
     fail: bool,
-    #[command(flatten)]
-    sensitivity: SensitivityArgs,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+}
+
+/// Which changes. The whole history is looked at, whatever is shown of it: fewer runs would move the
+/// changes.
+#[derive(Debug, Args)]
+struct SearchArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Only this metric, such as PATCH-pods-count, or several by a *; repeatable.
+    #[arg(long, value_name = "NAME")]
+    metric: Vec<String>,
+    /// Look at the calls of single components, too.
+    #[arg(long)]
+    components: bool,
+    #[command(flatten)]
+    sensitivity: SensitivityArgs,
 }
 
 /// When a difference is reported. The defaults are [`Sensitivity`]'s.
@@ -91,20 +100,20 @@ struct SensitivityArgs {
     min_deviations: f64,
 }
 
-/// Acknowledge a change by the id that --output json gives, or list what is acknowledged.
+/// Acknowledge changes by their ids, or all up to a day, or list what is acknowledged.
 #[derive(Debug, Args)]
 struct AckArgs {
-    /// JOB/SCENARIO/METRIC@TIME: a change of the history.
-    #[arg(required_unless_present = "list")]
-    id: Option<String>,
-    /// Take an acknowledgement back.
-    #[arg(long)]
+    /// JOB/SCENARIO/METRIC@TIME, as `kubetoll changes` shows it; several may be given.
+    #[arg(value_name = "ID", required_unless_present_any = ["list", "until"])]
+    ids: Vec<String>,
+    /// Take acknowledgements back.
+    #[arg(long, requires = "ids")]
     undo: bool,
     /// List the acknowledgements.
-    #[arg(long, conflicts_with_all = ["id", "undo"])]
+    #[arg(long, conflicts_with_all = ["ids", "undo", "until"])]
     list: bool,
     #[command(flatten)]
-    store: StoreArgs,
+    search: SearchArgs,
     /// Form of the list.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -119,8 +128,8 @@ pub(super) fn run(args: &ChangesArgs) -> Result<Exit> {
 
 impl FindArgs {
     fn run(&self) -> Result<Exit> {
-        let mut store = self.store.open()?;
-        let mut found = self.find(&mut store)?;
+        let mut store = self.search.store.open()?;
+        let mut found = self.search.find(&mut store)?;
         let acks = store.acks()?;
         let is_new = |change: &Change| !report::is_acknowledged(change, &acks);
         let alarm = self.fail && found.iter().any(is_new);
@@ -134,25 +143,41 @@ impl FindArgs {
         let written = lines::print(&text);
         Ok(if alarm { Exit::NotMet } else { written })
     }
+}
 
+impl SearchArgs {
+    /// The changes within the time that was asked for, of all runs of any time.
     fn find(&self, store: &mut Store) -> Result<Vec<Change>> {
-        let runs = store.runs(&self.select.filter())?;
+        let asked = self.select.filter();
+        let (since, until) = (asked.since, asked.until);
+        let filter = Filter {
+            since: None,
+            until: None,
+            ..asked
+        };
+        let runs = store.runs(&filter)?;
         if runs.is_empty() {
             bail!(
                 "no run of the history {} is selected",
                 self.store.location()?
             );
         }
-        let wanted = |name: &str| {
-            self.metric.is_empty()
-                || self
-                    .metric
-                    .iter()
-                    .any(|metric| report::is_named(name, metric))
-        };
-        let components = self.components || self.metric.iter().any(|metric| metric.contains(':'));
-        let how = self.sensitivity.get();
-        Ok(report::changes(&runs, components, wanted, &how))
+        let metrics = self.metrics();
+        metrics.check(&runs).map_err(anyhow::Error::msg)?;
+        let of_components = self.components || metrics.of_components();
+        let mut found = report::changes(&runs, of_components, &metrics, &self.sensitivity.get());
+        found.retain(|change| {
+            since.is_none_or(|since| change.at >= since)
+                && until.is_none_or(|until| change.at < until)
+        });
+        Ok(found)
+    }
+
+    fn metrics(&self) -> Metrics {
+        match &self.metric[..] {
+            [] => Metrics::all_and([]),
+            names => Metrics::only(names.iter().cloned()),
+        }
     }
 }
 
@@ -170,57 +195,85 @@ impl SensitivityArgs {
 
 impl AckArgs {
     fn run(&self) -> Result<Exit> {
-        let mut store = self.store.open()?;
-        let Some(id) = &self.id else {
-            return self.list(&store.acks()?);
-        };
-        let ack = parse(id).with_context(|| {
-            format!("{id:?} names no change: `kubetoll changes --output json` has the ids")
-        })?;
-        let acks = store.acks()?;
-        if self.undo {
-            if !acks.contains(&ack) {
-                bail!("{id} is not acknowledged");
+        let mut store = self.search.store.open()?;
+        if self.list {
+            let acks = store.acks()?;
+            let text = self.output.of(&acks[..], changes_text::acknowledgements)?;
+            return Ok(lines::print(&text));
+        }
+        if self.ids.is_empty() {
+            return self.ack_all(&mut store);
+        }
+        let acks = self.ids.iter().map(|id| parse(id));
+        let acks: Vec<Acknowledgement> = acks.collect::<Result<_>>()?;
+        for (id, ack) in self.ids.iter().zip(&acks) {
+            self.check(&mut store, id, ack)?;
+        }
+        for (id, ack) in self.ids.iter().zip(&acks) {
+            if self.undo {
+                store.unack(ack)?;
+                tell!("{id} is reported again");
+            } else {
+                store.ack(ack)?;
+                tell!("{id} is not reported again");
             }
-            store.unack(&ack)?;
-            tell!("{id} is reported again");
-        } else if acks.contains(&ack) {
-            bail!("{id} is acknowledged already");
-        } else {
-            self.check_change(&mut store, &ack)?;
-            store.ack(&ack)?;
-            tell!("{id} is not reported again");
         }
         Ok(Exit::Ok)
     }
 
-    fn list(&self, acks: &[Acknowledgement]) -> Result<Exit> {
-        let text = self.output.of(acks, changes_text::acknowledgements)?;
-        let written = lines::print(&text);
-        Ok(written)
+    /// Acknowledges what is found within the time that was asked for.
+    fn ack_all(&self, store: &mut Store) -> Result<Exit> {
+        let known = store.acks()?;
+        let mut found = self.search.find(store)?;
+        found.retain(|change| !report::is_acknowledged(change, &known));
+        for change in &found {
+            store.ack(&acknowledgement(change))?;
+        }
+        match found.len() {
+            1 => tell!("1 change is not reported again"),
+            changes => tell!("{changes} changes are not reported again"),
+        }
+        Ok(Exit::Ok)
     }
 
-    /// An id that was misspelt would acknowledge nothing, for good. What another sensitivity finds
-    /// may be acknowledged too, so that a run at that time with that metric is enough.
-    fn check_change(&self, store: &mut Store, ack: &Acknowledgement) -> Result<()> {
-        let mut filter = store::Filter {
-            since: Some(ack.at),
-            ..store::Filter::default()
+    /// Whether there is such a change to acknowledge, or such an acknowledgement to take back: an id
+    /// that was misspelt would do nothing, for good.
+    fn check(&self, store: &mut Store, id: &str, ack: &Acknowledgement) -> Result<()> {
+        let is_known = store.acks()?.contains(ack);
+        match (self.undo, is_known) {
+            (true, true) => return Ok(()),
+            (true, false) => bail!("{id} is not acknowledged"),
+            (false, true) => bail!("{id} is acknowledged already"),
+            (false, false) => {}
+        }
+        let filter = Filter {
+            job: (!ack.job.is_empty()).then(|| ack.job.clone()),
+            scenario: (!ack.scenario.is_empty()).then(|| ack.scenario.clone()),
+            ..Filter::default()
         };
-        filter.job = (!ack.job.is_empty()).then(|| ack.job.clone());
-        filter.scenario = (!ack.scenario.is_empty()).then(|| ack.scenario.clone());
         let runs = store.runs(&filter)?;
-        let is_there = runs.first().is_some_and(|run| run.at == ack.at);
-        if !is_there {
+        let metrics = Metrics::only([ack.metric.clone()]);
+        metrics.check(&runs).map_err(anyhow::Error::msg)?;
+        let how = self.search.sensitivity.get();
+        let found = report::changes(&runs, metrics.of_components(), &metrics, &how);
+        let known: Vec<&str> = found.iter().map(|change| change.id.as_str()).collect();
+        if !known.contains(&id) {
             bail!(
-                "the history {} has no run of job {} and scenario {} at {}",
-                self.store.location()?,
-                ack.job,
-                ack.scenario,
-                ack.at
+                "the history {} has no change {id}: {}",
+                self.search.store.location()?,
+                meant(id, known)
             );
         }
         Ok(())
+    }
+}
+
+fn acknowledgement(change: &Change) -> Acknowledgement {
+    Acknowledgement {
+        job: change.job.clone(),
+        scenario: change.scenario.clone(),
+        metric: change.metric.clone(),
+        at: change.at,
     }
 }
 
@@ -233,7 +286,12 @@ fn size(text: &str) -> Result<f64, String> {
 
 /// `JOB/SCENARIO/METRIC@TIME`. A job may have slashes, and so may a component's metric after its
 /// colon; a scenario has none.
-fn parse(id: &str) -> Option<Acknowledgement> {
+fn parse(id: &str) -> Result<Acknowledgement> {
+    acknowledged(id)
+        .with_context(|| format!("{id:?} names no change: `kubetoll changes` has the ids"))
+}
+
+fn acknowledged(id: &str) -> Option<Acknowledgement> {
     let (name, at) = id.rsplit_once('@')?;
     let (head, subresource) = match name.split_once(':') {
         Some((head, metric)) => (head, Some(metric)),
@@ -275,7 +333,7 @@ mod tests {
             );
         }
         for bad in ["", "a/b@2024-10-22T08:22:23Z", "a/b/c", "a/b/c@yesterday"] {
-            assert_eq!(parse(bad), None, "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::shared::{
     limits::{ALPHA, LimitArgs, rate},
 };
 use record::{HistoryRun, label};
-use report::{Group, HowToCompare, Limit, compare_text};
+use report::{Group, HowToCompare, Metrics, compare_text};
 use terminal::{exit::Exit, lines, tell};
 
 /// Names the newest valid run.
@@ -40,7 +40,9 @@ Limits of --fail-on:
   PATCH-pods>5%                    B's median is more than 5 % above A's
   PATCH-pods<-5%                   it is more than 5 % below
   CREATE-pods>100                  B's median is above 100
-  virt-controller:PATCH-pods/status>0%   the calls of one component
+  PATCH-pods/status>0%             a subresource; PATCH-pods is without any
+  virt-controller:PATCH-pods>0%    the calls of one component
+  PATCH-pods-count>5%              KubeVirt's value: its components, with /status and the like
   learned                          B is above what the runs of A hardly ever exceed
 
 Exit codes: 3 a limit is exceeded, 4 a limit's metric is missing or nothing could be learned.")]
@@ -53,7 +55,7 @@ pub(super) struct CompareArgs {
     store: StoreArgs,
     #[command(flatten)]
     select: SelectArgs,
-    /// Only this metric, such as PATCH-pods; repeatable.
+    /// Only this metric, such as PATCH-pods-count, or several by a *; repeatable.
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
     #[command(flatten)]
@@ -99,7 +101,10 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
     if a.runs.is_empty() {
         bail!("all runs of {} are in {}, too", args.a, args.b);
     }
-    let mut found = match report::compare(&a, &b, |name| args.wants(name), &args.how()) {
+    let runs = a.runs.iter().chain(&b.runs);
+    let asked = Metrics::only(args.metric.iter().cloned());
+    asked.check(runs).map_err(anyhow::Error::msg)?;
+    let mut found = match report::compare(&a, &b, &args.metrics(), &args.how()) {
         Ok(found) => found,
         Err(error) => {
             tell!("kubetoll: {error}");
@@ -122,20 +127,22 @@ impl CompareArgs {
     fn how(&self) -> HowToCompare {
         HowToCompare {
             alpha: self.alpha,
-            of_components: self.components || self.limits.of_components(),
+            of_components: self.components
+                || self.limits.of_components()
+                || self.metrics().of_components(),
             mix_origins: self.mix_origins,
         }
     }
 
     /// A metric that a limit names is compared even if nobody asks to see it.
-    fn wants(&self, name: &str) -> bool {
-        let mut limits = self.limits.fail_on.iter().filter_map(Limit::metric);
-        self.metric.is_empty()
-            || self
-                .metric
-                .iter()
-                .any(|metric| report::is_named(name, metric))
-            || limits.any(|metric| report::is_named(name, metric))
+    fn metrics(&self) -> Metrics {
+        let named = self.metric.iter().cloned();
+        let names = named.chain(self.limits.names().map(str::to_owned));
+        if self.metric.is_empty() {
+            Metrics::all_and(names)
+        } else {
+            Metrics::only(names)
+        }
     }
 
     fn group(&self, name: &str) -> Result<Group> {

@@ -1,9 +1,6 @@
 //! `kubetoll graph` and `kubetoll docs`: the history to look at.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -17,7 +14,7 @@ use super::shared::{
 use driver::Progress;
 use record::{Drawn, DrawnGraph, HistoryRun, MarkerFile};
 use report::{
-    Sensitivity,
+    Metrics, Sensitivity,
     benchmarks::{Illustration, benchmarks},
     graph::{Graph, Marker, Selection, graphs, kubevirt_markers, page, picture, png},
 };
@@ -70,7 +67,8 @@ struct What {
     store: StoreArgs,
     #[command(flatten)]
     select: SelectArgs,
-    /// A metric, such as PATCH-pods-count; repeatable [default: those of KubeVirt's page].
+    /// A metric, such as PATCH-pods-count, or several by a *: 'PATCH-*', or '*' for all; repeatable
+    /// [default: those of KubeVirt's page].
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
     /// File with lines that mark releases, as KubeVirt's shape.yaml.
@@ -100,9 +98,9 @@ pub(super) fn run_graph(args: &GraphArgs) -> Result<Exit> {
 
 pub(super) fn run_docs(args: &DocsArgs) -> Result<Exit> {
     let (runs, graphs) = args.what.graphs()?;
-    let drawn_metrics: BTreeSet<&str> = graphs.iter().map(|graph| &*graph.metric).collect();
-    let wanted = |metric: &str| drawn_metrics.contains(metric);
-    let changes = report::changes(&runs, false, wanted, &Sensitivity::default());
+    let drawn_metrics = graphs.iter().map(|graph| graph.metric.clone());
+    let drawn_metrics = Metrics::only(drawn_metrics);
+    let changes = report::changes(&runs, false, &drawn_metrics, &Sensitivity::default());
     let out = &args.what.out;
     let drawn = draw(out, "perf-scale-graphs/", graphs.iter())?;
     let illustrations: Vec<Illustration> = graphs
@@ -133,24 +131,30 @@ impl What {
             );
         }
         let selection = Selection {
-            metrics: self.metric.clone(),
+            metrics: self.metrics(&runs)?,
             join: self.join.clone(),
             mark: self.mark.clone(),
         };
         let graphs = graphs(&runs, &selection, &markers);
         if graphs.is_empty() {
-            let known: BTreeSet<&str> = runs
-                .iter()
-                .flat_map(|run| run.values.keys())
-                .map(String::as_str)
-                .collect();
-            let known: Vec<&str> = known.into_iter().collect();
             bail!(
-                "no run has such a metric; the runs have {}",
-                known.join(", ")
+                "no run has a metric of KubeVirt's page: name others with --metric, or all with '*'"
             );
         }
         Ok((runs, graphs))
+    }
+
+    /// The metrics that were named, in that order; none if none was.
+    fn metrics(&self, runs: &[HistoryRun]) -> Result<Vec<String>> {
+        let mut metrics: Vec<String> = Vec::new();
+        for name in &self.metric {
+            let named = Metrics::only([name.clone()]);
+            named.check(runs).map_err(anyhow::Error::msg)?;
+            let mut found = named.of(runs, named.of_components());
+            found.retain(|one| !metrics.contains(one));
+            metrics.extend(found);
+        }
+        Ok(metrics)
     }
 
     fn read_markers(&self) -> Result<Vec<Marker>> {

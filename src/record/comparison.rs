@@ -150,6 +150,9 @@ pub struct LimitVerdict {
     /// Whether what was found is within what was allowed.
     #[serde(default)]
     pub kept: Kept,
+    /// What may have been meant, in words, if no run has a metric of that name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub meant: String,
 }
 
 /// Bounds learned from the runs of A.

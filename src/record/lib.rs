@@ -44,9 +44,9 @@ pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use outcome::{Kept, Outcome};
 pub use printable::{printable, printable_line};
 pub use result::{
-    BudgetVerdict, Latency, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyTook,
-    Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
-    Window,
+    BudgetVerdict, Latency, OtherCount, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,
+    ProxyTook, Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile,
+    ThresholdVerdict, Window,
 };
 pub use run::{
     AUDIT_CHECK, Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, PodRecord, ProxyRun,

@@ -62,8 +62,24 @@ pub struct BudgetVerdict {
     pub budget: String,
     /// Requests that were counted for it.
     pub count: u64,
-    /// Whether the count is within the budget.
-    pub kept: bool,
+    /// Whether the count is within the budget; unknown if its name is none.
+    pub kept: Kept,
+    /// What nearly the same name counts, if that is another number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherCount>,
+    /// What may have been meant, in words, if its name is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub meant: String,
+}
+
+/// The count of another name: `PATCH-pods` is a row of the books, and `PATCH-pods-count` KubeVirt's
+/// value, over KubeVirt's components and with subresources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherCount {
+    /// The other name.
+    pub name: String,
+    /// Requests that it counts.
+    pub count: u64,
 }
 
 /// A proxy that took part.
@@ -183,6 +199,12 @@ pub struct ThresholdVerdict {
     /// Whether the value is within the limit.
     #[serde(default)]
     pub kept: Kept,
+    /// What nearly the same name counts, if that is another number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherCount>,
+    /// What may have been meant, in words, if the run doesn't have it or what it depends on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub meant: String,
 }
 
 /// perfscale-audit's results file.

@@ -45,8 +45,9 @@ pub use comparison::{
     text as compare_text,
 };
 pub use history::{
+    metrics::{Metrics, metric},
     run::history_run,
-    series::{SeriesKey, is_named, metric, metric_names, series},
+    series::{SeriesKey, series},
     text as history_text,
 };
 pub use nearest::meant;

@@ -99,6 +99,10 @@ async fn exec_counts_the_calls_of_kubectl_and_client_go_with_a_client_certificat
     assert_eq!(count(&again, "create", "configmaps", "409"), 1);
     let exceeded = run(&["LIST-configmaps<=0"], &[kubectl, "get", "configmaps"]);
     assert_eq!(exceeded.status.code(), Some(3));
+    let unknown = run(&["LIST-podz<=1"], &[kubectl, "get", "configmaps"]);
+    assert_eq!(unknown.status.code(), Some(4), "a name that is none");
+    let meant = &result(&unknown).budgets[0].meant;
+    assert!(meant.starts_with("did you mean LIST-pod"), "{meant}");
     let killed = run(&[], &["sh", "-c", "kill -TERM $$"]);
     assert_eq!(killed.status.code(), Some(128 + 15));
     exec_plugin(&cluster, kubectl);

@@ -137,7 +137,8 @@ fn changes_are_found_and_acknowledged_once() {
     ];
     assert_eq!(kinds, expected);
     assert_eq!(found[1].at.to_string(), "2024-03-14T08:00:00Z");
-    assert_eq!(changes(&["--metric", "PATCH-pods"]).len(), 1);
+    assert_eq!(changes(&["--metric", "PATCH-pods-count"]).len(), 1);
+    assert_eq!(changes(&["--metric", "*-pods-*"]).len(), 1);
     assert_eq!(code(&kubetoll(dir, &["changes", "--fail"])), Some(3));
     assert_eq!(
         code(&kubetoll(dir, &["changes", "--scenario", "vm"])),
@@ -155,11 +156,181 @@ fn changes_are_found_and_acknowledged_once() {
         Some(0)
     );
     assert_eq!(changes(&[]).len(), 2);
-    let misspelt = id.replace("2024", "2023");
+    for misspelt in [
+        id.replace("2024", "2023"),
+        id.replace("PATCH", "PITCH"),
+        // There is a run at that time, and no change.
+        id.replace("08:00:00", "16:00:00"),
+    ] {
+        let refused = kubetoll(dir, &["changes", "ack", &misspelt]);
+        assert_eq!(code(&refused), Some(1), "{misspelt}");
+    }
+}
+
+#[test]
+fn changes_are_those_of_the_whole_history_whatever_is_shown_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    publish(dir);
+    let changes = |more: &[&str]| -> Vec<Change> {
+        json(&kubetoll(
+            dir,
+            &[&["changes", "--output", "json"], more].concat(),
+        ))
+    };
+    let all = changes(&[]);
+    // The runs since then alone are too few to find the step in.
+    let since = changes(&["--since", "2024-03-14"]);
+    assert_eq!(since, all);
+    assert_eq!(changes(&["--since", "2024-03-15"]), all[..1]);
+    assert_eq!(changes(&["--until", "2024-03-15"]), all[1..]);
+
+    let shown = text(&kubetoll(dir, &["changes"]));
+    let ids: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| word.contains('@'))
+        .collect();
+    assert_eq!(ids, [&*all[1].id, &*all[0].id], "{shown}");
+    let acked = kubetoll(dir, &["changes", "ack", "--until", "2024-03-15"]);
     assert_eq!(
-        code(&kubetoll(dir, &["changes", "ack", &misspelt])),
-        Some(1)
+        String::from_utf8(acked.stderr).unwrap(),
+        "1 changes are not reported again\n"
     );
+    assert_eq!(changes(&[]), all[..1]);
+    assert_eq!(code(&kubetoll(dir, &["changes", "ack", ids[1]])), Some(0));
+    assert_eq!(changes(&[]), []);
+}
+
+/// What a user types on a run of which `PATCH-pods` is `row` and `PATCH-pods-count` is `folded`.
+#[test]
+fn a_name_means_the_same_in_every_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, "a", "4");
+    run(dir, "b", "4");
+    let (a, b) = ("a/record.json", "b/record.json");
+    let result: record::RunResult = json(&kubetoll(
+        dir,
+        &["report", b, "--form", "json", "--out", "-"],
+    ));
+    let own = result.rows.iter().filter(|row| {
+        let call = &row.call;
+        (&*call.verb, &*call.resource, &*call.subresource) == ("patch", "pods", "")
+    });
+    let row: u64 = own.map(|row| row.count).sum();
+    let folded = result.values["PATCH-pods-count"];
+    assert!(folded > row && row > 0, "{folded} {row}");
+    for (name, count) in [("PATCH-pods", row), ("PATCH-pods-count", folded)] {
+        for (most, wanted) in [(count, Some(0)), (count - 1, Some(3))] {
+            let budget = format!("{name}<={most}");
+            let report = [
+                "report", b, "--form", "xml", "--out", "-", "--budget", &budget,
+            ];
+            assert_eq!(code(&kubetoll(dir, &report)), wanted, "{budget}");
+            let expected =
+                format!(r#"{{"thresholdExpectations": {{"{name}": {{"value": {most}}}}}}}"#);
+            fs::write(dir.join("thresholds.json"), expected).unwrap();
+            let report = [
+                "report",
+                b,
+                "--form",
+                "xml",
+                "--out",
+                "-",
+                "--thresholds",
+                "thresholds.json",
+            ];
+            assert_eq!(code(&kubetoll(dir, &report)), wanted, "threshold {budget}");
+            let limit = format!("{name}>{most}");
+            let compare = ["compare", a, b, "--fail-on", &limit];
+            assert_eq!(code(&kubetoll(dir, &compare)), wanted, "{limit}");
+        }
+    }
+    // Both are shown where one was named.
+    let found: Comparison = json(&kubetoll(
+        dir,
+        &[
+            "compare",
+            a,
+            b,
+            "--metric",
+            "PATCH-pods",
+            "--output",
+            "json",
+        ],
+    ));
+    let shown = found.scenarios[0].metrics.iter();
+    let shown: Vec<_> = shown.map(|one| (&*one.metric, one.b.median)).collect();
+    assert_eq!(
+        shown,
+        [
+            ("PATCH-pods", Some(row as f64)),
+            ("PATCH-pods-count", Some(folded as f64))
+        ]
+    );
+    let report = kubetoll(
+        dir,
+        &[
+            "report",
+            b,
+            "--form",
+            "md",
+            "--out",
+            "-",
+            "--budget",
+            "PATCH-pods<=999",
+        ],
+    );
+    let line = format!(
+        "| ok | budget PATCH-pods&lt;=999 | {row} counted (PATCH-pods-count is {folded}) |"
+    );
+    assert!(
+        text(&report).lines().any(|one| one == line),
+        "{}",
+        text(&report)
+    );
+}
+
+#[test]
+fn a_name_that_nothing_has_is_refused_with_what_was_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, "a", "2");
+    run(dir, "b", "2");
+    let (a, b) = ("a/record.json", "b/record.json");
+    let refused = |arguments: &[&str], wanted: i32| {
+        let output = kubetoll(dir, arguments);
+        assert_eq!(code(&output), Some(wanted), "{arguments:?}");
+        text(&output) + &String::from_utf8(output.stderr).unwrap()
+    };
+    let meant = "no run has the metric CREATE-podz: did you mean CREATE-pods";
+    for command in [
+        &["changes"][..],
+        &["compare", a, b],
+        &["graph", "--out", "graphs"],
+        &["docs", "--out", "docs"],
+    ] {
+        let said = refused(&[command, &["--metric", "CREATE-podz"]].concat(), 1);
+        assert!(said.contains(meant), "{said}");
+    }
+    let said = refused(&["compare", a, b, "--fail-on", "CREATE-podz>5%"], 4);
+    assert!(
+        said.contains("vmi: CREATE-podz>5%: no run has it (did you mean CREATE-pods"),
+        "{said}"
+    );
+    let budget = [
+        "report",
+        b,
+        "--form",
+        "md",
+        "--out",
+        "-",
+        "--budget",
+        "CREATE-podz<=5",
+    ];
+    let said = refused(&budget, 4);
+    assert!(said.contains("| **UNKNOWN** | budget CREATE-podz&lt;=5 | there is no such row (did you mean CREATE-pods"), "{said}");
 }
 
 #[test]
@@ -174,7 +345,7 @@ fn a_history_teaches_what_is_too_much() {
             "--false-alarms",
             rate,
             "--metric",
-            "PATCH-pods",
+            "PATCH-pods-count",
         ];
         kubetoll(
             dir,

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use record::{HistoryRun, label};
-use report::{Group, HowToCompare, Limit, compare_text};
+use report::{Group, HowToCompare, Limit, Metrics, compare_text};
 use terminal::{exit::Exit, lines};
 
 /// The p below which a difference is called one.
@@ -45,19 +45,25 @@ impl LimitArgs {
             of_components: self.of_components(),
             mix_origins: false,
         };
-        let mut found = report::compare(&a, &b, |name| self.names(name), &how)?;
+        let mut found = report::compare(&a, &b, &self.metrics(), &how)?;
         report::judge(&mut found, &a, &b, &self.fail_on, self.false_alarms);
         lines::tell_report(&format!("\n{}", compare_text::text(&found, false)));
         Ok(report::comparison_exit(&found))
     }
 
-    /// Whether a metric is one that a limit is on.
-    fn names(&self, name: &str) -> bool {
-        let mut limits = self.fail_on.iter();
-        limits.any(|limit| match limit.metric() {
-            Some(metric) => report::is_named(name, metric),
-            None => true,
-        })
+    /// The metrics that the limits are on.
+    fn metrics(&self) -> Metrics {
+        let names: Vec<String> = self.names().map(str::to_owned).collect();
+        if names.len() < self.fail_on.len() {
+            Metrics::all_and(names)
+        } else {
+            Metrics::only(names)
+        }
+    }
+
+    /// The metrics that the limits name; learned bounds are on all.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.fail_on.iter().filter_map(Limit::metric)
     }
 
     /// Whether a limit is on a component's own calls.

@@ -1,11 +1,20 @@
 //! Budgets: how often a row may occur, such as `PATCH-pods<=200`.
 
-use std::str::FromStr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
-use crate::budgets::row_name::RowName;
-use record::{BudgetVerdict, ResultRow};
+use crate::{
+    budgets::row_name::{COUNT, RowName},
+    nearest::meant,
+};
+use record::{BudgetVerdict, OtherCount, ResultRow};
 
-/// A budget: `VERB-resource[/subresource][@code]<=N`, or `<N`, or `=N`.
+/// A budget: a name, and `<=N`, or `<N`, or `=N`.
+///
+/// `VERB-resource[/subresource][@code]` is a row; `VERB-resource-count` is KubeVirt's value, over
+/// KubeVirt's components and with the subresources that its rule folds into their resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     text: String,
@@ -26,7 +35,8 @@ impl FromStr for Budget {
         let wrong = || {
             format!(
                 "{text:?} is no budget: write VERB-resource[/subresource][@code]<=N, such as \
-                 PATCH-pods<=200 or UPDATE-virtualmachines@409<=0"
+                 PATCH-pods<=200 or UPDATE-virtualmachines@409<=0, or KubeVirt's name of a value, \
+                 such as PATCH-pods-count<=300"
             )
         };
         let at = text.find(['<', '=']).ok_or_else(wrong)?;
@@ -48,25 +58,100 @@ impl FromStr for Budget {
 }
 
 impl Budget {
-    /// Whether the rows keep it.
-    pub fn judge(&self, rows: &[ResultRow]) -> BudgetVerdict {
-        let rows = rows.iter().filter(|row| self.row.names(row));
-        let count = rows.map(|row| row.count).sum();
+    /// Whether the rows, or KubeVirt's values, keep it. What is not known to be a name of either is
+    /// not said to be kept.
+    pub(crate) fn judge(
+        &self,
+        rows: &[ResultRow],
+        values: &BTreeMap<String, u64>,
+    ) -> BudgetVerdict {
+        let count = count(&self.row, rows, values);
+        let kept = count.map(|count| match self.bound {
+            Bound::AtMost(bound) => count <= bound,
+            Bound::Exactly(bound) => count == bound,
+        });
+        let meant = match count {
+            Some(_) => String::new(),
+            None => what_was_meant(&self.row, rows, values),
+        };
         BudgetVerdict {
             budget: self.text.clone(),
-            count,
-            kept: match self.bound {
-                Bound::AtMost(bound) => count <= bound,
-                Bound::Exactly(bound) => count == bound,
-            },
+            count: count.unwrap_or_default(),
+            kept: kept.into(),
+            other: count.and_then(|count| other(&self.row, count, rows, values)),
+            meant,
         }
     }
+}
+
+/// KubeVirt's name, if it is one.
+fn kubevirt_name(name: &RowName) -> Option<&str> {
+    name.is_kubevirts().then(|| name.without_code())
+}
+
+/// Calls of that name; `None` if there can't be any. Exact counts have a call that was not made 0
+/// times.
+pub(crate) fn count(
+    name: &RowName,
+    rows: &[ResultRow],
+    values: &BTreeMap<String, u64>,
+) -> Option<u64> {
+    if let Some(kubevirt) = kubevirt_name(name) {
+        return values.get(kubevirt).copied();
+    }
+    let counted = rows.iter().filter(|row| name.names(row));
+    name.is_known(rows)
+        .then(|| counted.map(|row| row.count).sum())
+}
+
+/// The count of nearly the same name, if it is another: KubeVirt's beside a row's, a row's beside
+/// KubeVirt's.
+pub(crate) fn other(
+    name: &RowName,
+    count: u64,
+    rows: &[ResultRow],
+    values: &BTreeMap<String, u64>,
+) -> Option<OtherCount> {
+    let (other, found) = match kubevirt_name(name) {
+        Some(kubevirt) => {
+            let row = kubevirt.strip_suffix(COUNT)?;
+            let named: RowName = row.parse().ok()?;
+            if !named.is_known(rows) {
+                return None;
+            }
+            let counted = rows.iter().filter(|one| named.names(one));
+            (row.to_owned(), counted.map(|one| one.count).sum())
+        }
+        None if name.has_code() => return None,
+        None => {
+            let kubevirt = format!("{}{COUNT}", name.without_code());
+            let found = *values.get(&kubevirt)?;
+            (kubevirt, found)
+        }
+    };
+    (found != count).then_some(OtherCount {
+        name: other,
+        count: found,
+    })
+}
+
+/// What may have been meant by a name that is none.
+pub(crate) fn what_was_meant(
+    name: &RowName,
+    rows: &[ResultRow],
+    values: &BTreeMap<String, u64>,
+) -> String {
+    let mut known: BTreeSet<String> = values.keys().cloned().collect();
+    if !name.is_kubevirts() {
+        known.extend(name.candidates(rows));
+    }
+    meant(name.without_code(), known.iter().map(String::as_str))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::{CallRecord, Outcome, Share};
+    use record::{CallRecord, Kept, Outcome, Share};
 
     fn row(verb: &str, resource: &str, subresource: &str, code: u16, count: u64) -> ResultRow {
         ResultRow {
@@ -94,14 +179,14 @@ mod tests {
             row("patch", "pods", "status", 200, 101),
         ];
         let judge = |text: &str| {
-            let verdict = text.parse::<Budget>().unwrap().judge(&rows);
+            let verdict = judged(text, &rows);
             (verdict.count, verdict.kept)
         };
-        assert_eq!(judge("PATCH-pods<=109"), (109, true));
-        assert_eq!(judge("PATCH-pods<109"), (109, false));
-        assert_eq!(judge("PATCH-pods/status=101"), (101, true));
-        assert_eq!(judge("PATCH-pods@422<=8"), (9, false));
-        assert_eq!(judge("CREATE-pods<=0"), (0, true));
+        assert_eq!(judge("PATCH-pods<=109"), (109, Kept::Yes));
+        assert_eq!(judge("PATCH-pods<109"), (109, Kept::No));
+        assert_eq!(judge("PATCH-pods/status=101"), (101, Kept::Yes));
+        assert_eq!(judge("PATCH-pods@422<=8"), (9, Kept::No));
+        assert_eq!(judge("CREATE-pods<=0"), (0, Kept::Yes));
         for bad in [
             "",
             "PATCH-pods",
@@ -114,5 +199,55 @@ mod tests {
         ] {
             assert!(bad.parse::<Budget>().is_err(), "{bad}");
         }
+    }
+
+    fn judged(text: &str, rows: &[ResultRow]) -> BudgetVerdict {
+        let values = [("PATCH-pods-count".to_owned(), 207)].into();
+        text.parse::<Budget>().unwrap().judge(rows, &values)
+    }
+
+    #[test]
+    fn kubevirts_value_has_its_own_name_and_is_told_beside_the_row() {
+        let rows = [
+            row("patch", "pods", "", 200, 100),
+            row("patch", "pods", "status", 200, 107),
+        ];
+        let other = |name: &str, count| {
+            let name = name.to_owned();
+            Some(OtherCount { name, count })
+        };
+        let row = judged("PATCH-pods<=100", &rows);
+        assert_eq!((row.count, row.kept), (100, Kept::Yes));
+        assert_eq!(row.other, other("PATCH-pods-count", 207));
+        let folded = judged("PATCH-pods-count<=206", &rows);
+        assert_eq!((folded.count, folded.kept), (207, Kept::No));
+        assert_eq!(folded.other, other("PATCH-pods", 100));
+        assert_eq!(judged("PATCH-pods/status<=107", &rows).other, None);
+    }
+
+    #[test]
+    fn a_name_that_can_not_be_is_not_kept_and_a_call_that_was_not_made_is() {
+        let mut widget = row("update", "widgets", "", 200, 1);
+        widget.call.group = "example.com".to_owned();
+        let rows = [row("list", "pods", "", 200, 1), widget];
+        for (budget, kept) in [
+            ("LIST-nodes<=0", Kept::Yes),
+            ("GET-/version<=0", Kept::Yes),
+            ("PATCH-pods/status<=0", Kept::Yes),
+            ("UPDATE-widgets<=1", Kept::Yes),
+            ("UPDATE-widgets.example.com<=1", Kept::Yes),
+            ("UPDATE-widgets.example.com<=0", Kept::No),
+            ("DELETE-gadgets.example.com<=0", Kept::Yes),
+            ("LIST-podz<=1", Kept::Unknown),
+            ("LISD-pods<=1", Kept::Unknown),
+            ("PATCH-pods/statuz<=0", Kept::Unknown),
+            ("GET-/verzion<=0", Kept::Unknown),
+            ("LIST-pods-count<=1", Kept::Unknown),
+        ] {
+            assert_eq!(judged(budget, &rows).kept, kept, "{budget}");
+        }
+        let meant = judged("LIST-podz<=1", &rows).meant;
+        assert!(meant.starts_with("did you mean LIST-pods or "), "{meant}");
+        assert_eq!(judged("LIST-pods<=1", &rows).meant, "");
     }
 }

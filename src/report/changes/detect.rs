@@ -13,24 +13,25 @@ use super::{
     steps::{Level, RUNS_IF_CONSTANT, Sensitivity, Step, steps},
     stretches::{Presence, stretches},
 };
-use crate::history::series::{SeriesKey, metric, metric_names, series};
+use crate::history::{
+    metrics::{Metrics, metric},
+    series::{SeriesKey, series},
+};
 
 /// Runs before and after a change that are told with it.
 const AROUND: usize = 3;
-/// The changes of all metrics that `wanted` names, by series, metric and time.
+/// The changes of these metrics, by series, metric and time.
 pub fn changes(
     runs: &[HistoryRun],
     of_components: bool,
-    wanted: impl Fn(&str) -> bool,
+    metrics: &Metrics,
     how: &Sensitivity,
 ) -> Vec<Change> {
     let mut found = Vec::new();
     for (key, runs) in series(runs) {
-        for name in metric_names(runs.iter().copied(), of_components) {
-            if wanted(&name) {
-                let line = Line::of(&key, &runs, &name);
-                found.extend(line.changes(how));
-            }
+        for name in metrics.of(runs.iter().copied(), of_components) {
+            let line = Line::of(&key, &runs, &name);
+            found.extend(line.changes(how));
         }
     }
     found
@@ -218,7 +219,7 @@ mod tests {
         let mut runs = history(origin, values);
         // The order in which a history gives its runs doesn't matter.
         runs.reverse();
-        let found = changes(&runs, false, |_| true, &Sensitivity::default());
+        let found = changes(&runs, false, &Metrics::all_and([]), &Sensitivity::default());
         let index = |change: &Change| (change.at.as_second() / DAY) as usize;
         let found = found.iter();
         found
@@ -313,12 +314,15 @@ mod tests {
                 ..run
             });
         }
-        assert_eq!(changes(&runs, false, |_| true, &Sensitivity::default()), []);
+        assert_eq!(
+            changes(&runs, false, &Metrics::all_and([]), &Sensitivity::default()),
+            []
+        );
         for run in &mut runs {
             run.objects = Some(100);
         }
         assert_eq!(
-            changes(&runs, false, |_| true, &Sensitivity::default()).len(),
+            changes(&runs, false, &Metrics::all_and([]), &Sensitivity::default()).len(),
             1
         );
     }
@@ -348,7 +352,7 @@ mod tests {
                 }
             })
             .collect();
-        let found = changes(&runs, false, |_| true, &Sensitivity::default());
+        let found = changes(&runs, false, &Metrics::all_and([]), &Sensitivity::default());
         let told = |change: &Change| {
             let percent = change.percent.map_or(0.0, f64::round);
             let day = change.at.strftime("%m-%d").to_string();
@@ -382,7 +386,8 @@ mod tests {
     fn an_acknowledged_change_may_move_by_a_run() {
         let series = [noisy(100.0, 60), noisy(160.0, 40)].concat();
         let runs = history(Origin::Estimate, &series);
-        let change = changes(&runs, false, |_| true, &Sensitivity::default()).remove(0);
+        let change =
+            changes(&runs, false, &Metrics::all_and([]), &Sensitivity::default()).remove(0);
         let ack = |runs: i64, metric: &str| Acknowledgement {
             job: "nightly".to_owned(),
             scenario: String::new(),

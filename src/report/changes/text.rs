@@ -8,7 +8,7 @@ use crate::{
 };
 use record::{Acknowledgement, Change, ChangeKind, RunValue};
 
-/// Changes by time; with `around`, the runs around each.
+/// Changes by job and time, with the ids that `changes ack` takes; with `around`, the runs around each.
 pub fn changes(changes: &[Change], around: bool) -> String {
     let mut text = String::new();
     let mut changes: Vec<&Change> = changes.iter().collect();
@@ -21,28 +21,16 @@ pub fn changes(changes: &[Change], around: bool) -> String {
         ))
     });
     for same_job in changes.chunk_by(|one, other| one.job == other.job) {
-        let job = &same_job[0].job;
-        put_line!(text, "{}", if job.is_empty() { "(no job)" } else { job });
-        let mut table = table(&[
-            "AT",
-            "SCENARIO",
-            "METRIC",
-            "KIND",
-            "BEFORE",
-            "AFTER",
-            "",
-            "CONFIDENCE",
-            "RUNS",
-        ]);
+        let mut table = table(&["ID", "KIND", "BEFORE", "AFTER", "", "CONFIDENCE", "RUNS"]);
         for change in same_job {
             table.add_row(row(change));
         }
-        align_right(&mut table, &[4, 5, 6, 7, 8]);
+        align_right(&mut table, &[2, 3, 4, 5, 6]);
         for line in table.to_string().lines() {
-            put_line!(text, "  {}", line.trim_end());
+            put_line!(text, "{}", line.trim_end());
         }
         for change in same_job.iter().filter(|_| around) {
-            put_line!(text, "\n  {} {}", change.scenario, change.metric);
+            put_line!(text, "\n  {}", change.id);
             for run in &change.around {
                 put_line!(text, "    {}", line(change, run));
             }
@@ -53,7 +41,7 @@ pub fn changes(changes: &[Change], around: bool) -> String {
     text
 }
 
-fn row(change: &Change) -> [String; 9] {
+fn row(change: &Change) -> [String; 7] {
     let kind = match (change.kind, change.before) {
         (ChangeKind::Missing, _) => "went missing",
         (ChangeKind::Back, Some(_)) => "came back",
@@ -63,9 +51,7 @@ fn row(change: &Change) -> [String; 9] {
     let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), detailed);
     let percent = change.percent.map(|percent| format!("{percent:+.1} %"));
     [
-        minute(change.at),
-        change.scenario.clone(),
-        change.metric.clone(),
+        change.id.clone(),
         kind.to_owned(),
         value(change.before),
         value(change.after),

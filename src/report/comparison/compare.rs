@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     changes::detect::percent,
-    history::series::{metric, metric_names},
+    history::metrics::{Metrics, is_count, metric},
 };
 use record::{
     Comparison, GroupInfo, HistoryRun, MetricComparison, Origin, ScenarioComparison, Side, Verdict,
@@ -71,14 +71,14 @@ pub enum CompareError {
     },
 }
 
-/// Compares the valid runs of two groups, scenario by scenario.
+/// Compares these metrics of the valid runs of two groups, scenario by scenario.
 ///
 /// # Errors
 /// If a group is empty, or the groups can't be compared.
 pub fn compare(
     a: &Group,
     b: &Group,
-    wanted: impl Fn(&str) -> bool,
+    metrics: &Metrics,
     how: &HowToCompare,
 ) -> Result<Comparison, CompareError> {
     let mixed_origins = check_origins(a, b, how)?;
@@ -87,7 +87,7 @@ pub fn compare(
         .iter()
         .filter_map(|(scenario, runs)| Some((*scenario, runs, in_b.get(scenario)?)));
     let scenarios: Vec<_> = both
-        .map(|(scenario, a, b)| compare_scenario(scenario, a, b, &wanted, how))
+        .map(|(scenario, a, b)| compare_scenario(scenario, a, b, metrics, how))
         .collect();
     if scenarios.is_empty() {
         return Err(CompareError::Scenarios {
@@ -177,13 +177,13 @@ fn compare_scenario(
     scenario: &str,
     a: &[&HistoryRun],
     b: &[&HistoryRun],
-    wanted: impl Fn(&str) -> bool,
+    wanted: &Metrics,
     how: &HowToCompare,
 ) -> ScenarioComparison {
     let (a_objects, b_objects) = (objects(a), objects(b));
     let per_object = compares_per_object(a, b);
-    let names = metric_names(a.iter().chain(b).copied(), how.of_components);
-    let metrics = names.iter().filter(|name| wanted(name)).map(|name| {
+    let names = wanted.of(a.iter().chain(b).copied(), how.of_components);
+    let metrics = names.iter().map(|name| {
         let (before, after) = (values(a, name, per_object), values(b, name, per_object));
         let mut found = compare_metric(name, &before, &after, (a.len(), b.len()), how.alpha);
         if is_count(name) {
@@ -219,10 +219,6 @@ fn objects(runs: &[&HistoryRun]) -> Option<u64> {
 fn compares_per_object(a: &[&HistoryRun], b: &[&HistoryRun]) -> bool {
     let numbers: BTreeSet<Option<u64>> = a.iter().chain(b).map(|run| run.objects).collect();
     numbers.len() > 1 && !numbers.contains(&None)
-}
-
-pub(crate) fn is_count(metric: &str) -> bool {
-    metric.ends_with("-count")
 }
 
 /// A metric's values in runs that have it.

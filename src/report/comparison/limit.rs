@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use crate::{
     changes::steps::{Sensitivity, level_starts_at},
-    comparison::compare::{Group, is_count, values, values_or_zero},
-    history::series::is_named,
+    comparison::compare::{Group, values, values_or_zero},
+    history::metrics::{is_count, is_named, known_names},
+    nearest::meant,
     number::detailed,
 };
 use record::{
@@ -87,7 +88,7 @@ impl Limit {
 }
 
 impl MetricLimit {
-    fn judge(&self, scenario: &ScenarioComparison) -> LimitVerdict {
+    fn judge(&self, scenario: &ScenarioComparison, runs: &[&HistoryRun]) -> LimitVerdict {
         let metric = scenario
             .metrics
             .iter()
@@ -107,7 +108,17 @@ impl MetricLimit {
             found,
             allowed: format!("{sign} {}{unit}", self.number),
             kept: found.map(|found| !self.fails(found)).into(),
+            meant: self.meant(metric.is_some(), runs),
         }
+    }
+
+    /// What may have been meant by a name that no run has a metric of.
+    fn meant(&self, is_known: bool, runs: &[&HistoryRun]) -> String {
+        if is_known {
+            return String::new();
+        }
+        let known = known_names(runs.iter().copied());
+        meant(&self.metric, known.iter().map(String::as_str))
     }
 
     /// A rise from 0 is more than any percentage.
@@ -137,7 +148,11 @@ pub fn judge(comparison: &mut Comparison, a: &Group, b: &Group, limits: &[Limit]
     for limit in limits {
         match limit {
             Limit::Metric(limit) => {
-                let verdicts = comparison.scenarios.iter().map(|one| limit.judge(one));
+                let scenarios = comparison.scenarios.iter();
+                let verdicts = scenarios.map(|one| {
+                    let runs = [of(a, one), of(b, one)].concat();
+                    limit.judge(one, &runs)
+                });
                 comparison.limits.extend(verdicts.collect::<Vec<_>>());
             }
             Limit::Learned => learn(comparison, a, b, rate),
@@ -242,6 +257,7 @@ impl History<'_> {
             kept: (!after.is_empty())
                 .then_some(2 * kept.count() >= after.len())
                 .into(),
+            meant: String::new(),
         })
     }
 
@@ -280,7 +296,7 @@ impl Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HowToCompare, compare};
+    use crate::{HowToCompare, Metrics, compare};
     use record::{Origin, Verdict};
 
     const HOW: HowToCompare = HowToCompare {
@@ -313,8 +329,10 @@ mod tests {
     }
 
     fn judged(a: &Group, b: &Group, limit: &str) -> Comparison {
-        let mut found = compare(a, b, |_| true, &HOW).unwrap();
-        judge(&mut found, a, b, &[limit.parse().unwrap()], 0.05);
+        let limit: Limit = limit.parse().unwrap();
+        let names = limit.metric().map(str::to_owned);
+        let mut found = compare(a, b, &Metrics::all_and(names), &HOW).unwrap();
+        judge(&mut found, a, b, &[limit], 0.05);
         found
     }
 
@@ -330,20 +348,21 @@ mod tests {
     fn a_limit_is_on_the_rise_the_fall_or_the_value() {
         let (a, b) = ([200.0; 3], [210.0; 3]);
         for (limit, kept) in [
-            ("PATCH-pods>5%", Some(Kept::Yes)),
-            ("PATCH-pods>=5%", Some(Kept::No)),
-            ("PATCH-pods>4.9%", Some(Kept::No)),
+            ("PATCH-pods-count>5%", Some(Kept::Yes)),
+            ("PATCH-pods-count>=5%", Some(Kept::No)),
+            ("PATCH-pods-count>4.9%", Some(Kept::No)),
             ("PATCH-pods-count > 4.9 %", Some(Kept::No)),
-            ("PATCH-pods<-5%", Some(Kept::Yes)),
-            ("PATCH-pods>209", Some(Kept::No)),
-            ("PATCH-pods<210", Some(Kept::Yes)),
+            ("PATCH-pods-count<-5%", Some(Kept::Yes)),
+            ("PATCH-pods-count>209", Some(Kept::No)),
+            ("PATCH-pods-count<210", Some(Kept::Yes)),
+            ("PATCH-pods>5%", Some(Kept::Unknown)),
             ("GET-pods>5%", Some(Kept::Unknown)),
         ] {
             assert_eq!(one(&a, &b, limit), (Verdict::Changed, kept), "{limit}");
         }
-        assert_eq!(one(&b, &a, "PATCH-pods<-4%").1, Some(Kept::No));
+        assert_eq!(one(&b, &a, "PATCH-pods-count<-4%").1, Some(Kept::No));
         assert_eq!(
-            one(&[0.0; 3], &[1.0; 3], "PATCH-pods>500%").1,
+            one(&[0.0; 3], &[1.0; 3], "PATCH-pods-count>500%").1,
             Some(Kept::No)
         );
         for bad in [
@@ -362,7 +381,7 @@ mod tests {
     fn verdicts_tell_certain_from_likely_from_unknown() {
         let noisy: Vec<f64> = (0..12).map(|at| f64::from(100 + at * 5 % 7)).collect();
         let more: Vec<f64> = noisy.iter().map(|one| one + 10.0).collect();
-        let verdict = |a: &[f64], b: &[f64]| one(a, b, "PATCH-pods>1000%").0;
+        let verdict = |a: &[f64], b: &[f64]| one(a, b, "PATCH-pods-count>1000%").0;
         assert_eq!(verdict(&[5.0; 3], &[5.0; 4]), Verdict::Equal);
         assert_eq!(verdict(&[5.0; 3], &[6.0; 3]), Verdict::Changed);
         assert_eq!(verdict(&[5.0], &[6.0]), Verdict::Unknown);
@@ -417,12 +436,16 @@ mod tests {
     fn estimates_and_counts_are_not_mixed_silently() {
         let a = group("a", Origin::Counted, &[("A-count", &[100.0])]);
         let b = group("b", Origin::Estimate, &[("A-count", &[111.1])]);
-        let refused = compare(&a, &b, |_| true, &HOW).unwrap_err();
+        let refused = compare(&a, &b, &Metrics::all_and([]), &HOW).unwrap_err();
         assert!(refused.to_string().contains("estimate"), "{refused}");
         let how = HowToCompare {
             mix_origins: true,
             ..HOW
         };
-        assert!(compare(&a, &b, |_| true, &how).unwrap().mixed_origins);
+        assert!(
+            compare(&a, &b, &Metrics::all_and([]), &how)
+                .unwrap()
+                .mixed_origins
+        );
     }
 }

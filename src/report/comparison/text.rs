@@ -272,6 +272,7 @@ fn p_text(p: f64) -> String {
 
 pub(crate) fn limit_line(limit: &LimitVerdict) -> String {
     let found = match limit.found {
+        None if !limit.meant.is_empty() => format!("no run has it ({})", limit.meant),
         None => "missing".to_owned(),
         Some(found) if found.is_infinite() => "a rise from 0".to_owned(),
         Some(found) if limit.allowed.ends_with('%') => format!("{} %", detailed(found)),
@@ -368,6 +369,7 @@ pub(crate) mod tests {
             found,
             allowed: "at most 5 %".to_owned(),
             kept,
+            meant: String::new(),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::super::graph::DrawError;
-use record::{Kept, RunResult};
+use crate::{graph::DrawError, run::text::beside};
+use record::{BudgetVerdict, Kept, RunResult};
 
 /// The report of a run for a CI: what it checked of itself, and what was asked of it.
 pub fn junit(result: &RunResult) -> Result<String, DrawError> {
@@ -23,9 +23,10 @@ pub fn junit(result: &RunResult) -> Result<String, DrawError> {
             // What can't be known is no pass.
             ok: verdict.kept == Kept::Yes,
             detail: format!(
-                "{} of at most {}",
+                "{} of at most {}{}",
                 or_missing(verdict.value),
-                or_missing(verdict.limit)
+                or_missing(verdict.limit),
+                beside(verdict.other.as_ref(), &verdict.meant)
             ),
         }),
     ));
@@ -33,8 +34,12 @@ pub fn junit(result: &RunResult) -> Result<String, DrawError> {
         "budgets",
         result.budgets.iter().map(|verdict| Case {
             name: verdict.budget.clone(),
-            ok: verdict.kept,
-            detail: format!("{} counted", verdict.count),
+            ok: verdict.kept == Kept::Yes,
+            detail: format!(
+                "{}{}",
+                counted(verdict),
+                beside(verdict.other.as_ref(), &verdict.meant)
+            ),
         }),
     ));
     report
@@ -67,6 +72,14 @@ fn suite(name: &str, cases: impl Iterator<Item = Case>) -> TestSuite {
         suite.add_test_case(test);
     }
     suite
+}
+
+/// What a budget was compared with.
+pub(super) fn counted(verdict: &BudgetVerdict) -> String {
+    match verdict.kept {
+        Kept::Unknown => "there is no such row".to_owned(),
+        _ => format!("{} counted", verdict.count),
+    }
 }
 
 fn or_missing(value: Option<f64>) -> String {

@@ -9,8 +9,11 @@ use super::{
     chart::{Lines, steps},
     facts::{Call, RATE_FROM_SECONDS, bytes, grouped},
 };
-use crate::{benchmarks::cell, graph::DrawError, number::rounded, text};
-use record::{Kept, ResultRow, RunResult};
+use crate::{
+    benchmarks::cell, document::junit::counted, graph::DrawError, number::rounded,
+    run::text::beside, text,
+};
+use record::{BudgetVerdict, Kept, ResultRow, RunResult, ThresholdVerdict};
 use stats::nearest_rank;
 
 #[derive(Template)]
@@ -193,6 +196,25 @@ impl<'d> View<'d> {
         let value = value.borrow();
         value.map_or(String::new(), |percent| format!("{percent:+.1} %"))
     }
+}
+
+/// What was counted for a budget, and for nearly the same name.
+fn budget_found(verdict: &BudgetVerdict) -> String {
+    let beside = beside(verdict.other.as_ref(), &verdict.meant);
+    format!("{}{beside}", counted(verdict))
+}
+
+fn threshold_beside(verdict: &ThresholdVerdict) -> String {
+    beside(verdict.other.as_ref(), &verdict.meant)
+}
+
+/// The same in a cell of a Markdown table.
+fn budget_cell(verdict: &BudgetVerdict) -> String {
+    cell(&budget_found(verdict))
+}
+
+fn threshold_cell(verdict: &ThresholdVerdict) -> String {
+    cell(&threshold_beside(verdict))
 }
 
 fn facts(document: &Document<'_>) -> Vec<(&'static str, String)> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use super::{KUBEVIRT_METRICS, Marker, SCENARIOS};
+use crate::history::metrics::metric as value;
 use record::{HistoryRun, Origin, label};
 use stats::week::{WeekMean, weekly_means};
 
@@ -197,7 +198,7 @@ fn series(runs: &[&HistoryRun], metric: &str) -> Vec<Series> {
             .filter_map(|run| {
                 Some(Dot {
                     at: run.at,
-                    value: *run.values.get(metric)?,
+                    value: value(run, metric)?,
                     run: run.id.clone(),
                 })
             })

@@ -1,11 +1,8 @@
 //! The history as series: runs that can be compared with each other, in order of time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use record::{HistoryRun, Origin, label};
-
-/// Between the component and the metric in the name of a component's metric.
-const OF_COMPONENT: char = ':';
 
 /// What runs must have in common to be compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,34 +39,4 @@ pub fn series(runs: &[HistoryRun]) -> BTreeMap<SeriesKey, Vec<&HistoryRun>> {
         runs.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
     }
     series
-}
-
-/// A metric's value: `PATCH-pods-count`, or `virt-controller:PATCH-pods/status-count`.
-pub fn metric(run: &HistoryRun, name: &str) -> Option<f64> {
-    let value = match name.split_once(OF_COMPONENT) {
-        Some((component, name)) => run.components.get(component)?.get(name),
-        None => run.values.get(name),
-    };
-    value.copied().filter(|value| value.is_finite())
-}
-
-/// The names of all metrics that one of the runs has; those of components only if asked for.
-pub fn metric_names<'r>(
-    runs: impl IntoIterator<Item = &'r HistoryRun>,
-    of_components: bool,
-) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for run in runs {
-        names.extend(run.values.keys().cloned());
-        for (component, metrics) in run.components.iter().filter(|_| of_components) {
-            let own = metrics.keys();
-            names.extend(own.map(|name| format!("{component}{OF_COMPONENT}{name}")));
-        }
-    }
-    names
-}
-
-/// What a user calls a metric: `PATCH-pods` is `PATCH-pods-count`.
-pub fn is_named(metric: &str, name: &str) -> bool {
-    metric == name || metric.strip_suffix("-count") == Some(name)
 }

@@ -1,20 +1,27 @@
 //! From the record of a run to its result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
 use record::{
-    BudgetVerdict, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes, Outcome,
-    PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun, ProxyTook, Quantiles,
+    BudgetVerdict, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes, OtherCount,
+    Outcome, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun, ProxyTook, Quantiles,
     ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation, ThresholdFile,
     ThresholdVerdict, Window,
 };
 use stats::nearest_rank;
 use terminal::exit::Exit;
 
-use crate::Budget;
+use crate::{
+    Budget,
+    budgets::{
+        budget::{count, other},
+        row_name::RowName,
+    },
+    nearest::meant,
+};
 
 /// Components whose calls the lab assumes, since no recording of them exists.
 const ASSUMED: [&str; 2] = ["virt-handler", "kubelet"];
@@ -42,9 +49,15 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         record,
         rows.map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..])),
     );
-    let thresholds = asked.thresholds.map(|file| judge(&metrics, file));
+    let counted = Counted {
+        metrics: &metrics,
+        rows: &rows,
+        values: &values,
+    };
+    let thresholds = asked.thresholds.map(|file| counted.judge(file));
     let thresholds = thresholds.unwrap_or_default();
-    let budgets = asked.budgets.iter().map(|budget| budget.judge(&rows));
+    let budgets = asked.budgets.iter();
+    let budgets = budgets.map(|budget| budget.judge(&rows, &values));
     let budgets: Vec<BudgetVerdict> = budgets.collect();
     let exit = verdict(record.is_valid(), &thresholds, &budgets);
     RunResult {
@@ -81,13 +94,16 @@ pub fn run_exit(result: &RunResult) -> Exit {
     verdict(result.valid, &result.thresholds, &result.budgets)
 }
 
-/// Counts that are not valid and a threshold of which nothing is known are worse than one that is
+/// Counts that are not valid and a limit of which nothing is known are worse than one that is
 /// exceeded.
 fn verdict(valid: bool, thresholds: &[ThresholdVerdict], budgets: &[BudgetVerdict]) -> Exit {
-    let any = |kept: Kept| thresholds.iter().any(|one| one.kept == kept);
+    let thresholds = thresholds.iter().map(|one| one.kept);
+    let budgets = budgets.iter().map(|one| one.kept);
+    let all: Vec<Kept> = thresholds.chain(budgets).collect();
+    let any = |kept: Kept| all.contains(&kept);
     if !valid || any(Kept::Unknown) {
         Exit::NotValid
-    } else if any(Kept::No) || budgets.iter().any(|budget| !budget.kept) {
+    } else if any(Kept::No) {
         Exit::NotMet
     } else {
         Exit::Ok
@@ -295,25 +311,64 @@ fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, co
     entry.count += count;
 }
 
-/// Judges as perfscale-audit meant to: too much is what exceeds, and a missing metric is no pass.
-fn judge(metrics: &BTreeMap<String, f64>, thresholds: &ThresholdFile) -> Vec<ThresholdVerdict> {
-    let verdict = |(name, expected): (&String, &ThresholdExpectation)| {
-        let value = metrics.get(name).copied();
-        let limit = if expected.metric.is_empty() {
-            Some(expected.value)
-        } else {
-            let other = metrics.get(&expected.metric);
-            other.map(|other| other * expected.ratio)
+/// What thresholds are judged by: a name is KubeVirt's, or that of a row.
+struct Counted<'r> {
+    metrics: &'r BTreeMap<String, f64>,
+    rows: &'r [ResultRow],
+    values: &'r BTreeMap<String, u64>,
+}
+
+impl Counted<'_> {
+    /// Judges as perfscale-audit meant to: too much is what exceeds, and a missing metric is no pass.
+    fn judge(&self, thresholds: &ThresholdFile) -> Vec<ThresholdVerdict> {
+        let verdict = |(name, expected): (&String, &ThresholdExpectation)| {
+            let value = self.value(name);
+            let (of, limit) = if expected.metric.is_empty() {
+                (name, Some(expected.value))
+            } else {
+                let other = self.value(&expected.metric);
+                (&expected.metric, other.map(|other| other * expected.ratio))
+            };
+            let missing = if value.is_none() { name } else { of };
+            let is_known = value.is_some() && limit.is_some();
+            ThresholdVerdict {
+                name: name.clone(),
+                value,
+                limit,
+                expected: expected.clone(),
+                kept: value.zip(limit).map(|(value, limit)| value <= limit).into(),
+                other: self.other(name, value),
+                meant: if is_known {
+                    String::new()
+                } else {
+                    self.meant(missing)
+                },
+            }
         };
-        ThresholdVerdict {
-            name: name.clone(),
-            value,
-            limit,
-            expected: expected.clone(),
-            kept: value.zip(limit).map(|(value, limit)| value <= limit).into(),
+        thresholds.expectations.iter().map(verdict).collect()
+    }
+
+    fn value(&self, name: &str) -> Option<f64> {
+        let of_row = || {
+            let row: RowName = name.parse().ok()?;
+            Some(count(&row, self.rows, self.values)? as f64)
+        };
+        self.metrics.get(name).copied().or_else(of_row)
+    }
+
+    fn other(&self, name: &str, value: Option<f64>) -> Option<OtherCount> {
+        let row: RowName = name.parse().ok()?;
+        other(&row, value? as u64, self.rows, self.values)
+    }
+
+    fn meant(&self, name: &str) -> String {
+        let mut known: BTreeSet<String> = self.metrics.keys().cloned().collect();
+        let row = name.parse::<RowName>().ok();
+        if let Some(row) = row.filter(|row| !row.is_kubevirts()) {
+            known.extend(row.candidates(self.rows));
         }
-    };
-    thresholds.expectations.iter().map(verdict).collect()
+        meant(name, known.iter().map(String::as_str))
+    }
 }
 
 #[cfg(test)]
@@ -325,7 +380,12 @@ mod tests {
         let metrics = values
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value));
-        judge(&metrics.collect(), &thresholds).remove(0)
+        let counted = Counted {
+            metrics: &metrics.collect(),
+            rows: &[],
+            values: &BTreeMap::new(),
+        };
+        counted.judge(&thresholds).remove(0)
     }
 
     #[test]
@@ -344,5 +404,6 @@ mod tests {
         assert_eq!(patched(201.0), Kept::No);
         let missing = judge_one(ratio, &[("CREATE-pods-count", 100.0)]);
         assert_eq!((missing.kept, missing.limit), (Kept::Unknown, Some(200.0)));
+        assert_eq!(missing.meant, "there is only CREATE-pods-count");
     }
 }

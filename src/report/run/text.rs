@@ -4,7 +4,9 @@ use crate::{
     crosscheck,
     text::{align_right, resource, table},
 };
-use record::{BudgetVerdict, Kept, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict};
+use record::{
+    BudgetVerdict, Kept, OtherCount, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict,
+};
 
 /// The result of a run.
 pub fn run(result: &RunResult) -> String {
@@ -259,10 +261,11 @@ fn thresholds(text: &mut String, thresholds: &[ThresholdVerdict]) {
         };
         put_line!(
             text,
-            "  {word}  {}: {} of at most {}",
+            "  {word}  {}: {} of at most {}{}",
             verdict.name,
             number(verdict.value),
-            number(verdict.limit)
+            number(verdict.limit),
+            beside(verdict.other.as_ref(), &verdict.meant)
         );
     }
 }
@@ -273,8 +276,22 @@ fn budgets(text: &mut String, budgets: &[BudgetVerdict]) {
     }
     text.push_str("\nBudgets\n");
     for budget in budgets {
-        let word = if budget.kept { "ok      " } else { "EXCEEDED" };
-        put_line!(text, "  {word}  {}: {}", budget.budget, budget.count);
+        let (word, count) = match budget.kept {
+            Kept::Yes => ("ok      ", budget.count.to_string()),
+            Kept::No => ("EXCEEDED", budget.count.to_string()),
+            Kept::Unknown => ("UNKNOWN ", "there is no such row".to_owned()),
+        };
+        let beside = beside(budget.other.as_ref(), &budget.meant);
+        put_line!(text, "  {word}  {}: {count}{beside}", budget.budget);
+    }
+}
+
+/// What nearly the same name counts, or what was meant by one that is none.
+pub(crate) fn beside(other: Option<&OtherCount>, meant: &str) -> String {
+    match other {
+        Some(other) => format!(" ({} is {})", other.name, other.count),
+        None if meant.is_empty() => String::new(),
+        None => format!(" ({meant})"),
     }
 }
 
