@@ -46,7 +46,7 @@ pub use printable::{printable, printable_line};
 pub use result::{
     BudgetVerdict, Latency, OtherCount, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,
     ProxyTook, Quantiles, ResultRow, RunResult, Share, ThresholdExpectation, ThresholdFile,
-    ThresholdVerdict, Window,
+    ThresholdVerdict, Took, Total, Window,
 };
 pub use run::{
     AUDIT_CHECK, Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, PodRecord, ProxyRun,

@@ -27,6 +27,9 @@ pub struct RunResult {
     pub proxies: Vec<ProxyTook>,
     /// Calls by share, component, call and outcome, over all proxies and users.
     pub rows: Vec<ResultRow>,
+    /// All of these calls together.
+    #[serde(default)]
+    pub total: Total,
     /// The window before the run in which nothing was created, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Window>,
@@ -141,6 +144,40 @@ pub struct ResultRow {
     pub wasted: bool,
     /// Whether the simulation assumes it, rather than following a recording of the real thing.
     pub assumed: bool,
+    /// What the calls took. `None` where calls of one row of the books are of two shares: which of
+    /// them took what is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Took>,
+}
+
+/// What calls took on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Took {
+    /// Bytes of the requests' bodies.
+    pub request_bytes: u64,
+    /// Bytes of the responses' bodies.
+    pub response_bytes: u64,
+    /// Seconds from the requests' heads to the responses' heads, summed.
+    pub seconds_to_head: f64,
+}
+
+impl std::ops::AddAssign for Took {
+    fn add_assign(&mut self, other: Self) {
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+        self.seconds_to_head += other.seconds_to_head;
+    }
+}
+
+/// All calls of a run together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Total {
+    /// Calls, of all components.
+    pub calls: u64,
+    /// What they took.
+    pub took: Took,
+    /// For how many seconds the books were open, of the proxy whose window was the longest.
+    pub seconds: f64,
 }
 
 /// Time from creation to Running, in seconds, by nearest rank over all objects.

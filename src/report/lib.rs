@@ -53,5 +53,6 @@ pub use history::{
 pub use nearest::meant;
 pub use run::{
     evaluate::{Asked, evaluate, perf_audit_file_name, perf_audit_results, run_exit},
+    table::{RowOrder, Shown},
     text as run_text,
 };

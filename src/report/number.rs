@@ -23,6 +23,29 @@ pub(crate) fn rounded(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// `12,345`.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `12.3 kB`.
+pub(crate) fn bytes(count: f64) -> String {
+    match count {
+        count if count >= 1e9 => format!("{:.1} GB", count / 1e9),
+        count if count >= 1e6 => format!("{:.1} MB", count / 1e6),
+        count if count >= 1e3 => format!("{:.1} kB", count / 1e3),
+        count => format!("{count:.0} B"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +58,17 @@ mod tests {
             ["0", "201", "1.00", "111.1", "0.0123"]
         );
         assert_eq!(numbers.map(rounded), ["0", "201", "1.00", "111", "0.012"]);
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [12.0, 12_345.0, 1_000_000.0].map(bytes),
+            ["12 B", "12.3 kB", "1.0 MB"]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What both programs say on a terminal, what may be logged, and how they end.
 
 pub mod bytes;
+pub mod colour;
 pub mod duration;
 pub mod exit;
 pub mod lines;

@@ -366,3 +366,61 @@ fn wrong_calls_are_refused_before_anything_runs() {
         assert!(!stderr.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn the_text_of_a_run_ends_with_its_headline_and_has_what_costs_most_first() {
+    let run = |more: &[&str]| {
+        let arguments = [
+            "run",
+            "vmi",
+            "--count",
+            "5",
+            "--pause",
+            "1ms",
+            "--baseline",
+            "0s",
+            "--no-primer",
+            "--no-store",
+        ];
+        let output = kubetoll(&[&arguments, more].concat());
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = run(&["--top", "3"]);
+    let own: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("Calls that name the run's namespace"))
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let counts: Vec<u64> = own[2..5]
+        .iter()
+        .map(|row| row.split_whitespace().nth(4).unwrap().parse().unwrap())
+        .collect();
+    assert!(counts.is_sorted_by(|one, other| one >= other), "{text}");
+    assert!(
+        own[5].starts_with("  and ") && own[5].contains(" rows more with "),
+        "{text}"
+    );
+    let total = own[6].trim().trim_end_matches(" per object");
+    let (calls, each) = total.split_once(" calls, ").unwrap();
+    // The simulated components race as real ones do, so that a write may be in vain.
+    let headline = format!("5 VMIs: {calls} calls, {each} each, ");
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with(&headline) && last.ends_with(" % wasted"),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\u{1b}'),
+        "no colours where there is no terminal"
+    );
+    let by_name = run(&["--sort", "name"]);
+    let first = by_name
+        .lines()
+        .skip_while(|line| !line.starts_with("Calls that name"))
+        .nth(2);
+    assert!(
+        first.is_some_and(|row| row.starts_with("  kube-scheduler ")),
+        "{by_name}"
+    );
+}

@@ -16,6 +16,7 @@ use driver::{
     Plan,
     workload::{Scenario, Spec, Template},
 };
+use report::{RowOrder, Shown};
 use terminal::duration;
 
 /// Create KubeVirt's density workload and say exactly what it cost.
@@ -38,72 +39,97 @@ use terminal::duration;
   kubetoll run vm --lab real --results-dir results
   kubetoll run vmi --context kind-kubevirt --count 20
   kubetoll run vmi --in-cluster --kubevirt-namespace kubevirt --proxy-token-file /token/token
-  kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444")]
+  kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444
+  kubetoll run --template my-vm.yaml --count 20 --sort bytes --top 5
+
+A file for --thresholds; names are KubeVirt's, or rows such as PATCH-pods/status:
+  {\"thresholdExpectations\": {
+    \"CREATE-pods-count\": {\"value\": 100},
+    \"PATCH-virtualmachineinstances-count\": {\"metric\": \"CREATE-pods-count\", \"ratio\": 2},
+    \"vmiCreationToRunningSecondsP95\": {\"value\": 30}}}")]
 pub(in crate::commands) struct RunArgs {
     /// vmi: minimal VMIs; vm: VMs with run strategy Always; instancetype: VMs with one
-    /// instancetype and one preference for all.
+    /// instancetype and one preference for all. --template takes its place.
     #[arg(value_enum, required_unless_present = "template")]
     pub(super) scenario: Option<Name>,
     /// How many objects to create.
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(help_heading = "What is created", long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) count: u32,
     /// Pause after each create.
-    #[arg(long, default_value = "100ms", value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(help_heading = "What is created", long, default_value = "100ms", value_name = "DURATION", value_parser = duration::parse)]
     pub(super) pause: Duration,
     /// Longest wait for all to be Running.
-    #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(help_heading = "How long", long, default_value = "5m", value_name = "DURATION", value_parser = duration::parse)]
     pub(super) timeout: Duration,
     /// How long the run's namespace must be silent before the books are closed
     /// [default: 1s in a lab, 10s on a cluster].
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(help_heading = "How long", long, value_name = "DURATION", value_parser = duration::parse)]
     pub(super) settle: Option<Duration>,
     /// Window before the run in which nothing is created [default: 2s in a lab, 60s on a cluster].
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(help_heading = "How long", long, value_name = "DURATION", value_parser = duration::parse)]
     pub(super) baseline: Option<Duration>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Where")]
     pub(super) cluster: WhereArgs,
     /// Create in this namespace, which must be empty; otherwise one is made and removed again.
-    #[arg(long, value_name = "NAME", value_parser = cluster::namespace)]
+    #[arg(help_heading = "Where", long, value_name = "NAME", value_parser = cluster::namespace)]
     pub(super) namespace: Option<String>,
     /// The API server of the lab: in this process, or a real etcd and kube-apiserver.
-    #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
+    #[arg(help_heading = "Where", long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
     pub(super) lab: Option<LabKind>,
     /// Add the node selector and tolerations of KubeVirt's KWOK lane.
-    #[arg(long)]
+    #[arg(help_heading = "What is created", long)]
     pub(super) kwok: bool,
-    /// YAML file with a VMI or VM of your own to create.
-    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    /// YAML file with a VMI or VM of your own to create, in place of a SCENARIO: only one of the two
+    /// can be given.
+    #[arg(
+        help_heading = "What is created",
+        long,
+        value_name = "FILE",
+        conflicts_with = "scenario"
+    )]
     pub(super) template: Option<PathBuf>,
-    /// JSON file with perfscale-audit's thresholdExpectations.
-    #[arg(long, value_name = "FILE")]
+    /// JSON file with perfscale-audit's thresholdExpectations, as below.
+    #[arg(help_heading = "History and limits", long, value_name = "FILE")]
     pub(super) thresholds: Option<PathBuf>,
     /// Record the audit ID of each request, for `kubetoll verify` (always in a lab).
-    #[arg(long)]
+    #[arg(help_heading = "Proxies", long)]
     pub(super) audit_ids: bool,
     /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
     /// Without it the attached proxies take part.
-    #[arg(long, value_name = "URL")]
+    #[arg(help_heading = "Proxies", long, value_name = "URL")]
     pub(super) proxy: Vec<String>,
     /// File with the proxies' admin token; for attached proxies the Secret is read otherwise.
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Proxies", long, value_name = "FILE")]
     pub(super) proxy_token_file: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Proxies")]
     pub(super) discover: DiscoverArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The components' own metrics")]
     pub(super) metrics: MetricsArgs,
     /// Folder for record.json and KubeVirt's results file.
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = "Result", long, value_name = "DIR")]
     pub(super) results_dir: Option<PathBuf>,
     /// Form of the result on standard output.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(help_heading = "Result", long, value_enum, default_value_t)]
     pub(super) output: Output,
+    /// What comes first in the text's tables.
+    #[arg(
+        help_heading = "Result",
+        long,
+        value_enum,
+        value_name = "ORDER",
+        default_value_t
+    )]
+    pub(super) sort: Sort,
+    /// Show that many rows of each table of the text.
+    #[arg(help_heading = "Result", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) top: Option<u32>,
     /// Leave the objects where they are.
-    #[arg(long)]
+    #[arg(help_heading = "What is created", long)]
     pub(super) keep: bool,
     /// Don't create and delete one object first.
-    #[arg(long)]
+    #[arg(help_heading = "What is created", long)]
     pub(super) no_primer: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "History and limits")]
     pub(super) keep_in: KeepArgs,
 }
 
@@ -122,7 +148,34 @@ pub(super) enum LabKind {
     Real,
 }
 
+/// What comes first in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Sort {
+    /// What was called most often.
+    #[default]
+    Count,
+    /// What moved most bytes.
+    Bytes,
+    /// What was waited for longest, all calls of a row together.
+    Time,
+    /// By component, verb and resource.
+    Name,
+}
+
 impl RunArgs {
+    /// What of the rows is shown.
+    pub(super) fn shown(&self) -> Shown {
+        Shown {
+            by: match self.sort {
+                Sort::Count => RowOrder::Count,
+                Sort::Bytes => RowOrder::Bytes,
+                Sort::Time => RowOrder::Time,
+                Sort::Name => RowOrder::Name,
+            },
+            top: self.top.map(|top| top as usize),
+        }
+    }
+
     /// The scenario, or the template in a file.
     pub(super) fn spec(&self) -> Result<Spec> {
         let scenario = match (&self.template, self.scenario) {

@@ -94,7 +94,7 @@ impl RunArgs {
         };
         let result = report::evaluate(&record, &asked);
         // Neither a full disk nor a closed pipe takes the others with it.
-        let printed = results::print(&result, self.output);
+        let printed = results::print_shown(&result, self.output, self.shown());
         let written = self.write_files(&record, &result);
         let kept = self.keep_in.keep(record).await;
         printed?;

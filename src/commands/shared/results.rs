@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 
 use super::output::Output;
 use record::{RunRecord, RunResult, printable};
-use report::{perf_audit_file_name, perf_audit_results};
+use report::{Shown, perf_audit_file_name, perf_audit_results};
+use terminal::colour;
 
 /// Makes the folder before anything runs, so that a bad one costs nothing.
 pub(crate) fn prepare(dir: &Path) -> Result<()> {
@@ -32,8 +33,18 @@ pub(crate) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Resul
 
 /// Prints a result to standard output.
 pub(crate) fn print(result: &RunResult, output: Output) -> Result<()> {
-    let text = output.of(result, report::run_text::run)?;
-    match io::stdout().write_all(printable(&text).as_bytes()) {
+    print_shown(result, output, Shown::default())
+}
+
+/// The same, with the rows of the text in another order or not all of them; with colours on a
+/// terminal.
+pub(crate) fn print_shown(result: &RunResult, output: Output, shown: Shown) -> Result<()> {
+    let text = output.of(result, |result| report::run_text::run_shown(result, shown))?;
+    let mut text = printable(&text).into_owned();
+    if matches!(output, Output::Text) && colour::is_wanted(&io::stdout()) {
+        text = colour::report(&text);
+    }
+    match io::stdout().write_all(text.as_bytes()) {
         // A reader that has seen enough (`| head`) is no failure.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print the result"),

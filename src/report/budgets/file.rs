@@ -119,6 +119,7 @@ mod tests {
             per_object: 0.0,
             wasted: false,
             assumed: false,
+            took: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Compared;
-use crate::{graph::scenario_title, text::resource};
+use crate::{graph::scenario_title, number::grouped, text::resource};
 use classify::kubevirt::is_kubevirt_component;
 use record::{AUDIT_CHECK, Check, ResultRow, RowRecord, RunRecord, RunResult, Share};
 use stats::nearest_rank;
@@ -363,44 +363,9 @@ fn place(phase: &str) -> usize {
     found.unwrap_or(ORDER.len())
 }
 
-/// `12,345`.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `12.3 kB`.
-pub(super) fn bytes(count: f64) -> String {
-    match count {
-        count if count >= 1e9 => format!("{:.1} GB", count / 1e9),
-        count if count >= 1e6 => format!("{:.1} MB", count / 1e6),
-        count if count >= 1e3 => format!("{:.1} kB", count / 1e3),
-        count => format!("{count:.0} B"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!(
-            [0, 999, 1000, 1_234_567].map(grouped),
-            ["0", "999", "1,000", "1,234,567"]
-        );
-        assert_eq!(
-            [12.0, 12_345.0, 1_000_000.0].map(bytes),
-            ["12 B", "12.3 kB", "1.0 MB"]
-        );
-    }
 
     #[test]
     fn the_busiest_components_have_lines_of_their_own_and_nothing_is_lost() {

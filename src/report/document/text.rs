@@ -7,11 +7,15 @@ use askama::Template;
 use super::{
     Compared, Document,
     chart::{Lines, steps},
-    facts::{Call, RATE_FROM_SECONDS, bytes, grouped},
+    facts::{Call, RATE_FROM_SECONDS},
 };
 use crate::{
-    benchmarks::cell, document::junit::counted, graph::DrawError, number::rounded,
-    run::text::beside, text,
+    benchmarks::cell,
+    document::junit::counted,
+    graph::DrawError,
+    number::{bytes, grouped, rounded},
+    run::text::beside,
+    text,
 };
 use record::{BudgetVerdict, Kept, ResultRow, RunResult, ThresholdVerdict};
 use stats::nearest_rank;

@@ -9,7 +9,7 @@ use record::{
     BudgetVerdict, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes, OtherCount,
     Outcome, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun, ProxyTook, Quantiles,
     ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation, ThresholdFile,
-    ThresholdVerdict, Window,
+    ThresholdVerdict, Took, Total, Window,
 };
 use stats::nearest_rank;
 use terminal::exit::Exit;
@@ -71,6 +71,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         proxies: record.proxies.iter().map(took_part).collect(),
         rows,
         baseline: baseline(record),
+        total: total(record),
         deletion: share_rows(
             record,
             record.proxies.iter().filter_map(|proxy| {
@@ -225,6 +226,28 @@ fn quantiles(samples: &[f64]) -> Option<Quantiles> {
     })
 }
 
+fn total(record: &RunRecord) -> Total {
+    let mut total = Total::default();
+    for row in record.rows() {
+        total.calls += row.answered;
+        total.took += took_by(row);
+    }
+    let windows = record.proxies.iter().map(|proxy| {
+        let (from, to) = (proxy.opened.taken, proxy.closed.snapshot.taken);
+        to.duration_since(from).as_secs_f64()
+    });
+    total.seconds = windows.fold(0.0, f64::max);
+    total
+}
+
+fn took_by(row: &RowRecord) -> Took {
+    Took {
+        request_bytes: row.request_bytes,
+        response_bytes: row.response_bytes,
+        seconds_to_head: row.to_head.sum_seconds,
+    }
+}
+
 /// What was counted between opening a baseline window and the run.
 fn baseline(record: &RunRecord) -> Option<Window> {
     let mut seconds: f64 = 0.0;
@@ -302,6 +325,7 @@ fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, co
         outcome: row.outcome.clone(),
         count: 0,
         per_object: 0.0,
+        took: Some(Took::default()),
         wasted: row
             .outcome
             .code()
@@ -309,6 +333,11 @@ fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, co
         assumed: false,
     });
     entry.count += count;
+    let all = count == row.answered;
+    entry.took = entry.took.filter(|_| all).map(|mut took| {
+        took += took_by(row);
+        took
+    });
 }
 
 /// What thresholds are judged by: a name is KubeVirt's, or that of a row.

@@ -1,4 +1,5 @@
 //! A run's record evaluated, and the result as text.
 
 pub(crate) mod evaluate;
+pub(crate) mod table;
 pub mod text;
