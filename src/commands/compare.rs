@@ -98,6 +98,9 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
     share_scenario(&mut a, &mut b);
     a.runs
         .retain(|run| b.runs.iter().all(|judged| judged.id != run.id));
+    if a.runs.is_empty() && args.limits.bootstrap {
+        return args.limits.judge_the_first();
+    }
     if a.runs.is_empty() {
         bail!("all runs of {} are in {}, too", args.a, args.b);
     }
@@ -112,7 +115,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
         }
     };
     let limits = &args.limits;
-    report::judge(&mut found, &a, &b, &limits.fail_on, limits.false_alarms);
+    report::judge(&mut found, &a, &b, &limits.how_to_judge());
     let text = match args.output {
         Form::Text => compare_text::text(&found, args.all),
         Form::Json => serde_json::to_string_pretty(&found)? + "\n",
@@ -120,7 +123,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
         Form::Junit => report::junit(&found)? + "\n",
     };
     let written = lines::print(&text);
-    Ok(report::comparison_exit(&found).or(written))
+    Ok(report::comparison_exit(&found, limits.bootstrap).or(written))
 }
 
 impl CompareArgs {

@@ -41,7 +41,7 @@ pub use changes::{
 pub use comparison::{
     compare::{CompareError, Group, HowToCompare, compare},
     junit::junit,
-    limit::{Limit, comparison_exit, judge},
+    limit::{HowToJudge, Limit, comparison_exit, judge},
     text as compare_text,
 };
 pub use history::{

@@ -195,7 +195,7 @@ fn changes_are_those_of_the_whole_history_whatever_is_shown_of_it() {
     let acked = kubetoll(dir, &["changes", "ack", "--until", "2024-03-15"]);
     assert_eq!(
         String::from_utf8(acked.stderr).unwrap(),
-        "1 changes are not reported again\n"
+        "1 change is not reported again\n"
     );
     assert_eq!(changes(&[]), all[..1]);
     assert_eq!(code(&kubetoll(dir, &["changes", "ack", ids[1]])), Some(0));
@@ -395,7 +395,19 @@ fn a_run_is_judged_by_the_earlier_ones_of_its_job() {
     assert_eq!(code(&run("test", &limit)), Some(4));
     assert_eq!(code(&run("test", &limit)), Some(0));
     assert_eq!(code(&run("test", &["--fail-on", "CREATE-pods>2"])), Some(3));
-    assert_eq!(code(&run("other", &limit)), Some(4));
+    let refused = run("other", &limit);
+    assert_eq!(code(&refused), Some(4));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.contains("; --bootstrap lets the first one pass"),
+        "{told}"
+    );
+    // A new job: the first run has nothing to be judged by, the second too little to learn from.
+    let bootstrap = |limit| run("new", &["--fail-on", limit, "--bootstrap"]);
+    assert_eq!(code(&bootstrap("CREATE-pods>2")), Some(0));
+    assert_eq!(code(&bootstrap("learned")), Some(0));
+    assert_eq!(code(&bootstrap("CREATE-pods>2")), Some(3));
+    assert_eq!(code(&run("new", &["--bootstrap"])), Some(2));
     let learned = run("test", &["--fail-on", "learned", "--false-alarms", "0.3"]);
     let told = String::from_utf8(learned.stderr).unwrap();
     assert!(

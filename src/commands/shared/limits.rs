@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use record::{HistoryRun, label};
-use report::{Group, HowToCompare, Limit, Metrics, compare_text};
-use terminal::{exit::Exit, lines};
+use report::{Group, HowToCompare, HowToJudge, Limit, Metrics, compare_text};
+use terminal::{exit::Exit, lines, tell};
 
 /// The p below which a difference is called one.
 pub(crate) const ALPHA: f64 = 0.01;
@@ -21,6 +21,10 @@ pub(crate) struct LimitArgs {
     /// to learn it.
     #[arg(long, value_name = "RATE", default_value_t = 0.01, value_parser = rate)]
     pub(crate) false_alarms: f64,
+    /// Let a job pass that is too new for a limit, and say so: one that has no earlier run yet, or
+    /// too few to learn a bound from. What can be judged is judged all the same.
+    #[arg(long, requires = "fail_on")]
+    pub(crate) bootstrap: bool,
 }
 
 impl LimitArgs {
@@ -29,7 +33,7 @@ impl LimitArgs {
     pub(crate) fn judge(&self, mut earlier: Vec<HistoryRun>, run: &HistoryRun) -> Result<Exit> {
         earlier.retain(|one| one.objects == run.objects && one.id != run.id);
         if earlier.is_empty() {
-            bail!("it has no earlier run of that job, scenario and number of objects");
+            return self.judge_the_first();
         }
         let (job, scenario) = (run.label(label::JOB), run.label(label::SCENARIO));
         let a = Group {
@@ -46,9 +50,27 @@ impl LimitArgs {
             mix_origins: false,
         };
         let mut found = report::compare(&a, &b, &self.metrics(), &how)?;
-        report::judge(&mut found, &a, &b, &self.fail_on, self.false_alarms);
+        report::judge(&mut found, &a, &b, &self.how_to_judge());
         lines::tell_report(&format!("\n{}", compare_text::text(&found, false)));
-        Ok(report::comparison_exit(&found))
+        Ok(report::comparison_exit(&found, self.bootstrap))
+    }
+
+    pub(crate) fn how_to_judge(&self) -> HowToJudge<'_> {
+        HowToJudge {
+            limits: &self.fail_on,
+            rate: self.false_alarms,
+            bootstrap: self.bootstrap,
+        }
+    }
+
+    /// What becomes of a run that there is nothing to compare with.
+    pub(crate) fn judge_the_first(&self) -> Result<Exit> {
+        const NOTHING: &str = "it has no earlier run of that job, scenario and number of objects";
+        if !self.bootstrap {
+            bail!("{NOTHING}; --bootstrap lets the first one pass");
+        }
+        tell!("kubetoll: {NOTHING}: no limit was judged, as --bootstrap says");
+        Ok(Exit::Ok)
     }
 
     /// The metrics that the limits are on.

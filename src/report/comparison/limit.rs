@@ -143,9 +143,20 @@ impl MetricLimit {
     }
 }
 
-/// Judges a comparison by limits, and sets its exit code; `rate` is the false-alarm rate of a bound that is learned.
-pub fn judge(comparison: &mut Comparison, a: &Group, b: &Group, limits: &[Limit], rate: f64) {
-    for limit in limits {
+/// What a comparison is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct HowToJudge<'l> {
+    /// The limits.
+    pub limits: &'l [Limit],
+    /// The false-alarm rate of a bound that is learned.
+    pub rate: f64,
+    /// Whether it is no failure that nothing could be learned yet.
+    pub bootstrap: bool,
+}
+
+/// Judges a comparison by limits, and sets its exit code.
+pub fn judge(comparison: &mut Comparison, a: &Group, b: &Group, how: &HowToJudge<'_>) {
+    for limit in how.limits {
         match limit {
             Limit::Metric(limit) => {
                 let scenarios = comparison.scenarios.iter();
@@ -155,15 +166,16 @@ pub fn judge(comparison: &mut Comparison, a: &Group, b: &Group, limits: &[Limit]
                 });
                 comparison.limits.extend(verdicts.collect::<Vec<_>>());
             }
-            Limit::Learned => learn(comparison, a, b, rate),
+            Limit::Learned => learn(comparison, a, b, how.rate),
         }
     }
-    comparison.exit_code = comparison_exit(comparison).code();
+    comparison.exit_code = comparison_exit(comparison, how.bootstrap).code();
 }
 
-/// How a command that compared runs ends: what can't be known is worse than what is exceeded.
-pub fn comparison_exit(found: &Comparison) -> Exit {
-    let learned_nothing = found.learned.is_some_and(|learned| learned.bounds == 0);
+/// How a command that compared runs ends: what can't be known is worse than what is exceeded. With
+/// `bootstrap` it is no failure that nothing could be learned.
+pub fn comparison_exit(found: &Comparison, bootstrap: bool) -> Exit {
+    let learned_nothing = !bootstrap && found.learned.is_some_and(|learned| learned.bounds == 0);
     let any = |kept: Kept| found.limits.iter().any(|limit| limit.kept == kept);
     if learned_nothing || any(Kept::Unknown) {
         Exit::NotValid
@@ -332,7 +344,12 @@ mod tests {
         let limit: Limit = limit.parse().unwrap();
         let names = limit.metric().map(str::to_owned);
         let mut found = compare(a, b, &Metrics::all_and(names), &HOW).unwrap();
-        judge(&mut found, a, b, &[limit], 0.05);
+        let how = HowToJudge {
+            limits: &[limit],
+            rate: 0.05,
+            bootstrap: false,
+        };
+        judge(&mut found, a, b, &how);
         found
     }
 

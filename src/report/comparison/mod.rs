@@ -3,4 +3,5 @@
 pub(crate) mod compare;
 pub(crate) mod junit;
 pub(crate) mod limit;
+mod ranking;
 pub mod text;

@@ -1,6 +1,7 @@
 //! A comparison for people: on a terminal, and in a pull request.
 
 use crate::{
+    comparison::ranking::{folded, shown},
     number::detailed,
     text::{align_right, table},
 };
@@ -44,6 +45,9 @@ pub fn text(found: &Comparison, all: bool) -> String {
                 put_line!(text, "  {}", line.trim_end());
             }
         }
+        for line in folded(scenario, all) {
+            put_line!(text, "  {line}");
+        }
         put_line!(text, "  {}", rest(scenario, all));
     }
     if !found.limits.is_empty() || found.learned.is_some() {
@@ -82,8 +86,8 @@ pub fn markdown(found: &Comparison, all: bool) -> String {
     }
     for scenario in &found.scenarios {
         put_line!(text, "\n**{}**\n", escaped(&title(scenario)));
-        let mut rows = shown(scenario, all).peekable();
-        if rows.peek().is_some() {
+        let rows = shown(scenario, all);
+        if !rows.is_empty() {
             text.push_str(
                 "| metric | A | B | difference | | per object | verdict |\n\
                  | --- | ---: | ---: | ---: | ---: | ---: | --- |\n",
@@ -93,6 +97,9 @@ pub fn markdown(found: &Comparison, all: bool) -> String {
             let cells = cells(metric, (scenario.a_runs, scenario.b_runs), found.alpha)
                 .map(|cell| escaped(&cell));
             put_line!(text, "| {} |", cells.join(" | "));
+        }
+        for line in folded(scenario, all) {
+            put_line!(text, "\n{}", escaped(&line));
         }
         put_line!(text, "\n{}", rest(scenario, all));
     }
@@ -168,17 +175,6 @@ fn title(scenario: &ScenarioComparison) -> String {
         put!(title, "; {objects} objects each");
     }
     title
-}
-
-fn differs(metric: &MetricComparison) -> bool {
-    !matches!(metric.verdict, Verdict::Equal | Verdict::Noise)
-}
-
-fn shown(scenario: &ScenarioComparison, all: bool) -> impl Iterator<Item = &MetricComparison> {
-    scenario
-        .metrics
-        .iter()
-        .filter(move |metric| all || differs(metric))
 }
 
 fn shown_limits(found: &Comparison, all: bool) -> impl Iterator<Item = &LimitVerdict> {
@@ -416,8 +412,8 @@ pub(crate) mod tests {
 
         vmi, 3 against 3; 100 objects each
           METRIC              A      B  DIFFERENCE             PER OBJECT  VERDICT
-          GET-nodes-count    30  31.50       +1.50   +5.0 %  0.3 -> 0.315  unknown: 3 against 3 runs can't give p < 0.01
           PATCH-pods-count  201    301        +100  +49.8 %  2.01 -> 3.01  changed: all runs of A agree, all of B agree
+          GET-nodes-count    30  31.50       +1.50   +5.0 %  0.3 -> 0.315  unknown: 3 against 3 runs can't give p < 0.01
           1 metrics are equal in all runs, 0 differ by no more than chance explains (--all shows them)
 
         Limits
@@ -439,5 +435,42 @@ pub(crate) mod tests {
         assert!(
             text.contains("| vmi: PATCH-pods>5%: 49.75 %, allowed at most 5 % | **exceeded** |")
         );
+    }
+
+    #[test]
+    fn the_largest_effect_comes_first_and_what_is_missing_or_unknown_is_folded() {
+        let mut found = comparison();
+        let mut metrics = vec![metric("SMALL-count", 100.0, 101.0, Verdict::Differs)];
+        let unknown = (0..12).map(|at| {
+            let name = format!("U{at:02}-count");
+            metric(&name, 100.0, 110.0 + f64::from(at), Verdict::Unknown)
+        });
+        metrics.extend(unknown);
+        metrics.push(metric("LARGE-count", 100.0, 140.0, Verdict::Differs));
+        for at in 0..7 {
+            let mut gone = metric(&format!("M{at}-count"), 10.0, 10.0, Verdict::Missing);
+            (gone.b.median, gone.difference, gone.percent) = (None, None, None);
+            gone.a.median = Some(f64::from(at));
+            metrics.push(gone);
+        }
+        found.scenarios[0].metrics = metrics;
+        let text = text(&found, false);
+        let rows: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|word| word.ends_with("-count"))
+            .collect();
+        assert_eq!(
+            rows[..4],
+            ["LARGE-count", "SMALL-count", "U11-count", "U10-count"]
+        );
+        assert_eq!(rows.len(), 12, "{text}");
+        for line in [
+            "  2 more differ by less, and the runs are too few to tell that from chance (--all shows them)",
+            "  7 missing in B: M6-count, M5-count, M4-count, M3-count, M2-count and 2 more (--all shows them)",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{text}");
+        }
+        assert!(markdown(&found, true).contains("| M0-count | 0 | - |"));
     }
 }
