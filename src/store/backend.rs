@@ -24,10 +24,9 @@ pub(super) trait Backend {
     /// Runs that are not removed, by time and id.
     fn select(&mut self, filter: &Filter, with_record: bool) -> Result<Vec<Found>, StoreError>;
 
-    /// Ids that begin with `prefix` in their order, of removed runs or of the others; at most
-    /// `limit`.
-    fn ids(&mut self, prefix: &str, removed: bool, limit: usize)
-    -> Result<Vec<String>, StoreError>;
+    /// Ids that begin with `part`, or end with it after a slash, of removed runs or of the others:
+    /// `part` itself if it is one, then the others in their order; at most `limit`.
+    fn ids(&mut self, part: &str, removed: bool, limit: usize) -> Result<Vec<String>, StoreError>;
 
     /// One run, removed or not, with its record.
     fn find(&mut self, id: &str) -> Result<Option<Found>, StoreError>;

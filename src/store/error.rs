@@ -37,12 +37,12 @@ pub enum StoreError {
     /// There is no such run.
     #[error("the history has no run {0}: `kubetoll runs list` shows what it has")]
     NotFound(String),
-    /// Several runs begin so.
-    #[error("several runs begin with {prefix}: {}", ids.join(", "))]
+    /// Several runs begin or end so.
+    #[error("several runs begin or end with {part}: {}", ids.join(", "))]
     Ambiguous {
-        /// The beginning of an id that was given.
-        prefix: String,
-        /// Ids that begin so, at most five.
+        /// The part of an id that was given.
+        part: String,
+        /// Ids that begin or end so, at most five.
         ids: Vec<String>,
     },
     /// A label can't be so.

@@ -127,10 +127,11 @@ impl Store {
         found.into_iter().map(Found::into_run).collect()
     }
 
-    /// A run with its raw record, by its id or a beginning of it that no other run has.
+    /// A run with its raw record, by its id, or by a beginning of it or an end after a slash that no
+    /// other run has.
     ///
     /// # Errors
-    /// [`StoreError::Ambiguous`] if several runs begin so.
+    /// [`StoreError::Ambiguous`] if several runs begin or end so.
     pub fn run(&mut self, id: &str) -> Result<Option<HistoryRun>, StoreError> {
         let Some(id) = self.resolve(id, false)? else {
             return Ok(None);
@@ -213,16 +214,15 @@ impl Store {
             .ok_or_else(|| StoreError::NotFound(id.to_owned()))
     }
 
-    /// The id that `prefix` is, or the only one that begins with it.
-    fn resolve(&mut self, prefix: &str, removed: bool) -> Result<Option<String>, StoreError> {
-        let ids = self.backend.ids(prefix, removed, CANDIDATES + 1)?;
+    /// The id that `part` is, or the only one that begins with it, or ends with it after a slash.
+    fn resolve(&mut self, part: &str, removed: bool) -> Result<Option<String>, StoreError> {
+        let ids = self.backend.ids(part, removed, CANDIDATES + 1)?;
         match &ids[..] {
             [] => Ok(None),
-            // In their order, so that an id is before what begins with it.
             [id] => Ok(Some(id.clone())),
-            [id, ..] if id == prefix => Ok(Some(id.clone())),
+            [id, ..] if id == part => Ok(Some(id.clone())),
             _ => Err(StoreError::Ambiguous {
-                prefix: prefix.to_owned(),
+                part: part.to_owned(),
                 ids: ids.into_iter().take(CANDIDATES).collect(),
             }),
         }

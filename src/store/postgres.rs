@@ -219,16 +219,12 @@ impl Backend for Postgres {
         Ok(rows.iter().map(found).collect::<Result<_, _>>()?)
     }
 
-    fn ids(
-        &mut self,
-        prefix: &str,
-        removed: bool,
-        limit: usize,
-    ) -> Result<Vec<String>, StoreError> {
+    fn ids(&mut self, part: &str, removed: bool, limit: usize) -> Result<Vec<String>, StoreError> {
         let rows = self.client.query(
-            "SELECT id FROM kubetoll.present WHERE starts_with(id, $1) AND removed = $2
-             ORDER BY id LIMIT $3",
-            &[&prefix, &removed, &(limit as i64)],
+            "SELECT id FROM kubetoll.present
+             WHERE (starts_with(id, $1) OR right(id, length($1) + 1) = '/' || $1)
+             AND removed = $2 ORDER BY id = $1 DESC, id LIMIT $3",
+            &[&part, &removed, &(limit as i64)],
         )?;
         Ok(rows
             .iter()

@@ -211,3 +211,44 @@ fn a_damaged_line_of_an_export_is_named() {
         report.skipped[1]
     );
 }
+
+#[test]
+fn a_list_is_short_and_says_what_it_leaves_out() {
+    let history = History::new();
+    let points: Vec<String> = (1..=25)
+        .map(|day| format!("\"2024-03-{day:02}\""))
+        .collect();
+    let values: Vec<String> = (1..=25).map(|value| value.to_string()).collect();
+    let graphs = format!(
+        r#"{{"job": {{"vmi": {{"Weekly CREATE-pods-count for vmi": {{
+            "individual metrics": {{"x": [{}], "y": [{}]}},
+            "weekly averages": {{"x": [], "y": []}}}}}}}}}}"#,
+        points.join(","),
+        values.join(",")
+    );
+    let path = history.path("graphs.json");
+    fs::write(&path, graphs).unwrap();
+    let _: ImportReport = history.json(&["import", "kubevirt-graphs", path.to_str().unwrap()], 0);
+    let list = |more: &[&str]| {
+        let output = history.kubetoll(&[&["runs", "list"], more].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = list(&[]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("job job", 24), "{text}");
+    assert!(lines[22].starts_with("2024-03-25/1 "), "{text}");
+    assert_eq!(
+        lines[23],
+        "5 earlier runs are not shown: --last N shows N runs, --all shows all"
+    );
+    assert!(lines.iter().all(|line| line.len() <= 120), "{text}");
+    assert_eq!(list(&["--last", "3"]).lines().count(), 7);
+    assert_eq!(list(&["--all"]).lines().count(), 28);
+    // What is shown will do as a name.
+    let shown: HistoryRun = history.json(&["runs", "show", "2024-03-25/1"], 0);
+    assert_eq!(
+        shown.id,
+        "kubevirt-graphs/job/vmi/CREATE-pods-count/2024-03-25/1"
+    );
+    assert_eq!(history.runs().len(), 25, "programs get all");
+}

@@ -211,7 +211,7 @@ fn a_beginning_of_an_id_will_do_if_it_is_one_runs() {
         let refused = found("run-").unwrap_err().to_string();
         assert_eq!(
             refused,
-            "several runs begin with run-: run-1, run-10, run-2%"
+            "several runs begin or end with run-: run-1, run-10, run-2%"
         );
     });
 }

@@ -17,6 +17,9 @@ use report::history_text;
 use store::StoreError;
 use terminal::{exit::Exit, lines};
 
+/// How many runs a list has.
+const LAST: usize = 20;
+
 /// List, show, label, remove, check and copy the runs of the history.
 ///
 /// `kubetoll run` and `kubetoll measure` add to the history by themselves, `kubetoll import` adds
@@ -35,18 +38,21 @@ pub(super) struct RunsArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Runs by time.
+    /// Runs by time, the latest last.
+    ///
+    /// An id is shown as short as it can be: the end of an imported run's will do wherever a run is
+    /// named, as a beginning does.
     List(ListArgs),
     /// One run with its numbers; with --output json also its raw record.
     Show {
-        /// Its id, or a beginning of it that no other run has.
+        /// Its id, or a beginning or an end of it that no other run has.
         id: String,
         #[command(flatten)]
         common: Common,
     },
     /// Give a run labels, or take them away.
     Label {
-        /// Its id, or a beginning of it that no other run has.
+        /// Its id, or a beginning or an end of it that no other run has.
         id: String,
         /// KEY=VALUE gives a label, KEY- takes one away.
         #[arg(required = true, value_name = "KEY=VALUE|KEY-", value_parser = change)]
@@ -104,9 +110,12 @@ struct Common {
 struct ListArgs {
     #[command(flatten)]
     select: SelectArgs,
-    /// Only the last so many.
+    /// Only the last so many [default: 20, but all with --output json].
     #[arg(long, value_name = "N")]
     last: Option<usize>,
+    /// All runs.
+    #[arg(long, conflicts_with = "last")]
+    all: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -135,10 +144,16 @@ impl Common {
 
 fn list(args: &ListArgs) -> Result<Exit> {
     let mut runs = args.common.store.open()?.runs(&args.select.filter())?;
-    if let Some(last) = args.last {
+    let by_default = match args.common.output {
+        Output::Text if !args.all => LAST,
+        _ => runs.len(),
+    };
+    let last = args.last.unwrap_or(by_default);
+    if matches!(args.common.output, Output::Json) {
         runs.drain(..runs.len().saturating_sub(last));
     }
-    args.common.print(&runs, |runs| history_text::runs(runs))
+    args.common
+        .print(&runs, |runs| history_text::runs(runs, last))
 }
 
 fn show(id: &str, common: &Common) -> Result<Exit> {

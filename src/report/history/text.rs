@@ -1,14 +1,29 @@
 //! The history for a terminal.
 
-use crate::text::{align_right, table};
+use std::collections::{BTreeSet, HashMap};
+
+use crate::{
+    number::grouped,
+    text::{align_right, table},
+};
 use record::{Checked, HistoryRun, ImportReport, label};
 
-/// One line per run.
-pub fn runs(runs: &[HistoryRun]) -> String {
-    let mut table = table(&[
-        "ID",
-        "TIME",
-        "JOB",
+/// One line per run, the last `last` of them, with ids that are as short as they can be to tell all of
+/// the runs apart.
+pub fn runs(runs: &[HistoryRun], last: usize) -> String {
+    let hidden = runs.len().saturating_sub(last);
+    let shown = &runs[hidden..];
+    let ids = short_ids(runs);
+    let jobs: BTreeSet<&str> = shown.iter().map(|run| run.label(label::JOB)).collect();
+    let several_jobs = jobs.len() > 1;
+    let mut text = String::new();
+    if let (false, Some(job)) = (several_jobs, jobs.first()) {
+        put_line!(text, "job {}", if job.is_empty() { "(none)" } else { job });
+        text.push('\n');
+    }
+    let mut head = vec!["ID", "TIME"];
+    head.extend(several_jobs.then_some("JOB"));
+    head.extend([
         "SCENARIO",
         "KUBEVIRT",
         "KUBERNETES",
@@ -17,12 +32,12 @@ pub fn runs(runs: &[HistoryRun]) -> String {
         "METRICS",
         "VALID",
     ]);
-    for run in runs {
+    let mut table = table(&head);
+    for (run, id) in shown.iter().zip(&ids[hidden..]) {
         let objects = run.objects.map(|count| count.to_string());
-        table.add_row([
-            run.id.clone(),
-            format!("{:.0}", run.at),
-            run.label(label::JOB).to_owned(),
+        let mut cells = vec![(*id).to_owned(), format!("{:.0}", run.at)];
+        cells.extend(several_jobs.then(|| run.label(label::JOB).to_owned()));
+        cells.extend([
             run.label(label::SCENARIO).to_owned(),
             run.label(label::KUBEVIRT).to_owned(),
             run.label(label::KUBERNETES).to_owned(),
@@ -31,9 +46,42 @@ pub fn runs(runs: &[HistoryRun]) -> String {
             run.values.len().to_string(),
             if run.valid { "yes" } else { "NO" }.to_owned(),
         ]);
+        table.add_row(cells);
     }
-    align_right(&mut table, &[7, 8]);
-    format!("{table}\n")
+    align_right(&mut table, &[head.len() - 3, head.len() - 2]);
+    for line in table.to_string().lines() {
+        put_line!(text, "{}", line.trim_end());
+    }
+    if hidden > 0 {
+        put_line!(
+            text,
+            "{} earlier runs are not shown: --last N shows N runs, --all shows all",
+            grouped(hidden as u64)
+        );
+    }
+    text
+}
+
+/// The shortest end of each id, after a slash, that no other id has.
+fn short_ids(runs: &[HistoryRun]) -> Vec<&str> {
+    let mut ids_with: HashMap<&str, u32> = HashMap::new();
+    for run in runs {
+        for end in ends(&run.id) {
+            *ids_with.entry(end).or_default() += 1;
+        }
+    }
+    let short = |run: &'_ HistoryRun| -> usize {
+        let own = ends(&run.id).find(|end| ids_with[end] == 1);
+        own.map_or(0, |end| run.id.len() - end.len())
+    };
+    runs.iter().map(|run| &run.id[short(run)..]).collect()
+}
+
+/// What of an id is after a slash, the shortest first, and the id. The last part alone is not told:
+/// it is a scenario or a number.
+fn ends(id: &str) -> impl Iterator<Item = &str> {
+    let slashes = id.rmatch_indices('/').map(move |(at, _)| &id[at + 1..]);
+    slashes.skip(1).chain([id])
 }
 
 /// One run: labels and numbers.
