@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use kubetoll::commands::{DriverArgs, run};
+use kubetoll::commands::{parse, run};
 
 fn main() -> ExitCode {
-    run(DriverArgs::parse()).into()
+    run(parse()).into()
 }

@@ -20,13 +20,17 @@ mod run;
 mod runs;
 mod shared;
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
+use cluster::causes::with_causes;
 use terminal::{
     exit::{self, Exit, Misuse},
     lines, log,
@@ -73,6 +77,23 @@ enum Command {
     },
 }
 
+/// How kubectl's plugin is called, and how its user calls it.
+const PLUGIN: [&str; 2] = ["kubectl-kubetoll", "kubectl kubetoll"];
+
+/// What was typed; ends the process if that can't be meant. A usage names the command as it was
+/// called.
+pub fn parse() -> DriverArgs {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let name = called.as_deref().and_then(Path::file_stem);
+    let mut command = DriverArgs::command();
+    if name.is_some_and(|name| name == PLUGIN[0]) {
+        command = command.bin_name(PLUGIN[1]);
+    }
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let args = parsed.and_then(|matches| DriverArgs::from_arg_matches(&matches));
+    args.unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
 /// Runs the command; says on standard error what went wrong.
 pub fn run(args: DriverArgs) -> Exit {
     identity::install_provider();
@@ -109,7 +130,7 @@ pub fn run(args: DriverArgs) -> Exit {
         }
     };
     result.unwrap_or_else(|error| {
-        tell!("kubetoll: {error:#}");
+        tell!("kubetoll: {}", with_causes(error.as_ref()));
         if error.is::<Misuse>() {
             Exit::Usage
         } else {

@@ -81,7 +81,7 @@ pub fn benchmarks(illustrations: &[Illustration], changes: &[Change]) -> Result<
     let mut jobs: Vec<&str> = graphs().map(|graph| &*graph.job).collect();
     jobs.sort_unstable();
     jobs.dedup();
-    let days: Vec<(Date, Date)> = graphs().filter_map(Graph::days).collect();
+    let days: Vec<(Date, Date)> = graphs().filter_map(Graph::days_of_runs).collect();
     let day = |day: Option<Date>| day.map_or("no day".to_owned(), |day| day.to_string());
     let mut markers: Vec<&Marker> = graphs().flat_map(|graph| &graph.markers).collect();
     markers.sort_by_key(|marker| (marker.day, &marker.label));
@@ -169,10 +169,11 @@ fn found(changes: &[Change]) -> Vec<Found<'_>> {
         change,
         scenario: scenario_title(&change.scenario),
         day: super::graph::day(change.at).to_string(),
-        what: match change.kind {
-            ChangeKind::Step => "another level",
-            ChangeKind::Missing => "went missing",
-            ChangeKind::Back => "is there again",
+        what: match (change.kind, change.before) {
+            (ChangeKind::Step, _) => "another level",
+            (ChangeKind::Missing, _) => "went missing",
+            (ChangeKind::Back, Some(_)) => "is there again",
+            (ChangeKind::Back, None) => "first seen",
         },
         before: level(change.before),
         after: level(change.after),

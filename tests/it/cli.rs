@@ -74,6 +74,78 @@ fn every_shell_gets_completions_that_know_the_commands() {
 }
 
 #[test]
+fn a_usage_names_what_was_typed_and_how_the_command_was_called() {
+    use std::os::unix::process::CommandExt;
+
+    let usage = |command: &mut Command, arguments: &[&str]| {
+        let output = run(command.args(arguments), b"");
+        assert_eq!(output.status.code(), Some(2));
+        let said = said(&output);
+        let usage = said.lines().find(|line| line.starts_with("Usage: "));
+        usage.unwrap().to_owned()
+    };
+    // KUBETOLL_STORE is set, and was not typed.
+    assert_eq!(
+        usage(&mut kubetoll(), &["compare"]),
+        "Usage: kubetoll compare <A> <B>"
+    );
+    assert_eq!(
+        usage(kubetoll().arg0("/bin/kubectl-kubetoll"), &["compare"]),
+        "Usage: kubectl kubetoll compare <A> <B>"
+    );
+}
+
+#[test]
+fn a_cause_is_said_once() {
+    let output = run(
+        kubetoll().args(["run", "vmi", "--kubeconfig", "/nowhere"]),
+        b"",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        said(&output).matches("(os error 2)").count(),
+        1,
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn the_help_of_run_is_under_headings_and_shows_a_file_of_thresholds() {
+    let output = run(kubetoll().args(["run", "--help"]), b"");
+    let help = String::from_utf8(output.stdout).unwrap();
+    let headings: Vec<&str> = help
+        .lines()
+        .filter(|line| !line.starts_with(' ') && line.ends_with(':') && !line.contains("--"))
+        .collect();
+    assert_eq!(
+        headings,
+        [
+            "Arguments:",
+            "Options:",
+            "What is created:",
+            "How long:",
+            "Where:",
+            "History and limits:",
+            "Proxies:",
+            "The components' own metrics:",
+            "Result:",
+            "Examples:",
+        ]
+    );
+    let options = help.split("\n\n").find(|part| part.starts_with("Options:"));
+    assert!(
+        options.is_some_and(|part| part.lines().count() <= 4),
+        "{options:?}"
+    );
+    let (_, example) = help
+        .split_once("or rows such as PATCH-pods/status:\n")
+        .unwrap();
+    let thresholds: record::ThresholdFile = serde_json::from_str(example).unwrap();
+    assert_eq!(thresholds.expectations.len(), 3);
+}
+
+#[test]
 fn durations_that_make_no_sense_are_usage_errors() {
     for (flag, value) in [
         ("--pause", "-1s"),

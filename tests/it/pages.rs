@@ -452,6 +452,13 @@ fn the_report_of_a_run_in_a_browser() {
             browser.open(&page);
             fits_the_window(&mut browser);
             is_accessible(&mut browser);
+            // However narrow it is, each row's component and count can be seen together.
+            let seen = browser.eval(
+                "[...document.querySelectorAll('.calls tbody tr')].every((row) => [0, 4].every((at) => { \
+                 const cell = row.cells[at].getBoundingClientRect(); \
+                 return cell.left >= 0 && cell.right <= innerWidth; }))",
+            );
+            assert_eq!(seen, true, "{name}");
             let shade = if dark { "dark" } else { "light" };
             browser.screenshot(&format!("report-{name}-{shade}"));
             assert_eq!(browser.problems(), [""; 0]);

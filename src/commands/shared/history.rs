@@ -11,17 +11,15 @@ use record::{HistoryRun, Origin, RunRecord, label};
 use store::{Filter, Location, Store, StoreError};
 use terminal::{exit::Exit, tell};
 
+/// The environment's word for `--store`.
+const STORE: &str = "KUBETOLL_STORE";
+
 /// The history.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
     /// The history: an SQLite file or postgres://USER@HOST/DATABASE, the password in PGPASSWORD
-    /// [default: kubetoll/history.db in $XDG_DATA_HOME or ~/.local/share].
-    #[arg(
-        long,
-        value_name = "LOCATION",
-        env = "KUBETOLL_STORE",
-        hide_env_values = true
-    )]
+    /// [env: KUBETOLL_STORE] [default: kubetoll/history.db in $XDG_DATA_HOME or ~/.local/share].
+    #[arg(long, value_name = "LOCATION")]
     store: Option<Location>,
 }
 
@@ -68,10 +66,23 @@ pub(crate) struct KeepArgs {
 }
 
 impl StoreArgs {
+    /// What was named, by the option or by the environment. That is read here: clap would take the
+    /// option for one that was typed, and show it in every usage.
+    fn given(&self) -> Option<Location> {
+        if self.store.is_some() {
+            return self.store.clone();
+        }
+        let named = env::var_os(STORE).filter(|named| !named.is_empty())?;
+        match named.to_str() {
+            Some(named) => named.parse().ok(),
+            None => Some(Location::Sqlite(named.into())),
+        }
+    }
+
     /// Where the history is.
     pub(crate) fn location(&self) -> Result<Location> {
-        if let Some(location) = &self.store {
-            return Ok(location.clone());
+        if let Some(location) = self.given() {
+            return Ok(location);
         }
         let data = env::var_os("XDG_DATA_HOME").filter(|folder| !folder.is_empty());
         let home = || env::home_dir().map(|home| home.join(".local/share"));
@@ -119,7 +130,7 @@ impl SelectArgs {
 impl KeepArgs {
     /// Opens a history that was asked for, before anything runs, so that a bad one costs nothing.
     pub(crate) async fn prepare(&self) -> Result<()> {
-        if self.no_store || self.store.store.is_none() {
+        if self.no_store || self.store.given().is_none() {
             return Ok(());
         }
         let location = self.store.location()?;
@@ -148,7 +159,7 @@ impl KeepArgs {
         if self.no_store {
             return judged;
         }
-        let asked_for = self.store.store.is_some();
+        let asked_for = self.store.given().is_some();
         let kept = match self.store.location() {
             Ok(location) => {
                 let shown = location.to_string();

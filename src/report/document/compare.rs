@@ -5,6 +5,8 @@ use stats::nearest_rank;
 
 /// How many earlier runs a run is compared with.
 const EARLIER_MAX: usize = 10;
+/// How many there must be to say what is usual.
+const ENOUGH: usize = 3;
 
 /// The earlier runs, and each metric beside theirs.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,10 +49,32 @@ impl ComparedMetric {
     }
 
     /// Whether no earlier run had such a value.
-    pub fn is_unusual(&self) -> bool {
+    fn is_unusual(&self) -> bool {
         match (self.value, self.earlier) {
             (Some(value), Some(earlier)) => value < earlier.least || value > earlier.most,
             _ => true,
+        }
+    }
+}
+
+impl Compared {
+    /// What is to be noted of a metric: whether it is like that of the earlier runs, where these are
+    /// enough to know what they usually have.
+    pub fn note(&self, metric: &ComparedMetric) -> Option<&'static str> {
+        if !metric.is_unusual() {
+            None
+        } else if self.runs.len() < ENOUGH {
+            Some("another value, and too few runs to say more")
+        } else {
+            Some("outside of what they had")
+        }
+    }
+
+    /// `the 1 good run of its kind` or `the 7 good runs of its kind`.
+    pub fn earlier(&self) -> String {
+        match self.runs.len() {
+            1 => "the 1 good run of its kind".to_owned(),
+            runs => format!("the {runs} good runs of its kind"),
         }
     }
 }
@@ -113,5 +137,40 @@ fn value(result: &RunResult, name: &str) -> Option<f64> {
         Some("P95") => latency.map(|quantiles| quantiles.p95),
         Some("P99") => latency.map(|quantiles| quantiles.p99),
         _ => result.values.get(name).map(|count| *count as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(runs: usize, value: f64) -> Compared {
+        Compared {
+            runs: vec!["r".to_owned(); runs],
+            metrics: vec![ComparedMetric {
+                name: "PATCH-pods-count".to_owned(),
+                value: Some(value),
+                earlier: Some(Earlier {
+                    runs,
+                    least: 100.0,
+                    median: 100.0,
+                    most: 100.0,
+                }),
+            }],
+        }
+    }
+
+    #[test]
+    fn one_earlier_run_is_too_few_to_say_what_is_usual() {
+        let note = |runs, value| {
+            let compared = compared(runs, value);
+            compared.note(&compared.metrics[0])
+        };
+        let few = Some("another value, and too few runs to say more");
+        assert_eq!((note(1, 100.0), note(1, 101.0)), (None, few));
+        assert_eq!(note(2, 101.0), few);
+        assert_eq!(note(3, 101.0), Some("outside of what they had"));
+        assert_eq!(compared(1, 0.0).earlier(), "the 1 good run of its kind");
+        assert_eq!(compared(2, 0.0).earlier(), "the 2 good runs of its kind");
     }
 }

@@ -75,13 +75,21 @@ impl Graph {
         format!("{} for {scenario}", self.metric)
     }
 
-    /// The first day and the last one of what is drawn.
+    /// The first day and the last one of what is drawn. A week's average is at its Monday, which can
+    /// be before its runs.
     pub fn days(&self) -> Option<(Date, Date)> {
         let dots = self.series.iter().flat_map(|series| &series.dots);
         let days: Vec<Date> = dots.map(|dot| day(dot.at)).collect();
         let weeks = self.series.iter().flat_map(|series| &series.weeks);
         let first = weeks.map(|week| week.monday).chain(days.iter().copied());
         Some((first.min()?, days.iter().copied().max()?))
+    }
+
+    /// The days of the first run and of the last one.
+    pub fn days_of_runs(&self) -> Option<(Date, Date)> {
+        let dots = self.series.iter().flat_map(|series| &series.dots);
+        let days = dots.map(|dot| day(dot.at));
+        Some((days.clone().min()?, days.max()?))
     }
 
     /// All values that are drawn.

@@ -67,7 +67,7 @@ pub fn page(title: &str, graphs: &[Graph]) -> Result<String, DrawError> {
 }
 
 fn summary(graphs: &[Graph]) -> String {
-    let days: Vec<_> = graphs.iter().filter_map(Graph::days).collect();
+    let days: Vec<_> = graphs.iter().filter_map(Graph::days_of_runs).collect();
     let first = days.iter().map(|(first, _)| first).min();
     let last = days.iter().map(|(_, last)| last).max();
     match (first, last) {
