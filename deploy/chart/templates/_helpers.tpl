@@ -3,7 +3,22 @@ app.kubernetes.io/name: kubetoll
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 
+{{- /* What selects nothing, beside what does: a list of the root and the component. */ -}}
+{{- define "kubetoll.metadataLabels" -}}
+{{- include "kubetoll.labels" (index . 1) }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+{{- end }}
+
 {{- define "kubetoll.pod" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
 {{- range . }}
@@ -64,6 +79,9 @@ spec:
     - --drain={{ .Values.proxy.drainSeconds }}s
     {{- if .Values.proxy.compatMetrics }}
     - --compat-metrics
+    {{- end }}
+    {{- range .Values.proxy.extraArgs }}
+    - {{ . | quote }}
     {{- end }}
     ports:
     - name: toll-proxy

@@ -106,6 +106,43 @@ impl Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_notes_say_what_the_pods_wait_for() {
+    let Some(helm) = real::program("helm") else {
+        return;
+    };
+    let Some(cluster) = Cluster::start().await else {
+        return;
+    };
+    let notes = |settings: &str| {
+        let mut helm = Command::new(&helm);
+        helm.args([
+            "install",
+            "kubetoll",
+            "--dry-run=client",
+            "--namespace",
+            "kubevirt",
+        ]);
+        helm.arg("--kubeconfig").arg(cluster.kubeconfig());
+        helm.args(["--set", settings])
+            .arg(root().join("deploy/chart"));
+        let shown = output(&mut helm);
+        shown.split_once("\nNOTES:\n").unwrap().1.to_owned()
+    };
+    let own = notes("runs.enabled=true");
+    for line in [
+        "- kubetoll-proxy-serving (tls.crt, tls.key): certs/README.md of Kubetoll says for which names;",
+        "- kubetoll-proxy-admin (token):",
+        "    kubectl create job --namespace kubevirt --from=cronjob/kubetoll-runs kubetoll-runs-first",
+    ] {
+        assert!(own.lines().any(|one| one == line), "{own}");
+    }
+    let runs = notes("proxy.enabled=false,runs.enabled=true");
+    let line = "It needs proxies that `kubetoll attach` has put into the KubeVirt of kubevirt, and their Secret";
+    assert!(runs.lines().any(|one| one == line), "{runs}");
+    assert!(!runs.contains("kubetoll-proxy-admin"), "{runs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_real_api_server_takes_every_object_and_restricted_pods() {
     let Some(manifests) = everything() else {
         return;

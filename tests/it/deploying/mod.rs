@@ -31,7 +31,8 @@ const KUSTOMIZATIONS: [(&str, &str); 4] = [
 /// Settings of the chart that no kustomization has.
 const MORE: [&str; 3] = [
     "proxy.certificate.issuer=kubetoll,proxy.certificate.ipAddresses={10.96.0.50},\
-     imagePullSecrets={registry}",
+     imagePullSecrets={registry},nodeSelector.pool=infra,tolerations[0].key=infra,\
+     tolerations[0].operator=Exists,proxy.extraArgs={--connections-max=2000}",
     "proxy.enabled=false,runs.enabled=true,runs.history.postgresSecret=history",
     "proxy.replicas=1,runs.enabled=true,runs.tokenSecret=kubetoll-proxy-admin,\
      runs.proxies={http://kubetoll-proxy-admin:16444},runs.history.storageClass=fast,\

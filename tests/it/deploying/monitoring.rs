@@ -124,8 +124,37 @@ fn selected(expression: &str) -> Vec<(String, BTreeSet<String>)> {
     found
 }
 
-/// What Prometheus itself adds to each series.
-const TARGET_LABELS: [&str; 2] = ["namespace", "pod"];
+/// What Prometheus itself adds to each series; the cluster where several are read together.
+const TARGET_LABELS: [&str; 3] = ["cluster", "namespace", "pod"];
+
+#[test]
+fn the_dashboard_can_be_of_one_cluster_namespace_and_pod() {
+    let Some(config) = object("ConfigMap") else {
+        return;
+    };
+    let dashboard: Value =
+        serde_json::from_str(config["data"]["kubetoll.json"].as_str().unwrap()).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap().iter();
+    let names: Vec<&str> = variables
+        .map(|variable| variable["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["datasource", "cluster", "namespace", "pod", "component"]
+    );
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let expression = target["expr"].as_str().unwrap();
+            for (metric, labels) in selected(expression) {
+                // A recording has no pods any more.
+                let is_recorded = metric.contains(':');
+                for label in TARGET_LABELS.iter().take(if is_recorded { 1 } else { 3 }) {
+                    assert!(labels.contains(*label), "{expression}");
+                }
+            }
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_metric_of_the_rules_and_the_dashboard_is_there_with_its_labels() {
