@@ -148,6 +148,7 @@ async fn close_all(
         driver: Vec::new(),
         checks: vec![checks::settled(&settled)],
         crosscheck: None,
+        command: None,
     };
     let closed = try_ask_all(proxies, |proxy| close_at(proxy, &plan.id)).await?;
     for ((proxy, opened), closed) in proxies.iter().zip(opened.proxies).zip(closed) {

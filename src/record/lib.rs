@@ -49,8 +49,8 @@ pub use result::{
     ThresholdVerdict, Took, Total, Window,
 };
 pub use run::{
-    AUDIT_CHECK, Check, ClusterRecord, Deletion, DriverCall, ObjectTimes, PodRecord, ProxyRun,
-    RUN_SCHEMA, RunRecord,
+    AUDIT_CHECK, Check, ClusterRecord, CommandRecord, Deletion, DiscoveryRecord, DriverCall,
+    ObjectTimes, PodRecord, ProxyRun, RUN_SCHEMA, RunRecord,
 };
 pub use snapshot::{
     ADMIN_TOKEN_HEADER, CallRecord, Durations, InFlight, JournalRecord, NotComparable,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallRecord, Check, ClusterRecord, Crosscheck, DriverCall, Kept, Outcome, PodRecord};
+use super::{
+    CallRecord, Check, ClusterRecord, CommandRecord, Crosscheck, DriverCall, Kept, Outcome,
+    PodRecord,
+};
 
 /// The result of a run, derived from its record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +56,9 @@ pub struct RunResult {
     /// The exit code that the result alone gives: 0, 3 if a threshold or a budget is exceeded, 4 if
     /// the counts are not valid or a threshold can't be judged.
     pub exit_code: u8,
+    /// The command that was run, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandRecord>,
     /// The exit code of the command that was run, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child_exit_code: Option<u8>,

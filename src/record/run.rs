@@ -45,6 +45,32 @@ pub struct RunRecord {
     /// The components' own metrics while the books were open, if they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crosscheck: Option<Crosscheck>,
+    /// The command that the run was made around, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandRecord>,
+}
+
+/// A command that a run was made around. Its arguments may be secrets, and are not kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    /// The program's name, without its folder.
+    pub program: String,
+    /// How many arguments it had.
+    pub arguments: u64,
+    /// How long it ran.
+    pub seconds: f64,
+    /// What it knew of the API server's resources when it began, if its cache was ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<DiscoveryRecord>,
+}
+
+/// A command's discovery: its client asks the API server which resources there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryRecord {
+    /// Whether the command began with what the user's own cache held.
+    pub warm: bool,
+    /// How many of the calls were for `/api`, `/apis` and what is below.
+    pub calls: u64,
 }
 
 /// Where a run took place.

@@ -67,6 +67,7 @@ fn record(id: &str) -> RunRecord {
         driver: Vec::new(),
         checks: Vec::new(),
         crosscheck: None,
+        command: None,
     }
 }
 

@@ -86,6 +86,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         driver: record.driver.clone(),
         budgets,
         exit_code: exit.code(),
+        command: record.command.clone(),
         child_exit_code: asked.child_exit_code,
     }
 }

@@ -31,12 +31,27 @@ pub enum RowOrder {
     Name,
 }
 
+const TITLES: [&str; 9] = [
+    "COMPONENT",
+    "VERB",
+    "RESOURCE",
+    "CODE",
+    "COUNT",
+    "PER OBJECT",
+    "BYTES",
+    "MEAN TIME",
+    "",
+];
+/// Where a row's calls for each object stand in a table.
+const PER_OBJECT: usize = 5;
+
 /// A table with a title; nothing if there are no rows. Bytes and times are left out where calls of
-/// one row of the books stand in two tables.
+/// one row of the books stand in two tables, and calls for each object where there are no `objects`.
 pub(super) fn table<'r>(
     text: &mut String,
     title: &str,
     rows: impl Iterator<Item = &'r ResultRow>,
+    objects: usize,
     shown: Shown,
 ) {
     let mut rows: Vec<&ResultRow> = rows.collect();
@@ -46,21 +61,20 @@ pub(super) fn table<'r>(
     put_line!(text, "\n{title}");
     rows.sort_by(|one, other| order(one, other, shown.by));
     let top = shown.top.unwrap_or(rows.len()).min(rows.len());
-    let mut table = crate::text::table(&[
-        "COMPONENT",
-        "VERB",
-        "RESOURCE",
-        "CODE",
-        "COUNT",
-        "PER OBJECT",
-        "BYTES",
-        "MEAN TIME",
-        "",
-    ]);
-    for row in &rows[..top] {
-        table.add_row(cells(row));
+    let mut titles = TITLES.to_vec();
+    if objects == 0 {
+        titles.remove(PER_OBJECT);
     }
-    align_right(&mut table, &[3, 4, 5, 6, 7]);
+    let mut table = crate::text::table(&titles);
+    for row in &rows[..top] {
+        let mut cells = cells(row).to_vec();
+        if objects == 0 {
+            cells.remove(PER_OBJECT);
+        }
+        table.add_row(cells);
+    }
+    let numbers: Vec<usize> = (3..titles.len() - 1).collect();
+    align_right(&mut table, &numbers);
     for line in table.to_string().lines() {
         put_line!(text, "  {}", line.trim_end());
     }
@@ -75,8 +89,8 @@ pub(super) fn table<'r>(
     let all: u64 = rows.iter().map(|row| row.count).sum();
     let per_object: f64 = rows.iter().map(|row| row.per_object).sum();
     let s = if all == 1 { "" } else { "s" };
-    // Where nothing was created, or one object, that would say the same again.
-    if format!("{per_object:.2}") == format!("{all}.00") {
+    // Of one object that would say the same again.
+    if objects <= 1 {
         put_line!(text, "  {all} call{s}");
     } else {
         put_line!(text, "  {all} call{s}, {per_object:.2} per object");
@@ -160,7 +174,7 @@ mod tests {
             row("nodes", 100, None, 0.0),
         ];
         let mut text = String::new();
-        table(&mut text, "Calls", rows.iter(), Shown { by, top });
+        table(&mut text, "Calls", rows.iter(), 100, Shown { by, top });
         text
     }
 

@@ -19,6 +19,7 @@ pub fn run(result: &RunResult) -> String {
 pub fn run_shown(result: &RunResult, shown: Shown) -> String {
     let mut text = String::new();
     head(&mut text, result);
+    command(&mut text, result);
     let rest = if result.cluster.namespace.is_empty() {
         "Calls"
     } else {
@@ -33,7 +34,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         (Share::Unattributed, rest),
     ] {
         let rows_of = result.rows.iter().filter(|row| row.share == share);
-        table(&mut text, title, rows_of, shown);
+        table(&mut text, title, rows_of, result.count, shown);
     }
     total(&mut text, result);
     baseline(&mut text, result);
@@ -46,7 +47,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         .deletion
         .iter()
         .filter(|row| row.share == Share::Workload);
-    table(&mut text, title, own, shown);
+    table(&mut text, title, own, result.count, shown);
     thresholds(&mut text, &result.thresholds);
     budgets(&mut text, &result.budgets);
     checks(&mut text, result);
@@ -147,6 +148,33 @@ fn objects(result: &RunResult) -> String {
         other => format!("× {}", scenario_title(other)),
     };
     format!("{} {what}", grouped(result.count as u64))
+}
+
+/// What a command did besides its calls.
+fn command(text: &mut String, result: &RunResult) {
+    let Some(command) = &result.command else {
+        return;
+    };
+    let arguments = match command.arguments {
+        0 => "without arguments".to_owned(),
+        1 => "with 1 argument".to_owned(),
+        count => format!("with {count} arguments"),
+    };
+    put!(
+        text,
+        "command {} {arguments}, {:.1} s",
+        command.program,
+        command.seconds
+    );
+    if let Some(discovery) = &command.discovery {
+        let word = if discovery.warm { "warm" } else { "cold" };
+        put!(
+            text,
+            "; discovery began {word} and is {} of the calls",
+            discovery.calls
+        );
+    }
+    text.push('\n');
 }
 
 /// A window of seconds says how often calls came in it, and no more; from a minute on also how

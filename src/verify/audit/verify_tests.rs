@@ -113,6 +113,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
         driver: Vec::new(),
         checks: Vec::new(),
         crosscheck: None,
+        command: None,
     }
 }
 
