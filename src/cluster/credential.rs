@@ -1,295 +1,334 @@
-//! The credential of a kubeconfig's user: which of its fields count, and for the one proxy that
-//! presents it, that of `exec`, what they hold.
+//! The credential of a user through its life: read, kept, and got anew when it has ended.
 
 use std::{
-    io::{IsTerminal, stdin},
-    path::Path,
-    process::Stdio,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
-use kube::config::{AuthInfo, ExecConfig, ExecInteractiveMode};
+use jiff::Timestamp;
 use rustls::client::ResolvesClientCert;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::json;
-use tokio::process::Command;
 
-use identity::{IdentityError, presented::certified, read, read_token};
+pub use crate::header::CredentialError;
+use crate::{
+    header::{basic, bearer},
+    plugin::{Given, Plugin},
+    user::{Login, User},
+};
+use identity::read_token;
+
+/// How long a file's token is used before the file is read again.
+const FILE_FOR: Duration = Duration::from_secs(1);
+/// How long before its end client-go takes a token of OpenID Connect for ended.
+const BEFORE_END: i64 = 10;
 
 /// What is presented to the API server.
-#[derive(Default)]
-pub struct UserCredential {
-    /// What goes into the `Authorization` header, if anything does.
+#[derive(Clone, Default)]
+pub struct Presented {
+    /// The `Authorization` header, if there is something for it.
     pub authorization: Option<HeaderValue>,
     /// The client certificate for TLS, if there is one.
     pub certificate: Option<Arc<dyn ResolvesClientCert>>,
+    /// Another number for each that is got anew.
+    pub serial: u64,
 }
 
-/// What an exec plugin prints.
-#[derive(Deserialize)]
-struct ExecCredential {
-    status: ExecStatus,
+/// A user's credential.
+pub struct Credential {
+    source: Source,
+    certificate: Option<Arc<dyn ResolvesClientCert>>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct ExecStatus {
-    token: Option<String>,
-    client_certificate_data: Option<String>,
-    client_key_data: Option<String>,
+enum Source {
+    Fixed(Option<HeaderValue>),
+    File {
+        path: PathBuf,
+        otherwise: Option<HeaderValue>,
+        read: Mutex<Option<(Instant, HeaderValue)>>,
+    },
+    Ending(HeaderValue, Timestamp),
+    Plugin {
+        plugin: Box<Plugin>,
+        given: tokio::sync::Mutex<Kept>,
+        /// The number of what the API server took no longer.
+        refused: AtomicU64,
+    },
 }
 
-/// A user with the fields alone that client-go would use, so that everybody who reads it acts as the
-/// same: empty ones are as good as none, a token file that can be read comes before a token, and a
-/// plugin is asked only where there is nothing else.
-///
-/// # Errors
-/// For what client-go refuses as well: a password beside a token, or the impersonation of a uid,
-/// groups or extra values without a user.
-pub fn as_clients_read_it(mut user: AuthInfo) -> Result<AuthInfo, IdentityError> {
-    drop_empty(&mut user);
-    let acts_as_part = [
-        ("as-uid", user.impersonate_uid.is_some()),
-        ("as-groups", user.impersonate_groups.is_some()),
-        ("as-user-extra", user.impersonate_user_extra.is_some()),
-    ];
-    for (field, _) in acts_as_part.into_iter().filter(|(_, given)| *given) {
-        if user.impersonate.is_none() {
-            return Err(wrong(format!("{field} is there without `as`")));
-        }
-    }
-    let has_password = user.username.is_some() || user.password.is_some();
-    let has_token = user.token.is_some() || user.token_file.is_some();
-    if has_password && has_token {
-        return Err(wrong(
-            "there are a password and a token: only one can count",
-        ));
-    }
-    if let (Some(_), Some(file)) = (&user.token, &user.token_file) {
-        if read_token(Path::new(file)).is_ok() {
-            user.token = None;
-        } else {
-            user.token_file = None;
-        }
-    }
-    let has_certificate =
-        user.client_certificate.is_some() || user.client_certificate_data.is_some();
-    if has_password || has_token || has_certificate {
-        user.exec = None;
-    }
-    Ok(user)
+/// What a plugin gave last.
+#[derive(Default)]
+struct Kept {
+    presented: Option<Presented>,
+    ends: Option<Timestamp>,
+    asked: u64,
 }
 
-fn drop_empty(user: &mut AuthInfo) {
-    let texts = [
-        &mut user.username,
-        &mut user.token_file,
-        &mut user.client_certificate,
-        &mut user.client_certificate_data,
-        &mut user.client_key,
-        &mut user.impersonate,
-        &mut user.impersonate_uid,
-    ];
-    for text in texts {
-        text.take_if(|text| text.is_empty());
-    }
-    let secrets = [
-        &mut user.password,
-        &mut user.token,
-        &mut user.client_key_data,
-    ];
-    for secret in secrets {
-        secret.take_if(|secret| secret.expose_secret().is_empty());
-    }
-    user.impersonate_groups.take_if(|groups| groups.is_empty());
-    user.impersonate_user_extra
-        .take_if(|extra| extra.is_empty());
-}
-
-impl UserCredential {
-    /// The credential of a kubeconfig's user: client certificate, token, token file, exec plugin,
-    /// or user name and password. `user` is one of [`as_clients_read_it`].
-    pub async fn of(user: &AuthInfo) -> Result<Self, IdentityError> {
-        let mut credential = Self {
-            authorization: authorization(user)?,
-            certificate: certificate(user)?,
+impl Credential {
+    /// The credential of `user`. Nothing is asked or read for it yet.
+    ///
+    /// # Errors
+    ///
+    /// For a token that no header can have.
+    pub fn of(user: &User) -> Result<Self, CredentialError> {
+        let source = match &user.login {
+            Login::None => Source::Fixed(None),
+            Login::Token(token) => Source::Fixed(Some(bearer(token)?)),
+            Login::Password(name, password) => Source::Fixed(Some(basic(name, password)?)),
+            Login::File(path, otherwise) => Source::File {
+                path: path.clone(),
+                otherwise: otherwise.as_deref().map(bearer).transpose()?,
+                read: Mutex::default(),
+            },
+            Login::IdToken(token) => Source::Ending(bearer(token)?, end_of(token)?),
+            Login::Plugin(plugin) => Source::Plugin {
+                plugin: plugin.clone(),
+                given: tokio::sync::Mutex::default(),
+                refused: AtomicU64::new(0),
+            },
         };
-        if let Some(plugin) = &user.exec {
-            let status = run_plugin(plugin).await?;
-            credential = status.presented()?;
-        }
-        if user.auth_provider.is_some() {
-            return Err(wrong(
-                "auth providers are gone from Kubernetes; use an exec plugin",
-            ));
-        }
-        Ok(credential)
+        Ok(Self {
+            source,
+            certificate: user.certificate.clone(),
+        })
     }
-}
 
-fn wrong(message: impl Into<String>) -> IdentityError {
-    IdentityError::Credential(message.into())
-}
-
-fn authorization(user: &AuthInfo) -> Result<Option<HeaderValue>, IdentityError> {
-    if let Some(token) = &user.token {
-        return bearer(token.expose_secret()).map(Some);
-    }
-    if let Some(file) = &user.token_file {
-        return bearer(&read_token(Path::new(file))?).map(Some);
-    }
-    if let (Some(name), Some(password)) = (&user.username, &user.password) {
-        let pair = STANDARD.encode(format!("{name}:{}", password.expose_secret()));
-        return sensitive(format!("Basic {pair}")).map(Some);
-    }
-    Ok(None)
-}
-
-fn bearer(token: &str) -> Result<HeaderValue, IdentityError> {
-    sensitive(format!("Bearer {token}"))
-}
-
-fn sensitive(value: String) -> Result<HeaderValue, IdentityError> {
-    let mut value =
-        HeaderValue::try_from(value).map_err(|_| wrong("the token is no header value"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn certificate(user: &AuthInfo) -> Result<Option<Arc<dyn ResolvesClientCert>>, IdentityError> {
-    let chain = match (&user.client_certificate_data, &user.client_certificate) {
-        (Some(data), _) => decode(data, "client-certificate-data")?,
-        (None, Some(file)) => read(Path::new(file))?,
-        (None, None) => return Ok(None),
-    };
-    let key = match (&user.client_key_data, &user.client_key) {
-        (Some(data), _) => decode(data.expose_secret(), "client-key-data")?,
-        (None, Some(file)) => read(Path::new(file))?,
-        (None, None) => return Err(wrong("the user has a client certificate but no key")),
-    };
-    certified(&chain, &key).map(Some)
-}
-
-fn decode(data: &str, what: &str) -> Result<Vec<u8>, IdentityError> {
-    let data = STANDARD.decode(data.trim());
-    data.map_err(|_| wrong(format!("{what} is not base64")))
-}
-
-impl ExecStatus {
-    /// A plugin that gives nothing, or half of a pair, must not make the user anonymous.
-    fn presented(self) -> Result<UserCredential, IdentityError> {
-        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let token = some(self.token);
-        let pair = (
-            some(self.client_certificate_data),
-            some(self.client_key_data),
-        );
-        let certificate = match pair {
-            (Some(chain), Some(key)) => Some(certified(chain.as_bytes(), key.as_bytes())?),
-            (None, None) if token.is_some() => None,
-            (None, None) => return Err(wrong("the exec plugin gave no token and no certificate")),
-            _ => {
-                return Err(wrong(
-                    "the exec plugin gave a certificate or a key, not both",
-                ));
+    /// What is presented now.
+    ///
+    /// # Errors
+    ///
+    /// Where a file has no token, a plugin gives nothing, or a token has ended.
+    pub async fn present(&self) -> Result<Presented, CredentialError> {
+        let authorization = match &self.source {
+            Source::Fixed(authorization) => authorization.clone(),
+            Source::File {
+                path,
+                otherwise,
+                read,
+            } => Some(from_file(path, otherwise.as_ref(), read)?),
+            Source::Ending(authorization, ends) => {
+                if Timestamp::now().as_second() + BEFORE_END > ends.as_second() {
+                    return Err(id_token_ended());
+                }
+                Some(authorization.clone())
+            }
+            Source::Plugin {
+                plugin,
+                given,
+                refused,
+            } => {
+                let mut given = given.lock().await;
+                return given.or_ask(plugin, refused.load(Ordering::Relaxed)).await;
             }
         };
-        Ok(UserCredential {
-            authorization: token.map(|token| bearer(&token)).transpose()?,
-            certificate,
+        Ok(Presented {
+            authorization,
+            certificate: self.certificate.clone(),
+            serial: 0,
         })
     }
-}
 
-async fn run_plugin(plugin: &ExecConfig) -> Result<ExecStatus, IdentityError> {
-    let program = plugin
-        .command
-        .as_deref()
-        .ok_or_else(|| wrong("the exec plugin has no command"))?;
-    let is_interactive = is_interactive(plugin)?;
-    let mut command = Command::new(program);
-    command
-        .args(plugin.args.iter().flatten())
-        .env("KUBERNETES_EXEC_INFO", exec_info(plugin, is_interactive))
-        .stdin(if is_interactive {
-            Stdio::inherit()
-        } else {
-            Stdio::null()
-        })
-        .stderr(Stdio::inherit());
-    for variable in plugin.env.iter().flatten() {
-        if let Some(name) = variable.get("name") {
-            command.env(name, variable.get("value").map_or("", String::as_str));
+    /// The API server answered 401 to what was presented as number `serial`: a plugin is asked
+    /// again.
+    pub fn refused(&self, serial: u64) {
+        if let Source::Plugin { refused, .. } = &self.source {
+            refused.fetch_max(serial, Ordering::Relaxed);
         }
     }
-    let output = command.output().await;
-    let output = output.map_err(|error| wrong(format!("cannot run {program}: {error}")))?;
-    if !output.status.success() {
-        return Err(wrong(format!("{program} failed: {}", output.status)));
-    }
-    let credential: ExecCredential = serde_json::from_slice(&output.stdout)
-        .map_err(|_| wrong(format!("{program} printed no ExecCredential")))?;
-    Ok(credential.status)
 }
 
-/// What a plugin is told of its caller. One that asked for the cluster may give each cluster a
-/// credential of its own.
-fn exec_info(plugin: &ExecConfig, is_interactive: bool) -> String {
-    let version = plugin
-        .api_version
-        .as_deref()
-        .unwrap_or("client.authentication.k8s.io/v1");
-    let mut info = json!({
-        "apiVersion": version,
-        "kind": "ExecCredential",
-        "spec": {"interactive": is_interactive},
-    });
-    if let Some(cluster) = &plugin.cluster {
-        info["spec"]["cluster"] = json!(cluster);
+impl Kept {
+    /// What is there, or, where that has ended or was refused, what the plugin gives now.
+    async fn or_ask(
+        &mut self,
+        plugin: &Plugin,
+        refused: u64,
+    ) -> Result<Presented, CredentialError> {
+        let has_ended = self.ends.is_some_and(|ends| Timestamp::now() > ends);
+        let presented = self.presented.as_ref();
+        if let Some(presented) = presented.filter(|one| !has_ended && one.serial > refused) {
+            return Ok(presented.clone());
+        }
+        let Given {
+            authorization,
+            certificate,
+            ends,
+        } = plugin.ask(self.asked == 0).await?;
+        self.asked += 1;
+        self.ends = ends;
+        let presented = Presented {
+            authorization,
+            certificate,
+            serial: self.asked,
+        };
+        Ok(self.presented.insert(presented).clone())
     }
-    info.to_string()
 }
 
-fn is_interactive(plugin: &ExecConfig) -> Result<bool, IdentityError> {
-    match plugin.interactive_mode {
-        Some(ExecInteractiveMode::Never) => Ok(false),
-        Some(ExecInteractiveMode::Always) if !stdin().is_terminal() => Err(wrong(
-            "the exec plugin's interactiveMode is Always, and standard input is no terminal",
-        )),
-        _ => Ok(stdin().is_terminal()),
+/// A file that can't be read now, or is empty, may be about to be replaced: what was read last goes
+/// on, as in client-go.
+fn from_file(
+    path: &Path,
+    otherwise: Option<&HeaderValue>,
+    last: &Mutex<Option<(Instant, HeaderValue)>>,
+) -> Result<HeaderValue, CredentialError> {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, header)) = last.as_ref()
+        && at.elapsed() < FILE_FOR
+    {
+        return Ok(header.clone());
     }
+    match (read_token(path), last.as_ref(), otherwise) {
+        (Ok(token), ..) => {
+            let header = bearer(&token)?;
+            *last = Some((Instant::now(), header.clone()));
+            Ok(header)
+        }
+        (Err(_), Some((_, header)), _) | (Err(_), None, Some(header)) => Ok(header.clone()),
+        (Err(error), None, None) => Err(CredentialError::new(format!("user.tokenFile: {error}"))),
+    }
+}
+
+/// When a token of OpenID Connect ends.
+fn end_of(token: &str) -> Result<Timestamp, CredentialError> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: f64,
+    }
+    let payload = token.split('.').nth(1);
+    let payload = payload.and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    let claims = payload.and_then(|payload| serde_json::from_slice::<Claims>(&payload).ok());
+    let ends = claims.and_then(|claims| Timestamp::from_second(claims.exp as i64).ok());
+    ends.ok_or_else(|| {
+        CredentialError::new("user.auth-provider oidc: its id-token says no end (exp)")
+    })
+}
+
+fn id_token_ended() -> CredentialError {
+    CredentialError::new(
+        "user.auth-provider oidc: its id-token has ended, and only kubectl renews it: let kubectl \
+         make any call, then run this again",
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn read(fields: serde_json::Value) -> AuthInfo {
-        as_clients_read_it(serde_json::from_value(fields).unwrap()).unwrap()
+    fn user(fields: &Value) -> User {
+        let parsed = User::parse(fields.as_object().unwrap());
+        parsed.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// As client-go has it: the file's content is the newer, unless there is none.
-    #[test]
-    fn a_token_file_comes_before_a_token_where_it_can_be_read() {
+    async fn header(fields: &Value) -> Result<String, String> {
+        let credential = Credential::of(&user(fields)).map_err(|error| error.to_string())?;
+        let presented = credential.present().await;
+        let presented = presented.map_err(|error| error.to_string())?;
+        let header = presented
+            .authorization
+            .map(|it| it.to_str().unwrap().to_owned());
+        Ok(header.unwrap_or_default())
+    }
+
+    /// The file's content is the newer, unless there is none.
+    #[tokio::test]
+    async fn a_token_file_comes_before_a_token_where_it_can_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("token");
         let both = json!({"token": "old", "tokenFile": file});
-        let header = |user: &AuthInfo| authorization(user).unwrap().unwrap();
-        assert_eq!(header(&read(both.clone())), "Bearer old");
+        let alone = json!({"tokenFile": file});
+        assert_eq!(header(&both).await.unwrap(), "Bearer old");
+        assert!(
+            header(&alone)
+                .await
+                .unwrap_err()
+                .starts_with("user.tokenFile: ")
+        );
         std::fs::write(&file, "new\n").unwrap();
-        assert_eq!(header(&read(both)), "Bearer new");
+        assert_eq!(header(&both).await.unwrap(), "Bearer new");
+        let credential = Credential::of(&user(&both)).unwrap();
+        credential.present().await.unwrap();
+        for (content, expected) in [("newer", "Bearer newer"), ("", "Bearer newer")] {
+            std::fs::write(&file, content).unwrap();
+            if let Source::File { read, .. } = &credential.source {
+                let long_ago = Instant::now().checked_sub(FILE_FOR).unwrap();
+                read.lock().unwrap().as_mut().unwrap().0 = long_ago;
+            }
+            let presented = credential.present().await.unwrap();
+            assert_eq!(presented.authorization.unwrap(), expected);
+        }
     }
 
-    #[test]
-    fn an_empty_field_is_none() {
-        let user = read(json!({
+    #[tokio::test]
+    async fn an_empty_field_is_none() {
+        let fields = json!({
             "token": "", "as": "", "as-groups": [], "as-user-extra": {}, "client-certificate": "",
-            "exec": {"command": "c"},
-        }));
-        assert!(user.token.is_none() && user.impersonate.is_none() && user.exec.is_some());
-        assert!(user.impersonate_groups.is_none() && user.impersonate_user_extra.is_none());
+            "exec": {"command": "c", "apiVersion": "client.authentication.k8s.io/v1beta1"},
+        });
+        let user = user(&fields);
+        assert!(user.plugin().is_some() && user.impersonates == Default::default());
+        let named = json!({"username": "me", "password": "p"});
+        assert_eq!(header(&named).await.unwrap(), "Basic bWU6cA==");
+    }
+
+    #[tokio::test]
+    async fn an_id_token_counts_until_its_end() {
+        let provider = |ends: i64| {
+            let claims = URL_SAFE_NO_PAD.encode(json!({"exp": ends}).to_string());
+            let token = format!("x.{claims}.y");
+            json!({"auth-provider": {"name": "oidc", "config": {"id-token": token}}})
+        };
+        let now = Timestamp::now().as_second();
+        assert!(
+            header(&provider(now + 60))
+                .await
+                .unwrap()
+                .starts_with("Bearer x.")
+        );
+        let ended = header(&provider(now + 5)).await.unwrap_err();
+        assert!(ended.contains("oidc: its id-token has ended"), "{ended}");
+    }
+
+    fn plugin(script: &str) -> Value {
+        json!({"exec": {"command": "sh", "args": ["-c", script], "interactiveMode": "Never",
+            "apiVersion": "client.authentication.k8s.io/v1"}})
+    }
+
+    /// A plugin is asked once, again after the end of what it gave, and after a 401.
+    #[tokio::test]
+    async fn a_plugin_is_asked_again_when_its_token_has_ended_or_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = dir.path().join("asked");
+        let script = |ends: &str| {
+            format!(
+                "echo x >> {0}; printf '{{\"kind\":\"ExecCredential\",\"apiVersion\":\
+                 \"client.authentication.k8s.io/v1\",\"status\":{{\"token\":\"t%s\"{ends}}}}}' \
+                 $(wc -l < {0})",
+                asked.display()
+            )
+        };
+        let lasting = Credential::of(&user(&plugin(&script("")))).unwrap();
+        let token = async |credential: &Credential| {
+            let presented = credential.present().await.unwrap();
+            (presented.authorization.unwrap(), presented.serial)
+        };
+        for _ in 0..2 {
+            assert_eq!(token(&lasting).await, ("Bearer t1".parse().unwrap(), 1));
+        }
+        lasting.refused(1);
+        assert_eq!(token(&lasting).await, ("Bearer t2".parse().unwrap(), 2));
+        lasting.refused(1);
+        assert_eq!(token(&lasting).await, ("Bearer t2".parse().unwrap(), 2));
+        let ended = script(",\"expirationTimestamp\":\"2024-01-01T00:00:00Z\"");
+        let ended = Credential::of(&user(&plugin(&ended))).unwrap();
+        assert_eq!(token(&ended).await.0, "Bearer t3");
+        assert_eq!(token(&ended).await.0, "Bearer t4");
     }
 }

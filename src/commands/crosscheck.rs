@@ -125,8 +125,9 @@ impl CrosscheckArgs {
                 slept.map(|()| Ended::Time)
             }
             None => {
-                let status = run_command(&self.command, &[], stop).await?;
-                status.map(Ended::Command)
+                let ended = run_command(&self.command, &[], stop).await?;
+                let ended = ended.filter(|ended| !ended.was_interrupted);
+                ended.map(|ended| Ended::Command(ended.status))
             }
         };
         Ok(ended.unwrap_or(Ended::Interrupted))

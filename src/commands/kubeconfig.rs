@@ -1,27 +1,34 @@
 //! `kubetoll kubeconfig`: a user's kubeconfig, led through a proxy.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use kube::config::{AuthInfo, Kubeconfig, NamedAuthInfo, NamedContext};
 use serde_json::{Value, json};
 
-use super::shared::cluster;
-use ::cluster::kubeconfig::write_private;
-use terminal::exit::Exit;
+use cluster::{
+    access::Access,
+    kubeconfig::{led_cluster, listed, write_private},
+    reading::Chosen,
+    user::User,
+};
+use terminal::exit::{Exit, Misuse};
 
 /// Rewrite a kubeconfig so that its context goes through a proxy, with the same user and namespace.
 ///
 /// Works for users with a token or an exec plugin that gives one: the proxy forwards it. A client
-/// certificate ends at the proxy; for such users run `kubetoll exec -- COMMAND` instead.
+/// certificate ends at the proxy; for such users run `kubetoll exec -- COMMAND` instead. Paths of
+/// files and plugins become absolute, so that the result can be anywhere.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: kubetoll kubeconfig --through https://127.0.0.1:16443 --ca ca.crt --out through.yaml"
 )]
 pub(super) struct KubeconfigArgs {
-    /// URL of the proxy.
+    /// URL of the proxy: https://HOST:PORT.
     #[arg(long, value_name = "URL")]
     through: String,
     /// PEM file of the CA that signed the proxy's certificate.
@@ -33,18 +40,24 @@ pub(super) struct KubeconfigArgs {
     /// Context to rewrite; otherwise the current one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// File to write; otherwise standard output.
+    /// File to write, YAML, or JSON where its name ends in .json; otherwise standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &KubeconfigArgs) -> Result<Exit> {
-    let config = cluster::read(args.kubeconfig.as_deref())?;
+    if !args.through.starts_with("https://") {
+        let words = "--through must begin with https://: the proxy speaks TLS alone, and clients \
+                     send no token without it";
+        bail!(Misuse(words.to_owned()));
+    }
+    let access = Access::configured(args.kubeconfig.as_deref(), args.context.as_deref())?;
+    let Some((_, chosen)) = &access.source else {
+        bail!("there is no kubeconfig to rewrite: name one with --kubeconfig");
+    };
     let ca = fs::read(&args.ca).with_context(|| format!("cannot read {}", args.ca.display()))?;
-    let (context, user) = args.chosen(&config)?;
-    refuse_other_identity(user)?;
-    let rewritten = rewrite(context, user, &args.through, &ca)?;
-    let text = serde_json::to_string_pretty(&rewritten)? + "\n";
+    refuse_other_identity(chosen, &access.user)?;
+    let text = formatted(&rewrite(chosen, &args.through, &ca), args.out.as_deref())?;
     match &args.out {
         Some(out) => write_private(out, text.as_bytes())
             .with_context(|| format!("cannot write {}", out.display()))?,
@@ -53,41 +66,29 @@ pub(super) fn run(args: &KubeconfigArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-impl KubeconfigArgs {
-    fn chosen<'k>(&self, config: &'k Kubeconfig) -> Result<(&'k NamedContext, &'k NamedAuthInfo)> {
-        let current = self.context.as_ref().or(config.current_context.as_ref());
-        let current = current.context("there is no current context: use --context")?;
-        let mut contexts = config.contexts.iter();
-        let context = contexts.find(|context| context.name == *current);
-        let context = context.context("there is no such context")?;
-        let user = context.context.as_ref().and_then(|it| it.user.as_ref());
-        let mut users = config.auth_infos.iter();
-        let user = users.find(|one| Some(&one.name) == user);
-        Ok((context, user.context("the context's user is missing")?))
+fn formatted(config: &Value, out: Option<&Path>) -> Result<String> {
+    if out.is_some_and(|out| out.extension().is_some_and(|end| end == "json")) {
+        return Ok(serde_json::to_string_pretty(config)? + "\n");
     }
+    Ok(serde_saphyr::to_string(config)?)
 }
 
 /// Through the proxy the user must be who it is without.
-fn refuse_other_identity(user: &NamedAuthInfo) -> Result<()> {
-    let (name, nobody) = (&user.name, AuthInfo::default());
-    let user = user.auth_info.as_ref().unwrap_or(&nobody);
-    if user.token.is_none() && user.token_file.is_none() && user.exec.is_none() {
-        bail!(
-            "the user {name} has no token: a client certificate ends at the proxy, which would \
-             leave the user anonymous. `kubetoll exec -- COMMAND` works with it"
-        );
-    }
-    if user.client_certificate.is_some() || user.client_certificate_data.is_some() {
+fn refuse_other_identity(chosen: &Chosen, user: &User) -> Result<()> {
+    let name = chosen.user.as_ref().map_or("(none)", |user| &user.name);
+    if user.has_certificate() && user.has_login() {
         bail!(
             "the user {name} has a client-certificate beside its token: it comes first at the API \
              server, and ends at the proxy. `kubetoll exec -- COMMAND` works with both"
         );
     }
-    if user
-        .exec
-        .as_ref()
-        .is_some_and(|plugin| plugin.provide_cluster_info)
-    {
+    if !user.has_login() {
+        bail!(
+            "the user {name} has no token: a client certificate ends at the proxy, which would \
+             leave the user anonymous. `kubetoll exec -- COMMAND` works with it"
+        );
+    }
+    if user.plugin().is_some_and(|plugin| plugin.wants_cluster) {
         bail!(
             "the user {name} has exec.provideClusterInfo: its plugin would be told of the proxy \
              instead of the cluster. `kubetoll exec -- COMMAND` works with it"
@@ -96,24 +97,25 @@ fn refuse_other_identity(user: &NamedAuthInfo) -> Result<()> {
     Ok(())
 }
 
-/// One context alone with all that it sets, its cluster being the proxy. JSON, which is YAML.
-fn rewrite(
-    context: &NamedContext,
-    user: &NamedAuthInfo,
-    through: &str,
-    ca: &[u8],
-) -> Result<Value> {
-    let mut context = serde_json::to_value(context)?;
-    context["context"]["cluster"] = json!("kubetoll-proxy");
-    Ok(json!({
+/// One context alone with all that it sets, its cluster being the proxy.
+fn rewrite(chosen: &Chosen, through: &str, ca: &[u8]) -> Value {
+    let mut cluster = led_cluster(&chosen.cluster, through, ca);
+    cluster.name = "kubetoll-proxy".to_owned();
+    let mut context = chosen.context.clone();
+    context
+        .fields
+        .insert("cluster".to_owned(), json!(cluster.name));
+    let users: Vec<Value> = chosen
+        .user
+        .iter()
+        .map(|user| listed("user", user))
+        .collect();
+    json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "kubetoll-proxy", "cluster": {
-            "server": through,
-            "certificate-authority-data": STANDARD.encode(ca),
-        }}],
-        "users": [user],
-        "contexts": [context],
-        "current-context": context["name"],
-    }))
+        "clusters": [listed("cluster", &cluster)],
+        "users": users,
+        "contexts": [listed("context", &context)],
+        "current-context": context.name,
+    })
 }

@@ -11,20 +11,19 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::{
     attached::{DiscoverArgs, Fleet},
     child::{code_of, exit_of, run_command},
-    cluster::WhereArgs,
+    cluster::{WhereArgs, client_of},
     history::KeepArgs,
     inputs::read_thresholds,
     output::Output,
     proxies::proxy_clients,
     results,
 };
-use cluster::kubeconfig::write_private;
+use cluster::{client::Manner, kubeconfig::write_private};
 use driver::{
     Roster,
     measure::{self, Opened, Plan},
@@ -156,17 +155,19 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let plan = args.close.plan(&args.open.plan(&id));
     let opened = measure::open(&plan, &proxies).await?;
     let ended = run_command(&args.command, &[], &stop).await;
-    let status = match ended {
-        Ok(Some(status)) => status,
+    let ended = match ended {
+        Ok(Some(ended)) if !ended.was_interrupted => ended,
         interrupted_or_failed => {
             measure::abandon(&plan.id, &proxies).await;
             interrupted_or_failed?;
             return Ok(Exit::Interrupted);
         }
     };
+    let status = ended.status;
     let roster = fleet.as_ref().map(|fleet| fleet as &dyn Roster);
     match measure::close(&plan, opened, &proxies, roster).await {
-        Ok(record) => {
+        Ok(mut record) => {
+            record.command = Some(ended.record(&args.command));
             let exit = args
                 .close
                 .report(&record, thresholds.as_ref(), Some(status));
@@ -254,9 +255,7 @@ impl MeasureArgs {
             }
             (_, false) => return Ok(None),
         }
-        let (mut config, _) = self.cluster.config().await?;
-        config.default_retry = false;
-        let client = Client::try_from(config).context("cannot make a client")?;
+        let client = client_of(&self.cluster.access()?, Manner::default()).await?;
         let token = self.open.proxy_token_file.as_ref();
         let in_cluster = self.cluster.in_cluster;
         let fleet = Fleet::find(client, &self.discover, token, in_cluster).await?;

@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{IdentityError, provider, upstream::CaSource};
+use super::{IdentityError, ca::CaSource, provider};
 
 /// Whom to believe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +35,7 @@ impl Trust {
             Self::Nobody => builder.with_root_certificates(RootCertStore::empty()),
             Self::Ca(path) => builder.with_root_certificates(CaSource::File(path.clone()).roots()?),
             Self::Anybody => {
-                let algorithms = provider().signature_verification_algorithms;
-                let any = Arc::new(AnyServer(algorithms));
+                let any = Arc::new(AnyServer::new());
                 builder.dangerous().with_custom_certificate_verifier(any)
             }
         };
@@ -46,7 +45,13 @@ impl Trust {
 
 /// Takes any certificate whose key the server proves to hold.
 #[derive(Debug)]
-struct AnyServer(WebPkiSupportedAlgorithms);
+pub(super) struct AnyServer(WebPkiSupportedAlgorithms);
+
+impl AnyServer {
+    pub(super) fn new() -> Self {
+        Self(provider().signature_verification_algorithms)
+    }
+}
 
 impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(

@@ -1,10 +1,12 @@
-//! Who is who: certificates, kubeconfigs, and the names of clients.
+//! Who is who: certificates, kubeconfigs, and the names of clients; and the way to a server.
 //!
 //! Invariant: keys are parsed here only, and nothing here ever prints a token or a key.
 
 pub mod bearer;
+mod ca;
 pub mod client;
 pub mod client_certificate;
+pub mod connect;
 pub mod endpoint;
 pub mod expiry;
 mod kubeconfig;
@@ -14,7 +16,9 @@ pub mod proof;
 pub mod proven;
 pub mod server;
 pub mod server_verifier;
+mod trust;
 pub mod upstream;
+pub mod way;
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -81,6 +85,17 @@ pub enum IdentityError {
     /// A user's credential can't be presented.
     #[error("the kubeconfig's credential can't be used: {0}")]
     Credential(String),
+    /// A proxy on the way to the API server can't be used.
+    #[error("{from} {what}")]
+    Proxy {
+        /// The field or the variable that names it.
+        from: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// No CA was given, and the system has none.
+    #[error("no CA is given, and this system has no authorities of its own: give a CA")]
+    NoSystemRoots,
     /// Not in a cluster.
     #[error("not in a cluster: {0} is missing")]
     NotInCluster(&'static str),

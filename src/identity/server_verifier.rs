@@ -1,18 +1,13 @@
-//! Verifies an API server's certificate as webpki does, and says in words what is wrong with it.
+//! Says in words what is wrong with an API server's certificate.
 
 use std::{error::Error as StdError, fmt, net::IpAddr, sync::Arc};
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
+    CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
-
-use super::{IdentityError, provider};
 
 /// Most names that are listed.
 const NAMES_MAX: usize = 8;
@@ -49,30 +44,18 @@ impl ServerCertificateError {
     }
 }
 
-/// webpki's verifier, whose refusals are put into words.
+/// A verifier whose refusals are put into words.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
-    inner: Arc<WebPkiServerVerifier>,
+    inner: Arc<dyn ServerCertVerifier>,
+    /// Names of what it trusts.
     trusted: Vec<String>,
 }
 
 impl ServerVerifier {
-    /// Trusts these authorities, which `roots` holds.
-    pub(super) fn new(
-        roots: RootCertStore,
-        authorities: &[CertificateDer<'_>],
-    ) -> Result<Arc<Self>, IdentityError> {
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
-        let inner = inner.build().map_err(|error| IdentityError::Tls {
-            what: "the CA".to_owned(),
-            source: Error::General(error.to_string()),
-        })?;
-        let trusted = authorities.iter().filter_map(|one| {
-            let (_, parsed) = parse_x509_certificate(one).ok()?;
-            Some(printable(&parsed.subject().to_string()))
-        });
-        let trusted = trusted.collect();
-        Ok(Arc::new(Self { inner, trusted }))
+    /// `inner` trusts what has these names.
+    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, trusted: Vec<String>) -> Self {
+        Self { inner, trusted }
     }
 
     fn explain(
@@ -175,6 +158,15 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
+/// The names of these authorities, as they may be printed.
+pub(super) fn subjects(authorities: &[CertificateDer<'_>]) -> Vec<String> {
+    let subjects = authorities.iter().filter_map(|one| {
+        let (_, parsed) = parse_x509_certificate(one).ok()?;
+        Some(printable(&parsed.subject().to_string()))
+    });
+    subjects.collect()
+}
+
 /// The names that a certificate is for.
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let extension = certificate.subject_alternative_name();
@@ -225,13 +217,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::mint::{Authority, Leaf};
+    use crate::{
+        ca::CaSource,
+        mint::{Authority, Leaf},
+        trust,
+    };
 
     /// What is said of this certificate at this time, if anything.
     fn refusal(trusted: &Authority, leaf: &Leaf, name: &str, now: UnixTime) -> Option<String> {
-        let mut roots = RootCertStore::empty();
-        roots.add(trusted.certificate()).unwrap();
-        let verifier = ServerVerifier::new(roots, &[trusted.certificate()]).unwrap();
+        let trusted = CaSource::Der(vec![trusted.certificate().to_vec()]);
+        let verifier = trust::verifier(&trusted).unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let verified = verifier.verify_server_cert(&leaf.certificate(), &[], &name, &[], now);
         let error = verified.err()?;

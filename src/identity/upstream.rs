@@ -1,19 +1,12 @@
 //! Where the API server is and how it is trusted.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{env, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::ResolvesClientCert,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{ClientConfig, client::ResolvesClientCert};
 
-use super::{IdentityError, expiry, kubeconfig, provider, read, server_verifier::ServerVerifier};
+pub use super::ca::CaSource;
+use super::{IdentityError, kubeconfig, provider, trust};
 
 /// Where the kubelet mounts what a pod needs to reach the API server.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -21,23 +14,12 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// An API server: its address and its CA. Never a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// `https://host:port`.
+    /// `https://host:port`, and a path if all of the API server's are below one.
     pub url: String,
     /// The CA's certificates.
     pub ca: CaSource,
     /// The name that the server's certificate must have, if not the URL's host.
     pub server_name: Option<String>,
-}
-
-/// Where a CA's certificates come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CaSource {
-    /// A PEM file, which may change.
-    File(PathBuf),
-    /// PEM text.
-    Pem(Vec<u8>),
-    /// Certificates, DER.
-    Der(Vec<Vec<u8>>),
 }
 
 impl Upstream {
@@ -80,7 +62,8 @@ impl Upstream {
                     .map_err(|_| wrong("certificate-authority-data is not base64"))?,
             ),
             (None, Some(file)) => CaSource::File(file),
-            (None, None) => return Err(wrong("no certificate-authority")),
+            // As for every client: a public certificate needs no CA of one's own.
+            (None, None) => CaSource::System,
         };
         Ok(Self {
             url: cluster.server.ok_or_else(|| wrong("no server"))?,
@@ -102,57 +85,11 @@ impl Upstream {
                 what: "TLS 1.2 and 1.3".to_owned(),
                 source,
             })?
-            .dangerous() // it refuses what the default one refuses, and says why
-            .with_custom_certificate_verifier(verifier);
+            .dangerous() // it refuses what Go's programs refuse, and says why
+            .with_custom_certificate_verifier(trust::verifier(&self.ca)?);
         Ok(match credential {
             Some(resolver) => builder.with_client_cert_resolver(resolver),
             None => builder.with_no_client_auth(),
-        })
-    }
-}
-
-impl CaSource {
-    /// What the source holds now, to be compared with what it held.
-    pub fn content(&self) -> Result<Vec<u8>, IdentityError> {
-        match self {
-            Self::File(path) => read(path),
-            Self::Pem(pem) => Ok(pem.clone()),
-            Self::Der(certificates) => Ok(certificates.concat()),
-        }
-    }
-
-    pub(super) fn roots(&self) -> Result<RootCertStore, IdentityError> {
-        let path = match self {
-            Self::File(path) => path.clone(),
-            Self::Pem(_) | Self::Der(_) => PathBuf::from("the given CA"),
-        };
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(self.certificates()?);
-        if added == 0 {
-            return Err(IdentityError::NoPem {
-                path,
-                wanted: "CA certificate",
-            });
-        }
-        Ok(roots)
-    }
-
-    /// When the last of the certificates ends, in seconds of Unix time; `None` where they can't be
-    /// read.
-    pub fn ends(&self) -> Option<i64> {
-        expiry::of_authorities(&self.certificates().ok()?)
-    }
-
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-        Ok(match self {
-            Self::Der(certificates) => certificates
-                .iter()
-                .cloned()
-                .map(CertificateDer::from)
-                .collect(),
-            Self::File(_) | Self::Pem(_) => CertificateDer::pem_slice_iter(&self.content()?)
-                .filter_map(Result::ok)
-                .collect(),
         })
     }
 }

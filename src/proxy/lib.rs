@@ -42,7 +42,7 @@ mod wire;
 
 pub use accept::{Listener, serve};
 pub use counters::ConnectionCounters;
-pub use proxy::{Gate, Options, Proxy};
+pub use proxy::{Credential, Gate, Options, Presented, Presenting, Proxy};
 pub use upstream::{
     dial::{Dialer, DialerError},
     dial_error::LastDial,

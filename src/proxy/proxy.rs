@@ -1,6 +1,7 @@
 //! What all connections of one proxy share.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 
 use crate::{
     accounting::kept_bodies::KeptBodies, counters::ConnectionCounters,
@@ -54,9 +55,30 @@ impl Default for Options {
 /// The bearer token of one `exec`, and what is presented upstream in its place.
 pub struct Gate {
     /// `Bearer …` as clients must send it.
-    pub expected: http::HeaderValue,
-    /// The `Authorization` header for the API server, if the user has a token. It may change.
-    pub authorization: ArcSwapOption<http::HeaderValue>,
+    pub expected: HeaderValue,
+    /// The user's own.
+    pub credential: Arc<dyn Credential>,
+}
+
+/// A credential through its life: it may end and be renewed.
+pub trait Credential: Send + Sync {
+    /// What the next request presents, or in words why nothing can be presented.
+    fn present(&self) -> Presenting<'_>;
+
+    /// The API server answered 401 to what was presented as number `serial`.
+    fn refused(&self, serial: u64);
+}
+
+/// The answer of [`Credential::present`].
+pub type Presenting<'c> = Pin<Box<dyn Future<Output = Result<Presented, String>> + Send + 'c>>;
+
+/// What is presented to the API server.
+#[derive(Clone)]
+pub struct Presented {
+    /// The `Authorization` header, if the user has something for it.
+    pub authorization: Option<HeaderValue>,
+    /// Which one it is: another number for each that is got anew.
+    pub serial: u64,
 }
 
 impl std::fmt::Debug for Gate {

@@ -274,44 +274,111 @@ impl Stage {
 /// A field that says who acts or where, and that `exec` can't follow.
 type Case = (&'static str, fn(&mut Value));
 
-const REFUSED: [Case; 12] = [
-    ("cluster.proxy-url", |config| {
-        config["clusters"][0]["cluster"]["proxy-url"] = json!("http://127.0.0.1:1");
+const V1: &str = "client.authentication.k8s.io/v1";
+
+const REFUSED: [Case; 25] = [
+    (
+        "cluster.proxy-url must begin with http://, https:// or socks5://",
+        |config| {
+            cluster(config)["proxy-url"] = json!("ftp://127.0.0.1:1");
+        },
+    ),
+    ("cluster.server has a query", |config| {
+        cluster(config)["server"] = json!("https://127.0.0.1:1/a?b=c");
     }),
-    ("cluster.server", |config| {
-        config["clusters"][0]["cluster"]["server"] = json!("https://127.0.0.1:1/k8s/clusters/a");
-    }),
-    ("cluster.server", |config| {
-        config["clusters"][0]["cluster"]["server"] = json!("http://127.0.0.1:1");
+    ("cluster.server has no https://", |config| {
+        cluster(config)["server"] = json!("http://127.0.0.1:1");
     }),
     ("cluster.server names a user", |config| {
-        config["clusters"][0]["cluster"]["server"] = json!("https://me:Pass@127.0.0.1:1");
+        cluster(config)["server"] = json!("https://me:Pass@127.0.0.1:1");
     }),
-    ("user.as-scopes", |config| {
+    ("cluster has no server", |config| {
+        cluster(config)["server"] = json!("")
+    }),
+    ("cluster.insecure-skip-tls-verify stands beside", |config| {
+        cluster(config)["insecure-skip-tls-verify"] = json!(true);
+    }),
+    (
+        "cluster.certificate-authority and cluster.certificate-authority-data",
+        |config| {
+            cluster(config)["certificate-authority"] = json!("/nowhere");
+        },
+    ),
+    (
+        "cluster.certificate-authority-data is not base64",
+        |config| {
+            cluster(config)["certificate-authority-data"] = json!("Pass!");
+        },
+    ),
+    ("user.as-scopes is not known", |config| {
         user(config)["as-scopes"] = json!(["all"])
     }),
-    ("context.tenant", |config| {
+    ("context.tenant is not known", |config| {
         config["contexts"][0]["context"]["tenant"] = json!("a");
     }),
-    ("cluster.shard", |config| {
-        config["clusters"][0]["cluster"]["shard"] = json!("a");
+    ("cluster.shard is not known", |config| {
+        cluster(config)["shard"] = json!("a");
     }),
-    ("user.exec.profile", |config| {
+    ("user.exec.profile is not known", |config| {
         *user(config) = json!({"exec": {"command": "true", "profile": "a"}});
     }),
-    ("as-groups is there without `as`", |config| {
+    ("user.token is not of the kind", |config| {
+        user(config)["token"] = json!(["Pass"]);
+    }),
+    ("user.as-groups is there without `as`", |config| {
         user(config)["as-groups"] = json!(["a"]);
     }),
     ("a password and a token", |config| {
         user(config)["username"] = json!("a")
     }),
-    ("no token and no certificate", |config| {
-        *user(config) = json!({"exec": {"command": "echo", "args": ["{\"status\": {}}"]}});
+    ("user.client-certificate has no client-key", |config| {
+        user(config)["client-certificate-data"] = json!("YQ==");
     }),
-    ("interactiveMode is Always", |config| {
-        *user(config) = json!({"exec": {"command": "true", "interactiveMode": "Always"}});
+    ("user.client-key and user.client-key-data", |config| {
+        user(config)["client-certificate-data"] = json!("YQ==");
+        user(config)["client-key-data"] = json!("YQ==");
+        user(config)["client-key"] = json!("/nowhere");
+    }),
+    ("gave no token and no certificate", |config| {
+        let gives = json!({"kind": "ExecCredential", "apiVersion": V1, "status": {}});
+        *user(config) = json!({"exec": {"command": "echo", "args": [gives.to_string()],
+            "apiVersion": V1, "interactiveMode": "Never"}});
+    }),
+    ("printed no ExecCredential of", |config| {
+        let gives = json!({"kind": "ExecCredential", "apiVersion": "v1", "status": {"token": "a"}});
+        *user(config) = json!({"exec": {"command": "echo", "args": [gives.to_string()],
+            "apiVersion": V1, "interactiveMode": "Never"}});
+    }),
+    ("has interactiveMode Always", |config| {
+        *user(config) = json!({"exec": {"command": "true", "apiVersion": V1,
+            "interactiveMode": "Always"}});
+    }),
+    ("user.exec has no interactiveMode", |config| {
+        *user(config) = json!({"exec": {"command": "true", "apiVersion": V1}});
+    }),
+    ("user.exec.apiVersion must be", |config| {
+        *user(config) = json!({"exec": {"command": "true",
+            "apiVersion": "client.authentication.k8s.io/v1alpha1"}});
+    }),
+    (
+        "can't be run: No such file or directory (os error 2); the kubeconfig's installHint: get it",
+        |config| {
+            *user(config) = json!({"exec": {"command": "/nowhere/plugin", "apiVersion": V1,
+            "interactiveMode": "Never", "installHint": "get it"}});
+        },
+    ),
+    ("user.auth-provider gcp is gone from Kubernetes", |config| {
+        *user(config) = json!({"auth-provider": {"name": "gcp", "config": {}}});
+    }),
+    ("user.auth-provider oidc has no id-token", |config| {
+        let provider = json!({"name": "oidc", "config": {"refresh-token": "Pass"}});
+        *user(config) = json!({"auth-provider": provider});
     }),
 ];
+
+fn cluster(config: &mut Value) -> &mut Value {
+    &mut config["clusters"][0]["cluster"]
+}
 
 fn user(config: &mut Value) -> &mut Value {
     &mut config["users"][0]["user"]
@@ -329,6 +396,7 @@ fn what_exec_cannot_follow_is_refused_by_its_name_and_nothing_is_run() {
         write(&file, config);
         let exec = [
             "exec",
+            "--allow-no-calls",
             "--kubeconfig",
             file.to_str().unwrap(),
             "--",
@@ -359,19 +427,27 @@ fn a_plugin_is_told_of_the_cluster_and_asked_only_where_nothing_else_is_given() 
     let mut config = kubeconfig("https://127.0.0.1:1", ca.as_bytes(), &unused);
     let told = dir.path().join("told");
     let script = format!(
-        "printf %s \"$KUBERNETES_EXEC_INFO\" > {}; echo '{{\"status\":{{\"token\":\"t\"}}}}'",
+        "printf %s \"$KUBERNETES_EXEC_INFO\" > {}; echo '{{\"kind\":\"ExecCredential\",\
+         \"apiVersion\":\"{V1}\",\"status\":{{\"token\":\"t\"}}}}'",
         told.display()
     );
     let plugin = json!({
         "command": "sh", "args": ["-c", script], "interactiveMode": "Never",
-        "apiVersion": "client.authentication.k8s.io/v1", "provideClusterInfo": true,
+        "apiVersion": V1, "provideClusterInfo": true,
     });
     config["clusters"][0]["cluster"]["extensions"] = json!([
         {"name": "client.authentication.k8s.io/exec", "extension": {"tenant": "blue"}},
     ]);
     user(&mut config)["exec"] = plugin;
     let file = dir.path().join("config");
-    let exec = ["exec", "--kubeconfig", file.to_str().unwrap(), "--", "true"];
+    let exec = [
+        "exec",
+        "--allow-no-calls",
+        "--kubeconfig",
+        file.to_str().unwrap(),
+        "--",
+        "true",
+    ];
     write(&file, &config);
     assert_eq!(said(&mut kubetoll(&exec)).0, Some(0));
     assert!(!told.exists(), "a token comes before a plugin");

@@ -9,7 +9,10 @@ use kube::Client;
 use crate::commands::shared::inner_proxy::InnerProxy;
 use classify::path_class;
 use driver::proxies::ProxyClient;
-use identity::upstream::{CaSource, Upstream};
+use identity::{
+    upstream::{CaSource, Upstream},
+    way::Way,
+};
 use lab::{
     apiserver::LoggedRequest,
     embedded::EmbeddedLab,
@@ -131,7 +134,7 @@ async fn start_proxy(url: &str, ca: String) -> Result<InnerProxy> {
         ca: CaSource::Pem(ca.into()),
         server_name: None,
     };
-    InnerProxy::start(&upstream, None, Options::default()).await
+    InnerProxy::start(&upstream, &Way::Direct, None, Options::default()).await
 }
 
 fn read_audit_log(cluster: &RealCluster) -> Result<Vec<AuditEntry>> {

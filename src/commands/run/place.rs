@@ -1,13 +1,14 @@
 //! Where a run takes place: a lab that is started, or a cluster.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use kube::Client;
 
 use super::{
     args::{LabKind, RunArgs},
     lab::Lab,
 };
-use crate::commands::shared::{attached::Fleet, proxies::proxy_clients};
+use crate::commands::shared::{attached::Fleet, cluster::client_of, proxies::proxy_clients};
+use cluster::client::Manner;
 use driver::{
     client::{Tally, counted},
     proxies::ProxyClient,
@@ -70,12 +71,10 @@ impl RunArgs {
     }
 
     async fn cluster(&self) -> Result<Place> {
-        let (mut config, context) = self.cluster.config().await?;
-        // What a client does again by itself would be a call that nobody asked for.
-        config.default_retry = false;
+        let access = self.cluster.access()?;
         let mut cluster = ClusterRecord {
-            server: config.cluster_url.to_string(),
-            context,
+            server: access.upstream.url.clone(),
+            context: access.context.clone(),
             ..ClusterRecord::default()
         };
         tell!(
@@ -84,7 +83,8 @@ impl RunArgs {
             cluster.context,
             self.namespace.as_deref().unwrap_or("(a new one)")
         );
-        let client = Client::try_from(config).context("cannot make a client")?;
+        // What a client does again by itself would be a call that nobody asked for.
+        let client = client_of(&access, Manner::default()).await?;
         let (client, tally) = counted(client, "default");
         let (proxies, fleet) = if self.proxy.is_empty() {
             let token = self.proxy_token_file.as_ref();

@@ -1,53 +1,115 @@
-//! A command that is run, and its exit code.
+//! A command that is run, the signals that it gets, and its exit code.
 
-use std::{ffi::OsString, os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    process::Child,
-    signal::unix::{SignalKind, signal},
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::{SignalsInfo, exfiltrator::WithOrigin},
+    low_level::siginfo::{Cause, Origin},
 };
+use tokio::{process::Child, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
+use record::CommandRecord;
 use terminal::exit::Exit;
 
-/// Runs a command with more environment; `None` if it was interrupted.
+/// A command that has ended.
+pub(crate) struct Ended {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// Whether it was asked to end.
+    pub(crate) was_interrupted: bool,
+    took: Duration,
+}
+
+impl Ended {
+    /// What a record says of it. A command line can hold secrets: its words are in no record.
+    pub(crate) fn record(&self, command: &[OsString]) -> CommandRecord {
+        let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
+        let name = Path::new(program).file_name().unwrap_or(program);
+        CommandRecord {
+            program: name.to_string_lossy().into_owned(),
+            arguments: command.len().saturating_sub(1) as u64,
+            seconds: self.took.as_secs_f64(),
+            discovery: None,
+        }
+    }
+}
+
+/// Runs a command with more environment until it ends; `None` where `stop` came first.
 pub(crate) async fn run_command(
     command: &[OsString],
     environment: &[(&str, OsString)],
     stop: &CancellationToken,
-) -> Result<Option<ExitStatus>> {
+) -> Result<Option<Ended>> {
     let (program, arguments) = command.split_first().context("no command was given")?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = signals().context("cannot listen for signals")?;
+    if stop.is_cancelled() {
+        return Ok(None);
+    }
+    let began = Instant::now();
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .spawn()
         .with_context(|| format!("cannot run {}", program.display()))?;
-    tokio::select! {
-        status = child.wait() => return Ok(Some(status?)),
-        () = stop.cancelled() => {}
-    }
-    // Ctrl-C went to the command too, which may end in its own way; SIGTERM came to this process
-    // alone.
-    tokio::select! {
-        _ = child.wait() => {}
-        _ = terminate.recv() => {
-            pass_on_termination(&child);
-            child.wait().await?;
+    let mut was_interrupted = false;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status?,
+            Some(origin) = signals.recv() => {
+                was_interrupted = true;
+                hand_on(&origin, &child);
+            }
         }
-    }
-    Ok(None)
+    };
+    Ok(Some(Ended {
+        status,
+        was_interrupted,
+        took: began.elapsed(),
+    }))
 }
 
-fn pass_on_termination(child: &Child) {
+/// The signals that ask this process to end, from now on.
+fn signals() -> std::io::Result<mpsc::Receiver<Origin>> {
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM])?;
+    let (sender, receiver) = mpsc::channel(8);
+    std::thread::spawn(move || {
+        for origin in signals.forever() {
+            if sender.blocking_send(origin).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Ctrl-C goes to all processes of the terminal, so that the command has it already; and some take
+/// a second one for the wish to end without cleaning up. What somebody sent to this process alone
+/// is handed on.
+fn hand_on(origin: &Origin, child: &Child) {
+    if origin.cause == Cause::Kernel {
+        return;
+    }
+    let signal = if origin.signal == SIGINT {
+        Signal::INT
+    } else {
+        Signal::TERM
+    };
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     // Without an id the command has ended.
     if let Some(id) = id.and_then(Pid::from_raw)
-        && let Err(error) = kill_process(id, Signal::TERM)
+        && let Err(error) = kill_process(id, signal)
     {
-        tracing::warn!(%error, "cannot stop the command");
+        tracing::warn!(%error, "cannot hand a signal on to the command");
     }
 }
 

@@ -1,19 +1,15 @@
 //! Which cluster a command is for.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
-use kube::{
-    Client, Config,
-    config::{Cluster, Context as ContextFields, KubeConfigOptions, Kubeconfig},
-};
+use kube::Client;
 
-use cluster::{credential::as_clients_read_it, kubeconfig::unknown_field};
+use cluster::{
+    access::Access,
+    client::{Manner, client},
+};
 use terminal::tell;
 
 /// Longest silence of the API server in one call.
@@ -23,7 +19,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 pub(crate) struct WhereArgs {
     /// Kubeconfig of the cluster. Without it --context, and a command that always needs a cluster,
-    /// take KUBECONFIG or ~/.kube/config.
+    /// take KUBECONFIG, whose files are merged, or ~/.kube/config; in a pod without one, the pod's
+    /// own cluster. It means what it means to kubectl, and so do HTTPS_PROXY and NO_PROXY.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; otherwise the current one.
@@ -63,11 +60,20 @@ pub(crate) fn namespace(name: &str) -> Result<String, String> {
 impl ClusterArgs {
     /// A client; says on stderr of which server.
     pub(crate) async fn client(&self) -> Result<Client> {
-        let (mut config, _) = self.place.config().await?;
-        config.read_timeout = Some(SILENCE_MAX);
-        tell!("cluster: server {}", config.cluster_url);
-        Client::try_from(config).context("cannot make a client")
+        let access = self.place.access()?;
+        tell!("cluster: server {}", access.upstream.url);
+        let manner = Manner {
+            silence_max: Some(SILENCE_MAX),
+            retries: true,
+        };
+        client_of(&access, manner).await
     }
+}
+
+/// A client that behaves as it is told to.
+pub(crate) async fn client_of(access: &Access, manner: Manner) -> Result<Client> {
+    let client = client(access, manner).await;
+    client.map_err(|error| anyhow!("cannot make a client: {error}"))
 }
 
 impl WhereArgs {
@@ -76,97 +82,21 @@ impl WhereArgs {
         self.in_cluster || self.kubeconfig.is_some() || self.context.is_some()
     }
 
-    /// Where this is, for a client that may do without a namespace.
-    pub(crate) async fn config(&self) -> Result<(Config, String)> {
-        let target = self.target().await?;
-        Ok((target.config, target.context))
-    }
-
-    /// The API server, the user and the namespace.
-    pub(crate) async fn target(&self) -> Result<Target> {
-        if self.in_cluster {
-            let config = Config::incluster().context("not in a cluster")?;
-            // As client-go does, for pods that are told their namespace.
-            let told = env::var("POD_NAMESPACE").ok();
-            let namespace = told.unwrap_or_else(|| config.default_namespace.clone());
-            return Ok(Target {
-                config,
-                context: "(in cluster)".to_owned(),
-                namespace: Some(namespace).filter(|name| !name.is_empty()),
-                cluster: Cluster::default(),
-            });
+    /// The API server, the user and the namespace. What somebody should know of them is said on
+    /// stderr.
+    pub(crate) fn access(&self) -> Result<Access> {
+        let access = if self.in_cluster {
+            Access::in_cluster()?
+        } else {
+            Access::configured(self.kubeconfig.as_deref(), self.context.as_deref())?
+        };
+        if access.is_unchecked() {
+            tell!(
+                "kubetoll: insecure-skip-tls-verify: nobody checks who {} is, as the kubeconfig \
+                 asks",
+                access.upstream.url
+            );
         }
-        configured(self.kubeconfig.as_deref(), self.context.as_deref()).await
+        Ok(access)
     }
-}
-
-/// Which API server, as whom and in which namespace.
-pub(crate) struct Target {
-    /// For kube's client. Its user is as client-go reads one.
-    pub(crate) config: Config,
-    /// The context's name; `(in cluster)` in a pod.
-    pub(crate) context: String,
-    /// The namespace, if one is set.
-    pub(crate) namespace: Option<String>,
-    /// The cluster as the kubeconfig has it.
-    pub(crate) cluster: Cluster,
-}
-
-/// A kubeconfig; without a file that of KUBECONFIG, whose files are merged, or ~/.kube/config.
-/// Relative paths in it become absolute.
-pub(crate) fn read(kubeconfig: Option<&Path>) -> Result<Kubeconfig> {
-    match kubeconfig {
-        Some(path) => {
-            Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))
-        }
-        None => Kubeconfig::read().context("cannot use the kubeconfig"),
-    }
-}
-
-/// What a kubeconfig's context names, without a name the current one.
-async fn configured(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Target> {
-    let kubeconfig = read(kubeconfig)?;
-    let context = context
-        .map(str::to_owned)
-        .or(kubeconfig.current_context.clone())
-        .unwrap_or_default();
-    let options = KubeConfigOptions {
-        context: Some(context.clone()).filter(|name| !name.is_empty()),
-        ..KubeConfigOptions::default()
-    };
-    let (fields, cluster) = parts(&kubeconfig, &context);
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut config = config.context("cannot use the kubeconfig")?;
-    if let Some(field) = unknown_field(&fields, &cluster, &config.auth_info) {
-        bail!(
-            "the kubeconfig's {field} is not known here, and could change who acts or where: take \
-             it out"
-        );
-    }
-    let authority = config.cluster_url.authority();
-    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
-        bail!("the kubeconfig's cluster.server names a user, which is not supported");
-    }
-    config.auth_info = as_clients_read_it(config.auth_info)?;
-    Ok(Target {
-        config,
-        context,
-        namespace: fields.namespace.filter(|name| !name.is_empty()),
-        cluster,
-    })
-}
-
-/// A context and its cluster. What is missing is said by the client's own reader of the file.
-fn parts(kubeconfig: &Kubeconfig, context: &str) -> (ContextFields, Cluster) {
-    let contexts = kubeconfig.contexts.iter();
-    let context = contexts
-        .filter(|named| named.name == context)
-        .find_map(|named| named.context.clone())
-        .unwrap_or_default();
-    let clusters = kubeconfig.clusters.iter();
-    let cluster = clusters
-        .filter(|named| named.name == context.cluster)
-        .find_map(|named| named.cluster.clone())
-        .unwrap_or_default();
-    (context, cluster)
 }

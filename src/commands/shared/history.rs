@@ -99,8 +99,8 @@ impl StoreArgs {
             && !path.exists()
         {
             bail!(
-                "there is no history {location}: `kubetoll run`, `kubetoll measure` and `kubetoll \
-                 import` make one, --store names another"
+                "there is no history {location}: `kubetoll run`, `kubetoll measure`, `kubetoll \
+                 exec` and `kubetoll import` make one, --store names another"
             );
         }
         Ok(Store::open(&location)?)

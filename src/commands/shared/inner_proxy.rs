@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use driver::proxies::ProxyClient;
 use identity::{
     client_certificate::ClientCertificates, mint::Authority, server::ServingCertificate,
-    upstream::Upstream,
+    upstream::Upstream, way::Way,
 };
 use proxy::{
     Dialer, Listener, Options, Proxy,
@@ -25,19 +25,23 @@ pub(crate) struct InnerProxy {
     pub(crate) url: String,
     pub(crate) admin: ProxyClient,
     pub(crate) authority: Authority,
+    pub(crate) proxy: Arc<Proxy>,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
 impl InnerProxy {
-    /// Starts a proxy of `upstream`, to which it presents `certificate` if there is one.
+    /// Starts a proxy of `upstream`, to which it goes `way` and presents `certificate` if there is
+    /// one.
     pub(crate) async fn start(
         upstream: &Upstream,
+        way: &Way,
         certificate: Option<Arc<dyn ResolvesClientCert>>,
         options: Options,
     ) -> Result<Self> {
         let tls = upstream.client_config(certificate)?;
-        let dialer = Dialer::new(&upstream.url, upstream.server_name.as_deref(), tls)?;
+        let name = upstream.server_name.as_deref();
+        let dialer = Dialer::through(way.clone(), &upstream.url, name, tls)?;
         let drain = DRAIN;
         let proxy = Proxy::new(dialer, Options { drain, ..options });
         let authority = Authority::new("kubetoll")?;
@@ -59,8 +63,11 @@ impl InnerProxy {
         let stop = CancellationToken::new();
         admin::serve(admin_tcp, admin, stop.clone())?;
         let tls = certificate.server_config(&ClientCertificates::NotAsked)?;
-        let served = tokio::spawn(proxy::serve(Listener { tcp, tls }, proxy, stop.clone()));
+        let listener = Listener { tcp, tls };
+        let served = proxy::serve(listener, Arc::clone(&proxy), stop.clone());
+        let served = tokio::spawn(served);
         Ok(Self {
+            proxy,
             url,
             admin: ProxyClient::new(&admin_url, Some(&token))?,
             authority,

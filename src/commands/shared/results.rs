@@ -21,6 +21,15 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Tries the folder of a file before anything runs.
+pub(crate) fn prepare_file(path: &Path) -> Result<()> {
+    let dir = folder_of(path);
+    let failed = || format!("cannot write {}", path.display());
+    fs::create_dir_all(dir).with_context(failed)?;
+    tempfile::tempfile_in(dir).with_context(failed)?;
+    Ok(())
+}
+
 /// Writes `record.json`, on one line since it is large, and KubeVirt's file, which people read.
 pub(crate) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Result<()> {
     write_json(&dir.join("record.json"), serde_json::to_string(record))?;
@@ -29,6 +38,11 @@ pub(crate) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Resul
         write_json(&dir.join(name), serde_json::to_string_pretty(&values))?;
     }
     Ok(())
+}
+
+/// Writes a result in place of printing it.
+pub(crate) fn write_result(path: &Path, result: &RunResult, output: Output) -> Result<()> {
+    write_text(path, &output.of(result, report::run_text::run)?)
 }
 
 /// Prints a result to standard output.
@@ -64,10 +78,7 @@ pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
 /// All of it or nothing: a crash leaves the old file or the new one. Folders are made.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
-    let dir = match path.parent() {
-        Some(dir) if dir != Path::new("") => dir,
-        _ => Path::new("."),
-    };
+    let dir = folder_of(path);
     fs::create_dir_all(dir).with_context(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).with_context(failed)?;
     file.write_all(content)
@@ -77,4 +88,9 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     fs::set_permissions(file.path(), permissions).with_context(failed)?;
     file.persist(path).with_context(failed)?;
     Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let dir = path.parent().filter(|dir| *dir != Path::new(""));
+    dir.unwrap_or(Path::new("."))
 }

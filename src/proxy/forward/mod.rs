@@ -10,7 +10,7 @@ mod upgrade;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use crate::{
@@ -141,7 +141,8 @@ async fn reply(
     }
     let connection = ConnectionHeader::read(request.headers())
         .map_err(|error| bad_request(error.to_string()))?;
-    if pass_gate(session, &mut request)? {
+    let presented = pass_gate(session, request.headers_mut()).await?;
+    if presented.is_some() {
         in_flight.vouch();
     }
     let is_upgrade = upgrade::is_wanted(&request, &connection);
@@ -153,11 +154,13 @@ async fn reply(
     if is_upgrade {
         let response = upgrade::send(session, request, &connection).await;
         let response = response.map_err(|error| Failure::of(error, &method, false).closing())?;
+        note_refusal(session, presented, response.status());
         in_flight.answered(response.status(), response.headers());
         return Ok(response.into_reply());
     }
     let response = send(session, request, connection, in_flight).await;
     let mut response = response.map_err(|error| Failure::of(error, &method, is_watch))?;
+    note_refusal(session, presented, response.status());
     in_flight.answered(response.status(), response.headers());
     in_flight.set_connection_names(headers::prepare_response(response.headers_mut()));
     Ok(Reply::Response(response))
@@ -185,22 +188,32 @@ async fn send(
     Ok(response)
 }
 
-/// Where the proxy presents the user's credential, a request must have the gate's token. Says
-/// whether there is a gate, which the request has passed then.
-fn pass_gate(session: &Session, request: &mut Request<Incoming>) -> Result<bool, Failure> {
+/// Where the proxy presents the user's credential, a request must have the gate's token. Gives the
+/// number of what is presented in its place, if there is a gate, which the request has passed then.
+async fn pass_gate(session: &Session, headers: &mut HeaderMap) -> Result<Option<u64>, Failure> {
     let Some(gate) = &session.proxy.options.gate else {
-        return Ok(false);
+        return Ok(None);
     };
-    let presented = request.headers_mut().remove(header::AUTHORIZATION);
+    let unauthorized = |message: &str| Failure::refused(StatusCode::UNAUTHORIZED, message);
+    let shown = headers.remove(header::AUTHORIZATION);
     let expected = gate.expected.as_bytes();
-    if presented.is_none_or(|value| verify_slices_are_equal(value.as_bytes(), expected).is_err()) {
-        let message = "this listener serves one command only";
-        return Err(Failure::refused(StatusCode::UNAUTHORIZED, message));
+    if shown.is_none_or(|value| verify_slices_are_equal(value.as_bytes(), expected).is_err()) {
+        return Err(unauthorized("this listener serves one command only"));
     }
     session.guard.note_authenticated();
-    if let Some(authorization) = gate.authorization.load_full() {
-        let value = HeaderValue::clone(&authorization);
-        request.headers_mut().insert(header::AUTHORIZATION, value);
+    let presented = gate.credential.present().await;
+    let presented = presented.map_err(|why| unauthorized(&why))?;
+    if let Some(authorization) = presented.authorization {
+        headers.insert(header::AUTHORIZATION, authorization);
     }
-    Ok(true)
+    Ok(Some(presented.serial))
+}
+
+/// A credential that the API server no longer takes may have a successor.
+fn note_refusal(session: &Session, presented: Option<u64>, status: StatusCode) {
+    if let (Some(gate), Some(serial)) = (&session.proxy.options.gate, presented)
+        && status == StatusCode::UNAUTHORIZED
+    {
+        gate.credential.refused(serial);
+    }
 }

@@ -1,6 +1,7 @@
 //! Connections that pass through as bytes, chosen by the server name that the client asks for:
 //! for clients whose credential is a certificate. They are counted as connections only.
 
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncWriteExt, copy_bidirectional},
     net::TcpStream,
@@ -13,7 +14,7 @@ use crate::{counters::count, proxy::Proxy};
 pub(crate) async fn relay(proxy: &Proxy, mut client: TcpStream, hello: Vec<u8>) {
     count(&proxy.connections.passed_through);
     let mut server = match proxy.dialer.dial_tcp().await {
-        Ok(server) => server,
+        Ok(server) => TokioIo::new(server),
         Err(error) => {
             count(&proxy.connections.upstream_failed);
             tracing::warn!(%error, "no upstream connection to pass through to");

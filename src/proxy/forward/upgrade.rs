@@ -81,9 +81,8 @@ pub(super) async fn send(
     if let Some(protocol) = protocol.clone() {
         headers.insert(header::UPGRADE, protocol);
     }
-    let uri = target::origin_form(request.uri());
-    *request.uri_mut() = uri;
     let dialled = session.upstream.dial_for_upgrade().await?;
+    *request.uri_mut() = target::origin_form(request.uri(), &dialled.endpoint)?;
     let host = dialled.endpoint.host().clone();
     request.headers_mut().insert(header::HOST, host);
     let (mut sender, upstream) = client::http1_builder()

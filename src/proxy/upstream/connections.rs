@@ -55,6 +55,7 @@ pub(crate) struct UpstreamConnections {
 struct Http2Sender {
     sender: http2::SendRequest<RequestBody>,
     endpoint: Arc<Endpoint>,
+    generation: u64,
 }
 
 /// What ALPN chose for an upstream connection.
@@ -102,16 +103,20 @@ impl UpstreamConnections {
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendError> {
         request.headers_mut().remove(header::HOST);
+        let asked = request.uri().clone();
         for _ in 0..ATTEMPTS_MAX {
             let Http2Sender {
                 mut sender,
                 endpoint,
+                ..
             } = match self.connection().await? {
                 Upstream::Http2(sender) => sender,
-                Upstream::Http1(open) => return self.send_http1(request, Some(open)).await,
+                Upstream::Http1(open) => {
+                    *request.uri_mut() = asked;
+                    return self.send_http1(request, Some(open)).await;
+                }
             };
-            let uri = target::with_authority(request.uri(), endpoint.authority());
-            *request.uri_mut() = uri;
+            *request.uri_mut() = target::with_authority(&asked, &endpoint)?;
             *request.version_mut() = http::Version::HTTP_2;
             let again = copy(&request);
             match sender.try_send_request(request).await {
@@ -174,7 +179,7 @@ impl UpstreamConnections {
         if !self.has_only_http1.load(Ordering::Relaxed) {
             return None;
         }
-        self.http1.take().await
+        self.http1.take(self.dialer.generation()).await
     }
 
     /// Begins HTTP on a connection, by the protocol that ALPN chose.
@@ -199,8 +204,11 @@ impl UpstreamConnections {
                 guard.note_upstream_ended();
             }
         });
-        let endpoint = dialled.endpoint;
-        let open = Http2Sender { sender, endpoint };
+        let open = Http2Sender {
+            sender,
+            endpoint: dialled.endpoint,
+            generation: dialled.generation,
+        };
         *slot = Some(open.clone());
         Ok(Upstream::Http2(open))
     }
@@ -225,16 +233,18 @@ impl UpstreamConnections {
         mut request: Request<RequestBody>,
         first: Option<Http1Connection>,
     ) -> Result<Response<Incoming>, SendError> {
+        let asked = request.uri().clone();
         http1_connections::prepare(&mut request);
         let mut next = match first {
             Some(first) => Some(first),
-            None => self.http1.take().await,
+            None => self.http1.take(self.dialer.generation()).await,
         };
         for _ in 0..ATTEMPTS_MAX {
             let mut open = match next.take() {
                 Some(open) => open,
                 None => self.fresh_http1().await?,
             };
+            *request.uri_mut() = target::origin_form(&asked, open.endpoint())?;
             let again = open.may_be_closed_unheard(&request).then(|| copy(&request));
             match open.try_send(request).await {
                 Ok(response) => {

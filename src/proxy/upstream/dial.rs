@@ -16,49 +16,49 @@ use hyper_rustls::{
     FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
     ResolveServerName,
 };
-use hyper_util::{
-    client::legacy::connect::{Connection, HttpConnector, HttpInfo},
-    rt::TokioIo,
-};
+use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use rand::seq::SliceRandom;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncWriteExt, copy, sink},
-    net::TcpStream,
     time::timeout,
 };
 use tower_service::Service;
 
 use super::dial_error::{DialError, LastDial};
+use identity::{
+    connect::{Carrier, Connector},
+    way::Way,
+};
 
-/// Longest wait for a TCP connection to one address.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a connection with its TLS handshake.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest wait for the server's end of a connection that is over.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
-/// As kube-apiserver and client-go have it.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Port of an upstream URL that names none.
-const HTTPS_PORT: u16 = 443;
 
 /// A TLS connection to the API server.
-type UpstreamStream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type UpstreamStream = MaybeHttpsStream<Carrier>;
 
 /// Dials the API server, at any of its addresses.
 pub struct Dialer {
     endpoints: Vec<Arc<Endpoint>>,
     server_name: Option<ServerName<'static>>,
+    way: Way,
     connectors: ArcSwap<Connectors>,
+    /// How often the proxy's own client certificate became another one.
+    generation: AtomicU64,
     own_address: OnceLock<SocketAddr>,
     started: Instant,
 }
 
 /// One of the API server's addresses.
 pub(crate) struct Endpoint {
+    /// Without a path.
     uri: Uri,
     authority: Authority,
     host: HeaderValue,
+    /// What stands before the path of each request: empty, or a path without a slash at its end.
+    prefix: String,
     /// When a dial failed last, in milliseconds since the dialler was made; 0 if the last one
     /// did not.
     failed: AtomicU64,
@@ -69,19 +69,23 @@ pub(crate) struct Endpoint {
 pub(crate) struct Dialled {
     pub(crate) stream: UpstreamStream,
     pub(crate) endpoint: Arc<Endpoint>,
+    /// The dialler's when it was made.
+    pub(super) generation: u64,
 }
 
 /// One connector per list of protocols that is offered.
 struct Connectors {
-    any: HttpsConnector<HttpConnector>,
-    http1: HttpsConnector<HttpConnector>,
+    any: HttpsConnector<Connector>,
+    http1: HttpsConnector<Connector>,
+    /// Without TLS.
+    carrier: Connector,
 }
 
 /// An upstream that can't be dialled.
 #[derive(Debug, thiserror::Error)]
 pub enum DialerError {
-    /// Not `https://host:port`.
-    #[error("the upstream must be https://HOST:PORT, not {0:?}")]
+    /// Not `https://host:port`, with a path at most.
+    #[error("the upstream must be https://HOST:PORT or https://HOST:PORT/PATH, not {0:?}")]
     NotHttps(String),
     /// Not a name that a certificate can have.
     #[error("{0:?} is not a server name")]
@@ -96,6 +100,16 @@ impl Dialer {
         server_name: Option<&str>,
         tls: ClientConfig,
     ) -> Result<Self, DialerError> {
+        Self::through(Way::Direct, urls, server_name, tls)
+    }
+
+    /// The same, which goes `way`.
+    pub fn through(
+        way: Way,
+        urls: &str,
+        server_name: Option<&str>,
+        tls: ClientConfig,
+    ) -> Result<Self, DialerError> {
         let endpoints = urls.split(',').map(|url| Endpoint::new(url).map(Arc::new));
         let server_name = server_name
             .map(|name| {
@@ -105,8 +119,10 @@ impl Dialer {
             .transpose()?;
         Ok(Self {
             endpoints: endpoints.collect::<Result<_, _>>()?,
-            connectors: ArcSwap::from_pointee(Connectors::new(tls, server_name.as_ref())),
+            connectors: ArcSwap::from_pointee(Connectors::new(&way, tls, server_name.as_ref())),
             server_name,
+            way,
+            generation: AtomicU64::new(0),
             own_address: OnceLock::new(),
             started: Instant::now(),
         })
@@ -114,8 +130,20 @@ impl Dialer {
 
     /// Uses another TLS configuration for the connections to come.
     pub fn reconfigure(&self, tls: ClientConfig) {
-        let connectors = Connectors::new(tls, self.server_name.as_ref());
+        let connectors = Connectors::new(&self.way, tls, self.server_name.as_ref());
         self.connectors.store(Arc::new(connectors));
+    }
+
+    /// The same where the proxy's own client certificate is another one: new requests go over new
+    /// connections.
+    pub fn renew(&self, tls: ClientConfig) {
+        self.reconfigure(tls);
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes whenever older connections are not to be used for new requests.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// The address that the proxy itself listens on, which never leads to the API server.
@@ -127,7 +155,7 @@ impl Dialer {
     pub async fn try_all(&self) {
         let connector = self.connectors.load().any.clone();
         for endpoint in &self.endpoints {
-            let dialled = self.shake_hands(connector.clone(), endpoint).await;
+            let dialled = self.connect(connector.clone(), endpoint).await;
             self.note(endpoint, dialled.as_ref().err());
             match dialled {
                 Ok(stream) => {
@@ -150,14 +178,12 @@ impl Dialer {
             .collect()
     }
 
-    /// `https://host:port`, separated by commas.
+    /// `https://host:port/path`, separated by commas.
     pub fn urls(&self) -> String {
-        let urls: Vec<_> = self
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.uri.to_string())
-            .collect();
-        urls.join(",")
+        let urls = self.endpoints.iter();
+        let urls =
+            urls.map(|endpoint| format!("https://{}{}", endpoint.authority, endpoint.prefix));
+        urls.collect::<Vec<_>>().join(",")
     }
 
     /// A connection for HTTP/2, or HTTP/1.1 where the server has only that. `before` is the
@@ -180,11 +206,12 @@ impl Dialer {
         self.dial(connector, before).await
     }
 
-    /// A TCP connection without TLS of the proxy's own.
-    pub(crate) async fn dial_tcp(&self) -> Result<TcpStream, DialError> {
+    /// A connection without TLS of the proxy's own.
+    pub(crate) async fn dial_tcp(&self) -> Result<Carrier, DialError> {
         let mut last = DialError::no_address();
         for endpoint in self.in_order(None) {
-            let dialled = self.connect(&endpoint).await;
+            let connector = self.connectors.load().carrier.clone();
+            let dialled = self.connect(connector, &endpoint).await;
             self.note_tcp(&endpoint, dialled.as_ref().err());
             match dialled {
                 Ok(stream) => return Ok(stream),
@@ -194,38 +221,40 @@ impl Dialer {
         Err(last)
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
-        let (host, port) = endpoint.host_and_port();
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)))
-            .await
-            .map_err(|_| DialError::timed_out(&endpoint.authority))?
-            .map_err(|error| DialError::new(&endpoint.authority, &error))?;
-        self.refuse_own(stream.peer_addr().ok(), &endpoint.authority)?;
-        Ok(stream)
-    }
-
     async fn dial(
         &self,
-        connector: HttpsConnector<HttpConnector>,
+        connector: HttpsConnector<Connector>,
         before: Option<&Arc<Endpoint>>,
     ) -> Result<Dialled, DialError> {
         let mut last = DialError::no_address();
+        let generation = self.generation();
         for endpoint in self.in_order(before) {
-            let dialled = self.shake_hands(connector.clone(), &endpoint).await;
+            let dialled = self.connect(connector.clone(), &endpoint).await;
             self.note(&endpoint, dialled.as_ref().err());
             match dialled {
-                Ok(stream) => return Ok(Dialled { stream, endpoint }),
+                Ok(stream) => {
+                    return Ok(Dialled {
+                        stream,
+                        endpoint,
+                        generation,
+                    });
+                }
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    async fn shake_hands(
+    /// Connects by TCP, or TCP and TLS, as the connector does.
+    async fn connect<C>(
         &self,
-        mut connector: HttpsConnector<HttpConnector>,
+        mut connector: C,
         endpoint: &Endpoint,
-    ) -> Result<UpstreamStream, DialError> {
+    ) -> Result<C::Response, DialError>
+    where
+        C: Service<Uri, Error = Box<dyn StdError + Send + Sync>>,
+        C::Response: Connection,
+    {
         let stream = timeout(DIAL_TIMEOUT, connector.call(endpoint.uri.clone()))
             .await
             .map_err(|_| DialError::timed_out(&endpoint.authority))?
@@ -292,7 +321,7 @@ async fn end(stream: UpstreamStream) {
     let _ = timeout(END_TIMEOUT, ended).await;
 }
 
-fn peer_of(stream: &UpstreamStream) -> Option<SocketAddr> {
+fn peer_of(stream: &impl Connection) -> Option<SocketAddr> {
     let mut facts = http::Extensions::new();
     stream.connected().get_extras(&mut facts);
     facts.get::<HttpInfo>().map(HttpInfo::remote_addr)
@@ -310,14 +339,19 @@ impl Endpoint {
         let url = url.trim().trim_end_matches('/');
         let uri: Uri = url.parse().map_err(|_| not_https())?;
         let authority = uri.authority().cloned().ok_or_else(not_https)?;
-        let is_plain = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/");
-        if !is_plain || authority.as_str().contains('@') {
+        let is_https = uri.scheme_str() == Some("https") && uri.query().is_none();
+        let prefix = uri.path().trim_end_matches('/');
+        let mut steps = prefix.split('/').skip(1);
+        let is_plain = steps.all(|step| !matches!(step, "" | "." | ".."));
+        if !is_https || !is_plain || url.contains('#') || authority.as_str().contains('@') {
             return Err(not_https());
         }
+        let alone = format!("https://{authority}/");
         Ok(Self {
             host: HeaderValue::from_str(authority.as_str()).map_err(|_| not_https())?,
-            uri,
+            uri: alone.parse().map_err(|_| not_https())?,
             authority,
+            prefix: prefix.to_owned(),
             failed: AtomicU64::new(0),
             last: Mutex::default(),
         })
@@ -337,20 +371,15 @@ impl Endpoint {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn host_and_port(&self) -> (&str, u16) {
-        let host = self.authority.host();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        (host, self.authority.port_u16().unwrap_or(HTTPS_PORT))
+    /// What stands before the path of each request.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 }
 
 impl Connectors {
-    fn new(tls: ClientConfig, server_name: Option<&ServerName<'static>>) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEP_ALIVE));
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    fn new(way: &Way, tls: ClientConfig, server_name: Option<&ServerName<'static>>) -> Self {
+        let carrier = Connector::new(way, &tls, server_name);
         let builder = |tls| {
             let builder = HttpsConnectorBuilder::new()
                 .with_tls_config(tls)
@@ -364,8 +393,9 @@ impl Connectors {
         Self {
             any: builder(tls.clone())
                 .enable_all_versions()
-                .wrap_connector(tcp.clone()),
-            http1: builder(tls).enable_http1().wrap_connector(tcp),
+                .wrap_connector(carrier.clone()),
+            http1: builder(tls).enable_http1().wrap_connector(carrier.clone()),
+            carrier,
         }
     }
 }

@@ -71,6 +71,15 @@ impl SendError {
         }
     }
 
+    /// With the path of the API server's URL before it.
+    pub(super) fn target_too_long() -> Self {
+        Self {
+            reason: Reason::Unprocessed,
+            message: "the target is too long with the path of the API server's URL before it"
+                .to_owned(),
+        }
+    }
+
     /// What hyper says of a request that was handed to it, or of its response.
     pub(crate) fn after_sending(error: &hyper::Error) -> Self {
         let http2 = error

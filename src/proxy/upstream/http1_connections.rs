@@ -18,7 +18,6 @@ use super::{
     client,
     dial::{Dialled, Endpoint},
     error::SendError,
-    target,
 };
 use crate::{accounting::request_body::RequestBody, downstream::handshake::Protocol};
 
@@ -32,6 +31,8 @@ const ROUNDS_MAX: u8 = 3;
 pub(super) struct Http1Connection {
     sender: http1::SendRequest<RequestBody>,
     endpoint: Arc<Endpoint>,
+    /// The dialler's when it was made.
+    generation: u64,
     /// Whether a request went over it before.
     is_used: bool,
     /// How many rounds it has waited.
@@ -48,15 +49,14 @@ pub(super) async fn begin(dialled: Dialled) -> Result<Http1Connection, SendError
     Ok(Http1Connection {
         sender,
         endpoint: dialled.endpoint,
+        generation: dialled.generation,
         is_used: false,
         rounds: 0,
     })
 }
 
-/// Gives a request the form of HTTP/1.1.
+/// Gives a request the form of HTTP/1.1, but for its target.
 pub(super) fn prepare(request: &mut Request<RequestBody>) {
-    let uri = target::origin_form(request.uri());
-    *request.uri_mut() = uri;
     *request.version_mut() = http::Version::HTTP_11;
     frame_body(request);
 }
@@ -72,6 +72,10 @@ fn frame_body(request: &mut Request<RequestBody>) {
 }
 
 impl Http1Connection {
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Whether the server may close it as the request goes out, without having seen it, and nothing
     /// is done twice if the request is sent again. Go's client repeats the same requests.
     pub(super) fn may_be_closed_unheard(&self, request: &Request<RequestBody>) -> bool {
@@ -132,10 +136,10 @@ impl Http1Connections {
         }
     }
 
-    /// A connection whose last response has ended, if there is one.
-    pub(super) async fn take(&self) -> Option<Http1Connection> {
+    /// A connection of the dialler's generation whose last response has ended, if there is one.
+    pub(super) async fn take(&self, generation: u64) -> Option<Http1Connection> {
         loop {
-            let waiting = self.take_waiting();
+            let waiting = self.take_waiting(generation);
             let mut connection = match waiting {
                 Some(connection) => connection,
                 None if self.state().open.is_empty() => return None,
@@ -143,7 +147,7 @@ impl Http1Connections {
                     // The client may have the end of a response, and send the next request, a
                     // moment before the connection that brought it says that it is done.
                     yield_now().await;
-                    self.take_waiting()?
+                    self.take_waiting(generation)?
                 }
             };
             // Its last response was delivered, so this takes no longer than finding a close.
@@ -153,10 +157,10 @@ impl Http1Connections {
         }
     }
 
-    fn take_waiting(&self) -> Option<Http1Connection> {
+    fn take_waiting(&self, generation: u64) -> Option<Http1Connection> {
         let mut state = self.state();
         let open = &mut state.open;
-        open.retain(|connection| !connection.sender.is_closed());
+        open.retain(|one| one.generation == generation && !one.sender.is_closed());
         match self.protocol {
             Protocol::Http1 => open.pop(),
             // Requests of one connection overlap: only one that is done may be used.

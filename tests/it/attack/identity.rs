@@ -256,12 +256,28 @@ async fn no_client_speaks_with_the_credential_of_another() {
     proxy.stop().await;
 }
 
+/// A credential that never changes.
+struct Own;
+
+impl proxy::Credential for Own {
+    fn present(&self) -> proxy::Presenting<'_> {
+        let authorization = Some("Bearer own".parse().unwrap());
+        let presented = proxy::Presented {
+            authorization,
+            serial: 0,
+        };
+        Box::pin(std::future::ready(Ok(presented)))
+    }
+
+    fn refused(&self, _: u64) {}
+}
+
 #[tokio::test]
 async fn the_listener_of_exec_serves_only_who_knows_its_token() {
     let upstream = Upstream::serving().await;
     let gate = Arc::new(Gate {
         expected: "Bearer gate".parse().unwrap(),
-        authorization: arc_swap::ArcSwapOption::from_pointee(Some("Bearer own".parse().unwrap())),
+        credential: Arc::new(Own),
     });
     let options = Options {
         gate: Some(gate),

@@ -195,6 +195,7 @@ async fn neither_exec_nor_its_command_tells_a_token() {
     let child = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
         .args([
             "exec",
+            "--no-store",
             "--kubeconfig",
             own.to_str().unwrap(),
             "--",

@@ -380,7 +380,15 @@ fn a_stream_that_nobody_reads_ends_no_command_and_loses_no_run() {
     let ca = authority.certificate_pem();
     let config = kubeconfig("https://127.0.0.1:1", ca.as_bytes(), &token);
     fs::write(dir.join("config"), config.to_string()).unwrap();
-    let exec = ["exec", "--kubeconfig", "config", "--", "true"];
+    let exec = [
+        "exec",
+        "--allow-no-calls",
+        "--no-store",
+        "--kubeconfig",
+        "config",
+        "--",
+        "true",
+    ];
     assert_eq!(unread(&mut kubetoll(dir, &exec), false).0, Some(0));
     let run = [
         "run",

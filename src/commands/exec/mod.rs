@@ -1,0 +1,220 @@
+//! `kubetoll exec`: what API calls does a command make?
+
+mod discovery;
+mod environment;
+mod own;
+
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
+
+use super::shared::{
+    child::{Ended, code_of, exit_of, run_command},
+    cluster::WhereArgs,
+    history::KeepArgs,
+    inner_proxy::InnerProxy,
+    output::Output,
+    results,
+};
+use cluster::access::Access;
+use discovery::Discovery;
+use driver::measure::{self, Opened, Plan};
+use environment::Environment;
+use own::Own;
+use proxy::{Gate, Options};
+use record::{Check, RunRecord};
+use report::{Asked, Budget};
+use terminal::{exit::Exit, lines, tell};
+
+/// A command is over when it has ended; what is still on the wire then ends at once.
+const SILENCE: Duration = Duration::from_millis(200);
+const SETTLE_LONGEST: Duration = Duration::from_secs(10);
+const SCENARIO: &str = "exec";
+
+/// Run a command or a test suite and say which API calls it makes.
+///
+/// The command gets a kubeconfig (in KUBECONFIG) that leads through a proxy in this process; the
+/// proxy presents the credential of your own kubeconfig, and renews it as kubectl would. Context,
+/// cluster and user keep their names, and so does what says in which namespace and as whom: the
+/// command acts as it would without. The listener is on the loopback address and takes only this
+/// command's random token. Gives the command's exit code if it isn't 0, 3 if a budget is exceeded,
+/// and 4 if the command ended well without a call through the proxy.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubetoll exec -- kubectl get pods -A
+  kubetoll exec --job e2e --label commit=$(git rev-parse HEAD) -- ./suite.test
+  kubetoll exec --budget 'LIST-pods<=1' --budget 'UPDATE-virtualmachines@409<=0' -- ./suite.test")]
+pub(super) struct ExecArgs {
+    /// How often a row may occur: VERB-resource[/subresource][@code]<=N; repeatable.
+    #[arg(long, value_name = "BUDGET")]
+    budget: Vec<Budget>,
+    /// What the command knows of the API server's resources when it begins: nothing, or what your
+    /// own cache of kubectl holds. Cold is the same on every machine.
+    #[arg(long, value_enum, default_value_t)]
+    discovery: Discovery,
+    /// Take it for right that no call came through the proxy.
+    #[arg(long)]
+    allow_no_calls: bool,
+    #[command(flatten)]
+    place: WhereArgs,
+    /// Form of the result. Text goes to standard error, so that the command's own output stays
+    /// apart; JSON goes to standard output.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+    /// File for the result, in place of standard error or output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Folder for record.json.
+    #[arg(long, value_name = "DIR")]
+    results_dir: Option<PathBuf>,
+    #[command(flatten)]
+    keep_in: KeepArgs,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+pub(super) async fn run(args: ExecArgs, stop: CancellationToken) -> Result<Exit> {
+    args.prepare().await?;
+    let access = args.place.access()?;
+    if access.is_plain() {
+        bail!(
+            "the kubeconfig's cluster.server has no https://, so that kubectl speaks to it without \
+             TLS and without a credential: exec can't stand before it"
+        );
+    }
+    let own = Arc::new(Own::new(&access).await?);
+    let token = format!(
+        "{:032x}{:032x}",
+        rand::random::<u128>(),
+        rand::random::<u128>()
+    );
+    let proxy = start(&access, &own, &token).await?;
+    own.follow(Arc::clone(&proxy.proxy));
+    let outcome = args.measure(&access, &proxy, &token, &stop).await;
+    proxy.stop().await;
+    outcome
+}
+
+/// A proxy that takes `token` alone, and presents the user's own credential in its place.
+async fn start(access: &Access, own: &Arc<Own>, token: &str) -> Result<InnerProxy> {
+    let mut expected = HeaderValue::try_from(format!("Bearer {token}"))?;
+    expected.set_sensitive(true);
+    let gate = Gate {
+        expected,
+        credential: Arc::clone(own) as _,
+    };
+    let options = Options {
+        gate: Some(Arc::new(gate)),
+        ..Options::default()
+    };
+    InnerProxy::start(&access.upstream, &access.way, own.certificate(), options).await
+}
+
+impl ExecArgs {
+    /// Before anything runs, so that a bad file or folder costs nothing.
+    async fn prepare(&self) -> Result<()> {
+        if let Some(dir) = &self.results_dir {
+            results::prepare(dir)?;
+        }
+        if let Some(out) = &self.out {
+            results::prepare_file(out)?;
+        }
+        self.keep_in.prepare().await
+    }
+
+    async fn measure(
+        &self,
+        access: &Access,
+        proxy: &InnerProxy,
+        token: &str,
+        stop: &CancellationToken,
+    ) -> Result<Exit> {
+        let environment = Environment::make(access, proxy, token, self.discovery)?;
+        let proxies = [proxy.admin.clone()];
+        let plan = plan();
+        let opened = measure::open(&plan, &proxies).await?;
+        let variables = environment.variables();
+        let Some(ended) = run_command(&self.command, &variables, stop).await? else {
+            return Ok(Exit::Interrupted);
+        };
+        let record = self.close(&plan, opened, proxy, &ended).await?;
+        self.tell(record, &ended).await
+    }
+
+    /// Closes the books, and enters what only this command knows.
+    async fn close(
+        &self,
+        plan: &Plan,
+        opened: Opened,
+        proxy: &InnerProxy,
+        ended: &Ended,
+    ) -> Result<RunRecord> {
+        let proxies = [proxy.admin.clone()];
+        let mut record = measure::close(plan, opened, &proxies, None).await?;
+        let mut command = ended.record(&self.command);
+        command.discovery = Some(self.discovery.record(&record));
+        record.command = Some(command);
+        if ended.status.success() && !ended.was_interrupted && !self.allow_no_calls {
+            record.checks.push(calls_came(&record));
+        }
+        Ok(record)
+    }
+
+    /// Prints, writes and keeps the result. What was interrupted is no run to compare with others.
+    async fn tell(&self, record: RunRecord, ended: &Ended) -> Result<Exit> {
+        let asked = Asked {
+            thresholds: None,
+            budgets: &self.budget,
+            child_exit_code: Some(code_of(ended.status)),
+        };
+        let result = report::evaluate(&record, &asked);
+        let ours = report::run_exit(&result);
+        let printed = match (&self.out, self.output) {
+            (Some(out), form) => results::write_result(out, &result, form),
+            (None, Output::Text) => {
+                lines::tell_report(&report::run_text::run(&result));
+                Ok(())
+            }
+            (None, Output::Json) => results::print(&result, Output::Json),
+        };
+        if let Some(dir) = &self.results_dir {
+            results::write(dir, &record, &result)?;
+        }
+        printed?;
+        if ended.was_interrupted {
+            tell!("kubetoll: the command was interrupted: the counts are not kept in the history");
+            return Ok(Exit::Interrupted);
+        }
+        let kept = self.keep_in.keep(record).await;
+        Ok(exit_of(Some(ended.status), ours).or(kept))
+    }
+}
+
+/// Whether anything came through the proxy. A command that ended well without a call talked to
+/// nobody, or past the proxy.
+fn calls_came(record: &RunRecord) -> Check {
+    let calls: u64 = record.rows().map(|row| row.answered).sum();
+    let detail = match calls {
+        0 => "none: the command takes another kubeconfig than the one in KUBECONFIG, or makes no \
+              call; --allow-no-calls if that is right"
+            .to_owned(),
+        _ => format!("{calls} requests"),
+    };
+    Check::new("calls came through the proxy", calls > 0, detail)
+}
+
+fn plan() -> Plan {
+    Plan {
+        id: format!("exec-{:08x}", rand::random::<u32>()),
+        scenario: SCENARIO.to_owned(),
+        namespace: String::new(),
+        journal: false,
+        lease: Duration::from_secs(7 * 24 * 3600),
+        silence: SILENCE,
+        settle_longest: SETTLE_LONGEST,
+    }
+}
