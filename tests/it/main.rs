@@ -1,6 +1,7 @@
 //! The one integration binary.
 //!
 //! - `acting`: where a command acts and as whom, under `exec` and through `kubeconfig`
+//! - `around`: what `exec` does around its command
 //! - `attack`: what an attacker sends, and what comes of it
 //! - `certificates`: clients that come with a certificate
 //! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
@@ -17,6 +18,7 @@
 //! - `http1_upstream`: clients of HTTP/2 in front of an API server that has only HTTP/1.1
 //! - `image`: the image of static binaries, and what runs in it
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
+//! - `kubeconfigs`: what a kubeconfig means to kubectl, directly and under `exec`
 //! - `metrics`: what Prometheus reads from a proxy, with a real one
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
@@ -39,6 +41,7 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod acting;
+mod around;
 mod attack;
 mod certificates;
 mod cli;
@@ -57,6 +60,7 @@ mod image;
 mod installing;
 #[path = "../bench/kit/mod.rs"]
 mod kit;
+mod kubeconfigs;
 mod metrics;
 mod oracle;
 mod pages;

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod caller;
 pub mod component;
+pub mod fronts;
 pub mod history;
 pub mod http2;
 pub mod image;
@@ -17,6 +18,7 @@ pub mod recorder;
 pub mod relay;
 pub mod skip;
 pub mod traced;
+pub mod tunnels;
 pub mod two_ways;
 pub mod wait;
 pub mod wire;
