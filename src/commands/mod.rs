@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use cluster::causes::with_causes;
 use terminal::{
+    colour,
     exit::{self, Exit, Misuse},
     lines, log,
     signal::asked_to_end,
@@ -162,7 +163,7 @@ fn until_done<F: Future<Output = Result<Exit>>>(
 fn log_to_stderr() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(log::is_coloured())
+        .with_ansi(colour::is_wanted(&io::stderr()))
         .log_internal_errors(false); // on a standard error that nobody reads it would panic
     log::begin(lines, "error,kube_client=off");
 }

@@ -78,7 +78,6 @@ impl Upstream {
         &self,
         credential: Option<Arc<dyn ResolvesClientCert>>,
     ) -> Result<ClientConfig, IdentityError> {
-        let verifier = ServerVerifier::new(self.ca.roots()?, &self.ca.certificates()?)?;
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|source| IdentityError::Tls {

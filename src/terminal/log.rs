@@ -1,10 +1,6 @@
 //! What may be logged.
 
-use std::{
-    env,
-    ffi::OsStr,
-    io::{IsTerminal, stderr},
-};
+use std::env;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
@@ -24,16 +20,6 @@ pub const OURS: [&str; 5] = ["driver", "kubetoll", "lab", "proxy", "terminal"];
 fn is_safe(metadata: &Metadata<'_>) -> bool {
     let name = metadata.target().split("::").next();
     name.is_some_and(|name| OURS.contains(&name)) || *metadata.level() <= Level::WARN
-}
-
-/// Whether log lines on standard error are coloured: on a terminal, unless `NO_COLOR` is set to
-/// anything. A file or a collector of logs would get the escape sequences as text.
-pub fn is_coloured() -> bool {
-    is_coloured_on(stderr().is_terminal(), env::var_os("NO_COLOR").as_deref())
-}
-
-fn is_coloured_on(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
-    is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
 /// From here on `lines` has what `RUST_LOG` asks for, or `otherwise` where it asks for nothing. A
@@ -73,14 +59,6 @@ fn for_all_crates(directives: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_terminal_gets_colours_and_not_where_no_color_is_set() {
-        let no_color = |value| Some(OsStr::new(value));
-        assert!(is_coloured_on(true, None) && is_coloured_on(true, no_color("")));
-        assert!(!is_coloured_on(true, no_color("1")) && !is_coloured_on(true, no_color("0")));
-        assert!(!is_coloured_on(false, None));
-    }
 
     #[test]
     fn a_directive_for_kubetoll_is_one_for_all_its_crates() {

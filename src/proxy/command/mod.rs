@@ -20,7 +20,7 @@ use args::LogFormat;
 pub use args::ProxyArgs;
 use reload::Reloader;
 use resolve::Config;
-use terminal::{exit::Exit, log, signal::asked_to_end, tell};
+use terminal::{colour, exit::Exit, log, signal::asked_to_end, tell};
 
 /// The admin port's connections, listeners, files that are read again.
 const DESCRIPTORS_RESERVED: usize = 128;
@@ -130,7 +130,7 @@ async fn stop_on_signal(proxy: Arc<Proxy>, delay: Duration, stop: CancellationTo
 fn log_to_stderr(format: LogFormat) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(log::is_coloured())
+        .with_ansi(colour::is_wanted(&io::stderr()))
         .log_internal_errors(false); // on a standard error that nobody reads it would panic
     match format {
         LogFormat::Json => log::begin(lines.json(), "info"),

@@ -147,7 +147,7 @@ impl UpstreamConnections {
             return Ok(Upstream::Http1(idle));
         }
         let slot = self.http2.lock().await;
-        if let Some(open) = open(&slot) {
+        if let Some(open) = self.open(&slot) {
             return Ok(Upstream::Http2(open));
         }
         if slot.is_some() {
@@ -169,10 +169,17 @@ impl UpstreamConnections {
         drop(slot);
         let dialled = self.counted(self.dialer.dial_any(before).await)?;
         let slot = self.http2.lock().await;
-        match open(&slot) {
+        match self.open(&slot) {
             Some(open) => Ok(Upstream::Http2(open)),
             None => self.begin(dialled, slot).await,
         }
+    }
+
+    /// The HTTP/2 connection, if requests may go over it.
+    fn open(&self, slot: &Slot<'_>) -> Option<Http2Sender> {
+        let current = self.dialer.generation();
+        let open = slot.as_ref()?;
+        (open.generation == current && !open.sender.is_closed()).then(|| open.clone())
     }
 
     async fn idle_http1(&self) -> Option<Http1Connection> {
@@ -286,13 +293,6 @@ impl UpstreamConnections {
             }
         }
     }
-}
-
-/// The HTTP/2 connection, if requests may go over it.
-fn open(slot: &Slot<'_>) -> Option<Http2Sender> {
-    slot.as_ref()
-        .filter(|open| !open.sender.is_closed())
-        .cloned()
 }
 
 /// A request to be sent again where a server that closes its connection gracefully says that it

@@ -16,7 +16,10 @@ use hyper_rustls::{
     FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
     ResolveServerName,
 };
-use hyper_util::client::legacy::connect::{Connection, HttpInfo};
+use hyper_util::{
+    client::legacy::connect::{Connection, HttpInfo},
+    rt::TokioIo,
+};
 use rand::seq::SliceRandom;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{

@@ -221,6 +221,7 @@ mod tests {
         let connection = Http1Connection {
             sender,
             endpoint: Arc::new(Endpoint::new("https://127.0.0.1:1").unwrap()),
+            generation: 0,
             is_used: false,
             rounds: 0,
         };
@@ -250,13 +251,22 @@ mod tests {
         connections.put(connection);
         for _ in 0..10 {
             sleep(2 * ROUND).await;
-            let taken = connections.take().await.unwrap();
-            assert!(connections.take().await.is_none());
+            let taken = connections.take(0).await.unwrap();
+            assert!(connections.take(0).await.is_none());
             connections.put(taken);
         }
         // They go with the client.
         drop(connections);
         let end = timeout(Duration::from_secs(1), server.read(&mut [0])).await;
         assert_eq!(end.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_from_before_the_proxys_certificate_became_another_one_is_closed() {
+        let connections = Arc::new(Http1Connections::new(Protocol::Http2));
+        let (connection, mut server) = connection().await;
+        connections.put(connection);
+        assert!(connections.take(1).await.is_none());
+        assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
     }
 }
