@@ -63,7 +63,11 @@ pub(super) fn run(args: &RbacArgs) -> Result<Exit> {
 impl RbacArgs {
     fn text(&self) -> String {
         let (name, rules) = match self.command {
-            For::Attach => ("kubetoll-attach", rights::to_attach(&Component::ALL)),
+            For::Attach => {
+                let mut rules = rights::to_attach(&Component::ALL);
+                rules.push(rights::EVENTS);
+                ("kubetoll-attach", rules)
+            }
             For::Detach => ("kubetoll-detach", rights::to_detach(&Component::ALL)),
             For::Status => ("kubetoll-status", rights::to_look()),
             For::Run => ("kubetoll-run", self.to_discover()),

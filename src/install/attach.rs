@@ -16,6 +16,7 @@ use super::{
     marks::{DIGEST_ANNOTATION, ORIGINAL_ANNOTATION},
     objects::{CA_KEY, FOUND_KEY, Materials, ca_of_secret, config_map},
     patch::{self, Mode, ProxySpec},
+    reasons::{complaint_of_workload, knows_sidecars},
     rights,
     rollout::{Rollout, Wanted, complaint, is_as_wanted, rollout},
     site::{Mounted, Site, advice_to_attach, customization, owner_of_operator},
@@ -80,6 +81,12 @@ impl Installer<'_> {
             warnings.push(keeps.to_owned());
         }
         let found = customization(&kubevirt);
+        warnings.extend(
+            look_at_kubevirt(plan, &kubevirt)
+                .err()
+                .map(|error| error.to_string()),
+        );
+        warnings.extend(late_patches(plan, found.as_ref()));
         let secret = Materials::mint()?.secret(&site.namespace);
         let ca = ca_of_secret(&secret).unwrap_or_default();
         let mut objects = vec![secret, config_map(&site.namespace, &ca, found.as_ref())];
@@ -119,6 +126,7 @@ impl Installer<'_> {
     pub async fn attach(&self, plan: &Plan) -> Result<Vec<Component>, InstallError> {
         let (site, kubevirt) = self.find().await?;
         self.look_at_version().await?;
+        look_at_kubevirt(plan, &kubevirt)?;
         let rules = rights::to_attach(&plan.components);
         rights::check(&site.client, Some(&site.namespace), &rules).await?;
         if let Some(owned) = advice_to_attach(&kubevirt) {
@@ -128,6 +136,9 @@ impl Installer<'_> {
         for component in plan.ordered() {
             self.look_at(&site, component, plan, before.as_ref())
                 .await?;
+        }
+        for warning in late_patches(plan, before.as_ref()) {
+            (self.say)(&format!("warning: {warning}"));
         }
         let mut changes = Changes {
             before,
@@ -327,9 +338,14 @@ impl Installer<'_> {
             let is_over = Instant::now() >= deadline;
             if is_over || now != progress || Instant::now() >= look_again {
                 let pods = site.pods(&workload).await?;
-                let complaint = pods.iter().find_map(complaint);
-                let complaint = complaint.map(|complaint| format!("; {complaint}"));
-                let detail = format!("{now}{}", complaint.unwrap_or_default());
+                let mut complaints: Vec<String> =
+                    pods.iter().find_map(complaint).into_iter().collect();
+                complaints.extend(complaint_of_workload(&workload));
+                if is_over {
+                    complaints.extend(site.last_words(component).await);
+                }
+                complaints.insert(0, now.clone());
+                let detail = complaints.join("; ");
                 if is_over {
                     return Err(InstallError::NotRolledOut {
                         component,
@@ -381,6 +397,38 @@ impl Installer<'_> {
             pause(&self.stop).await?;
         }
     }
+}
+
+/// Older ones than native sidecars would drop what makes an init container one.
+fn look_at_kubevirt(plan: &Plan, kubevirt: &Value) -> Result<(), InstallError> {
+    let version = &kubevirt["status"]["observedKubeVirtVersion"];
+    let version = version.as_str().unwrap_or_default();
+    let is_by_operator = plan.components.iter().any(|one| one.is_customizable());
+    if is_by_operator && !knows_sidecars(version) {
+        return Err(InstallError::OldKubeVirt(version.to_owned()));
+    }
+    Ok(())
+}
+
+/// Patches of others that would find other elements at their places once a proxy is there.
+fn late_patches(plan: &Plan, customization: Option<&Value>) -> Vec<String> {
+    let components = plan
+        .ordered()
+        .filter(|component| component.is_customizable());
+    components
+        .flat_map(|component| {
+            let ours = plan.patch(component);
+            let paths = customize::late_patches_by_index(customization, component, &ours);
+            paths.into_iter().map(move |path| {
+                format!(
+                    "{}: a JSON patch of customizeComponents at {path} is applied after the \
+                     proxy's, since it is longer; its number may be another element's then: use a \
+                     strategic merge patch",
+                    component.name()
+                )
+            })
+        })
+        .collect()
 }
 
 async fn pause(stop: &CancellationToken) -> Result<(), InstallError> {

@@ -45,6 +45,11 @@ pub enum InstallError {
     /// The cluster is too old for native sidecars.
     #[error("the cluster is {0}: native sidecars need Kubernetes 1.29 or newer")]
     NoSidecars(String),
+    /// virt-operator would drop what makes an init container a native sidecar.
+    #[error(
+        "KubeVirt is {0}: its virt-operator knows no native sidecars, which came with KubeVirt 1.3"
+    )]
+    OldKubeVirt(String),
     /// A component can't have a proxy.
     #[error("{} can't be attached: {reason}", component.name())]
     Obstacle {

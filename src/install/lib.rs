@@ -18,6 +18,7 @@ mod installer;
 mod marks;
 pub mod objects;
 pub mod patch;
+mod reasons;
 pub mod rights;
 pub mod rollout;
 mod site;

@@ -62,6 +62,9 @@ pub fn to_detach(components: &[Component]) -> Vec<Rule> {
     rules
 }
 
+/// What an attach reads only if it may: events that say why a rollout does not go on.
+pub const EVENTS: Rule = Rule::new("list", "", "events");
+
 /// To find the attached proxies.
 pub fn to_discover() -> Vec<Rule> {
     SEE.to_vec()

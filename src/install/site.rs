@@ -13,11 +13,15 @@ use super::{
     error::InstallError,
     installer::Installer,
     objects::{CONFIG_MAP, OWNER_LABEL, SECRET, is_ours},
+    reasons::{complaint_of_events, complaint_of_kubevirt},
     rights,
 };
+use cluster::causes::of_api_server;
 
 /// How often a change is tried again that somebody else's change came before.
 const TRIES: u32 = 8;
+/// Events of KubeVirt's namespace that are looked through.
+const EVENTS_MAX: u32 = 500;
 /// Most bytes of a proxy's metrics: its series are bounded, and so is this.
 const METRICS_MAX: usize = 64 << 20;
 
@@ -204,6 +208,28 @@ impl Site {
         let pods = api.list(&all).await;
         let pods = pods.map_err(|error| InstallError::api("cannot list pods", &error))?;
         Ok(pods.iter().map(value).collect())
+    }
+
+    /// What the KubeVirt object and events say about a component's rollout; each as far as it may be
+    /// read. It is asked for when the time is over.
+    pub(super) async fn last_words(&self, component: Component) -> Vec<String> {
+        let mut said = Vec::new();
+        if let Ok(kubevirt) = self.api(&kubevirts()).get(&self.name).await {
+            said.extend(complaint_of_kubevirt(&value(&kubevirt)));
+        }
+        let warnings = ListParams::default()
+            .fields("type=Warning")
+            .limit(EVENTS_MAX);
+        let events = self.api(&resource("", "v1", "Event", "events"));
+        match events.list(&warnings).await {
+            Ok(events) => {
+                let events: Vec<Value> = events.iter().map(value).collect();
+                let (kind, name) = (component.workload(), component.name());
+                said.extend(complaint_of_events(kind, name, &events));
+            }
+            Err(error) => said.push(format!("events can't be read: {}", of_api_server(&error))),
+        }
+        said
     }
 
     /// An object that pods mount. One that isn't ours is an error.

@@ -57,6 +57,7 @@ fn the_documented_role_is_what_is_asked_for() {
         .map(right)
         .collect();
     asked.insert(right(&rights::FIND));
+    asked.insert(right(&rights::EVENTS));
     assert_eq!(rights_of(&role), asked);
     for rule in rights::to_detach(&Component::ALL) {
         assert!(asked.contains(&right(&rule)), "{rule}");

@@ -26,9 +26,12 @@ async fn an_attach_that_fails_says_why_and_puts_everything_back() {
     foreign_objects(&stage).await;
     other_operators(&stage).await;
     the_nodes_network(&stage).await;
+    an_old_virt_operator(&stage).await;
+    a_late_patch_by_index(&stage).await;
     assert_eq!(stage.kubevirt.specs().await, before);
 
     rollout_that_never_ends(&stage, &before).await;
+    a_quota_that_asks_for_limits(&stage, &before).await;
     calls_that_never_come(&stage, &before).await;
     interrupted(&stage, &before).await;
     a_new_image_that_fails(&stage).await;
@@ -162,6 +165,69 @@ async fn the_nodes_network(stage: &Stage) {
         .merge("Deployment", "virt-operator", network(Value::Null))
         .await;
     kubevirt.settle().await;
+}
+
+/// It would drop `restartPolicy` from the patch.
+async fn an_old_virt_operator(stage: &Stage) {
+    for (version, code) in [(json!("v1.2.2"), 1), (Value::Null, 0)] {
+        let status = json!({"observedKubeVirtVersion": version});
+        stage
+            .kubevirt
+            .merge_status("KubeVirt", "kubevirt", status)
+            .await;
+        let more: &[&str] = if code == 0 { &["--dry-run"] } else { &[] };
+        let said = said(&stage.attach("virt-api", more, code));
+        let line = "kubetoll: KubeVirt is v1.2.2: its virt-operator knows no native sidecars, which \
+                    came with KubeVirt 1.3";
+        assert_eq!(said.lines().any(|one| one == line), code == 1, "{said}");
+    }
+}
+
+/// virt-operator applies the longest patch last.
+async fn a_late_patch_by_index(stage: &Stage) {
+    let operations = json!([
+        {"op": "add", "path": "/spec/template/spec/volumes/0",
+            "value": {"name": "theirs", "hostPath": {"path": format!("/{}", "x".repeat(4_000))}}},
+    ]);
+    let patches = |patches: Value| json!({"spec": {"customizeComponents": {"patches": patches}}});
+    let theirs = json!([{
+        "resourceType": "Deployment", "resourceName": "virt-api", "type": "json",
+        "patch": operations.to_string(),
+    }]);
+    stage
+        .kubevirt
+        .merge("KubeVirt", "kubevirt", patches(theirs))
+        .await;
+    let warned = said(&stage.attach("virt-api", &["--dry-run"], 0));
+    let warning = "virt-api: a JSON patch of customizeComponents at /spec/template/spec/volumes/0 is \
+                   applied after the proxy's, since it is longer; its number may be another \
+                   element's then: use a strategic merge patch";
+    assert!(warned.contains(warning), "{warned}");
+    let handler = said(&stage.attach("virt-handler", &["--dry-run"], 0));
+    assert!(!handler.contains("customizeComponents at"), "{handler}");
+    stage
+        .kubevirt
+        .merge("KubeVirt", "kubevirt", patches(Value::Null))
+        .await;
+    stage.kubevirt.settle().await;
+}
+
+/// A Deployment says so in its conditions, a DaemonSet only by events.
+async fn a_quota_that_asks_for_limits(stage: &Stage, before: &[Value]) {
+    for (component, from) in [
+        ("virt-api", "ReplicaFailure FailedCreate: pods \"virt-api-"),
+        ("virt-handler", "event FailedCreate: pods \"virt-handler-"),
+    ] {
+        *stage.kubevirt.faults.no_quota.lock().unwrap() = Some(component);
+        let said = said(&stage.attach(component, &["--timeout", "5s"], 1));
+        assert!(said.contains(from), "{said}");
+        assert!(
+            said.contains("must specify limits.cpu for: kubetoll-proxy"),
+            "{said}"
+        );
+        *stage.kubevirt.faults.no_quota.lock().unwrap() = None;
+        nothing_is_left(stage, before).await;
+    }
 }
 
 /// The first component is attached already when the second one fails: both come back.

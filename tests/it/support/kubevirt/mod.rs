@@ -49,6 +49,8 @@ pub const WORKLOADS: [(&str, &str); 4] = [
 pub struct Faults {
     /// The component whose sidecar's image can't be pulled; none ever can that is called `missing`.
     pub no_image: Mutex<Option<&'static str>>,
+    /// The component whose pods a quota refuses, once they have a sidecar.
+    pub no_quota: Mutex<Option<&'static str>>,
     /// Components make no calls.
     pub silent: AtomicBool,
 }

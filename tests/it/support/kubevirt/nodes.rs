@@ -130,6 +130,9 @@ impl Nodes {
         }
         let template = &workload["spec"]["template"];
         let generation = &workload["metadata"]["generation"];
+        if sidecar(template).is_some() && *self.faults.no_quota.lock().unwrap() == Some(name) {
+            return self.refuse_pods(kind, name, generation).await;
+        }
         let is_stuck =
             sidecar(template).is_some_and(|sidecar| !self.faults.has_image(name, sidecar));
         let count = if kind == "DaemonSet" { self.count } else { 1 };
@@ -147,13 +150,42 @@ impl Nodes {
         let status = match kind {
             "Deployment" => json!({
                 "observedGeneration": generation, "replicas": 1, "updatedReplicas": new,
-                "readyReplicas": new, "availableReplicas": new,
+                "readyReplicas": new, "availableReplicas": new, "conditions": [],
             }),
             _ => json!({
                 "observedGeneration": generation, "desiredNumberScheduled": count,
                 "currentNumberScheduled": count, "updatedNumberScheduled": new, "numberMisscheduled": 0,
                 "numberReady": new, "numberAvailable": new,
             }),
+        };
+        self.set_status(kind, name, status).await;
+    }
+
+    /// What a workload controller says whose pods a quota refuses: a Deployment in its conditions, a
+    /// DaemonSet in an event only.
+    async fn refuse_pods(&self, kind: &str, name: &str, generation: &Value) {
+        let message = format!(
+            "pods \"{name}-{generation}\" is forbidden: failed quota: limits: must specify \
+             limits.cpu for: kubetoll-proxy"
+        );
+        let status = if kind == "Deployment" {
+            json!({"observedGeneration": generation, "conditions": [{
+                "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                "message": message,
+            }]})
+        } else {
+            let event = json!({
+                "metadata": {"name": format!("{name}.{generation}")}, "type": "Warning",
+                "involvedObject": {"kind": kind, "name": name, "namespace": NAMESPACE},
+                "reason": "FailedCreate", "message": message,
+                "lastTimestamp": "2025-01-02T03:04:05Z",
+            });
+            create(&self.client, NAMESPACE, "Event", event).await;
+            json!({
+                "observedGeneration": generation, "desiredNumberScheduled": self.count,
+                "currentNumberScheduled": 0, "updatedNumberScheduled": 0, "numberMisscheduled": 0,
+                "numberReady": 0, "numberAvailable": 0,
+            })
         };
         self.set_status(kind, name, status).await;
     }

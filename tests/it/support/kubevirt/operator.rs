@@ -77,6 +77,11 @@ impl Operator {
             let patched = match form.as_str() {
                 "strategic" => api.patch(name, &params, &Patch::Strategic(patch)).await,
                 "merge" => api.patch(name, &params, &Patch::Merge(patch)).await,
+                "json" => {
+                    let operations = serde_json::from_value(patch).unwrap();
+                    api.patch(name, &params, &Patch::<()>::Json(operations))
+                        .await
+                }
                 other => panic!("no test uses patches of type {other}"),
             };
             patched.unwrap();
