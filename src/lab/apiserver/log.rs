@@ -1,6 +1,7 @@
 //! The request log: what this server says was asked of it. It is the witness against which a count can be checked, so it
 //! shares nothing with Kubetoll's own classification and books.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,7 +33,7 @@ pub struct LoggedRequest {
     pub namespace: String,
     /// Empty for lists; for a create the name in the path, which is empty but for subresources.
     pub name: String,
-    /// The path, percent-decoded, without query.
+    /// The path, percent-decoded, without query; empty for a resource, which is named above.
     pub path: String,
     /// HTTP status code; `None` if the client went away before the response head.
     pub code: Option<u16>,
@@ -42,12 +43,101 @@ pub struct LoggedRequest {
     pub answered: f64,
 }
 
-/// The log with its bound.
+/// The log with its bound. A run of thousands of objects makes hundreds of thousands of requests by few users of few
+/// resources: such words are kept once.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
-    records: Mutex<Vec<LoggedRequest>>,
+    records: Mutex<Records>,
     limit: usize,
     seen: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    stored: Vec<Stored>,
+    words: HashSet<Arc<str>>,
+}
+
+/// A record as it is kept.
+#[derive(Debug)]
+struct Stored {
+    seq: u64,
+    audit_id: Box<str>,
+    /// User, user agent, verb, group, version, resource, subresource, namespace.
+    words: [Arc<str>; 8],
+    name: Box<str>,
+    path: Box<str>,
+    code: Option<u16>,
+    received: f64,
+    answered: f64,
+}
+
+impl Records {
+    fn push(&mut self, record: LoggedRequest) {
+        let words = [
+            record.user,
+            record.user_agent,
+            record.verb,
+            record.group,
+            record.version,
+            record.resource,
+            record.subresource,
+            record.namespace,
+        ];
+        let stored = Stored {
+            seq: record.seq,
+            audit_id: record.audit_id.into(),
+            words: words.map(|word| self.word(&word)),
+            name: record.name.into(),
+            path: record.path.into(),
+            code: record.code,
+            received: record.received,
+            answered: record.answered,
+        };
+        self.stored.push(stored);
+    }
+
+    fn word(&mut self, word: &str) -> Arc<str> {
+        if let Some(known) = self.words.get(word) {
+            return known.clone();
+        }
+        let new: Arc<str> = word.into();
+        self.words.insert(new.clone());
+        new
+    }
+}
+
+impl Stored {
+    fn record(&self) -> LoggedRequest {
+        let words = self.words.each_ref().map(|word| word.to_string());
+        let [
+            user,
+            user_agent,
+            verb,
+            group,
+            version,
+            resource,
+            subresource,
+            namespace,
+        ] = words;
+        LoggedRequest {
+            seq: self.seq,
+            audit_id: self.audit_id.to_string(),
+            user,
+            user_agent,
+            verb,
+            group,
+            version,
+            resource,
+            subresource,
+            namespace,
+            name: self.name.to_string(),
+            path: self.path.to_string(),
+            code: self.code,
+            received: self.received,
+            answered: self.answered,
+        }
+    }
 }
 
 impl RequestLog {
@@ -62,16 +152,17 @@ impl RequestLog {
     fn push(&self, mut record: LoggedRequest) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         record.seq = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
-        if records.len() < self.limit {
+        if records.stored.len() < self.limit {
             records.push(record);
         }
     }
 
-    /// The records from `seq` on.
-    pub(crate) fn from(&self, seq: u64) -> Vec<LoggedRequest> {
+    /// What `read` makes of each record from `seq` on, one after the other.
+    pub(crate) fn from<T>(&self, seq: u64, mut read: impl FnMut(LoggedRequest) -> T) -> Vec<T> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let first = usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX);
-        records.get(first..).unwrap_or_default().to_vec()
+        let stored = records.stored.get(first..).unwrap_or_default();
+        stored.iter().map(|stored| read(stored.record())).collect()
     }
 
     /// How many requests were answered, also those beyond the bound.
@@ -95,6 +186,11 @@ impl Pending {
         user_agent: String,
     ) -> Self {
         let route = route.clone();
+        let path = if route.resource.is_empty() {
+            route.path
+        } else {
+            String::new()
+        };
         let record = LoggedRequest {
             seq: 0,
             audit_id,
@@ -107,7 +203,7 @@ impl Pending {
             subresource: route.subresource,
             namespace: route.namespace,
             name: route.name,
-            path: route.path,
+            path,
             code: None,
             received: now(),
             answered: 0.0,

@@ -17,7 +17,7 @@ use super::storage::store::Store;
 pub struct Options {
     /// `gitVersion` of `/version`.
     pub git_version: String,
-    /// How many events each resource type remembers; a watch that is further behind gets 410.
+    /// How many events each resource type remembers, of 32 MiB at most; a watch that is further behind gets 410.
     pub history: usize,
     /// How many requests the log keeps; later ones are only counted.
     pub log_limit: usize,
@@ -104,13 +104,19 @@ impl ApiServer {
     /// All logged requests in the order in which they were answered.
     #[must_use]
     pub fn request_log(&self) -> Vec<LoggedRequest> {
-        self.log.from(1)
+        self.log.from(1, |record| record)
     }
 
     /// The logged requests from `seq` on.
     #[must_use]
     pub fn request_log_from(&self, seq: u64) -> Vec<LoggedRequest> {
-        self.log.from(seq)
+        self.log.from(seq, |record| record)
+    }
+
+    /// What `read` makes of each logged request, in the order in which they were answered. The log of a large run is not
+    /// copied for it.
+    pub fn read_log<T>(&self, read: impl FnMut(LoggedRequest) -> T) -> Vec<T> {
+        self.log.from(1, read)
     }
 
     /// How many requests were answered since the start, also those that the log had no more room for.

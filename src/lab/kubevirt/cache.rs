@@ -1,4 +1,7 @@
 //! The objects of one type as a component last saw them, kept current by a list and a watch.
+//!
+//! They are kept as text, since a tree takes about ten times the memory: with some thousand virtual machines the trees
+//! of all caches would be the largest part of a lab. Who looks at an object gets a tree of its own.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,8 +18,24 @@ use super::object::Key;
 use super::rest::Rest;
 use super::tasks::Tasks;
 
-/// A shared object; nobody changes it in the cache.
+/// An object that several look at.
 pub(crate) type Shared = Arc<DynamicObject>;
+
+/// An object as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed(Arc<[u8]>);
+
+impl Packed {
+    pub(crate) fn of(object: &DynamicObject) -> Self {
+        let text = serde_json::to_vec(object);
+        Self(text.expect("an object is written to memory").into())
+    }
+
+    pub(crate) fn unpack(&self) -> Shared {
+        let object = serde_json::from_slice(&self.0);
+        Arc::new(object.expect("the text was written from an object"))
+    }
+}
 
 /// What an index files an object under; empty means nothing.
 pub(crate) type IndexOf = fn(&DynamicObject) -> String;
@@ -30,8 +49,14 @@ pub(crate) struct Cache {
 
 #[derive(Default)]
 struct Content {
-    objects: HashMap<Key, Shared>,
+    objects: HashMap<Key, Entry>,
     index: HashMap<String, BTreeSet<Key>>,
+}
+
+struct Entry {
+    object: Packed,
+    /// What the index files it under.
+    filed: String,
 }
 
 impl Cache {
@@ -45,13 +70,15 @@ impl Cache {
 
     pub(crate) fn get(&self, key: &Key) -> Option<Shared> {
         let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
-        content.objects.get(key).cloned()
+        let entry = content.objects.get(key)?;
+        let object = entry.object.clone();
+        drop(content);
+        Some(object.unpack())
     }
 
-    /// All objects, in no order.
-    pub(crate) fn all(&self) -> Vec<Shared> {
+    pub(crate) fn has(&self, key: &Key) -> bool {
         let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
-        content.objects.values().cloned().collect()
+        content.objects.contains_key(key)
     }
 
     /// The objects that the index files under `value`, by name.
@@ -60,9 +87,10 @@ impl Cache {
         let Some(keys) = content.index.get(value) else {
             return vec![];
         };
-        keys.iter()
-            .filter_map(|key| content.objects.get(key).cloned())
-            .collect()
+        let entries = keys.iter().filter_map(|key| content.objects.get(key));
+        let packed: Vec<Packed> = entries.map(|entry| entry.object.clone()).collect();
+        drop(content);
+        packed.iter().map(Packed::unpack).collect()
     }
 
     /// How many objects the index files under `value`.
@@ -78,25 +106,28 @@ impl Cache {
         let _ = synced.wait_for(|synced| *synced).await;
     }
 
-    fn put(&self, object: Shared) -> Option<Shared> {
-        let key = Key::of(&object);
-        let filed = (self.index_of)(&object);
+    fn put(&self, key: &Key, object: &DynamicObject) -> Option<Packed> {
+        let filed = (self.index_of)(object);
+        let entry = Entry {
+            object: Packed::of(object),
+            filed: filed.clone(),
+        };
         let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
-        let old = content.objects.insert(key.clone(), object);
+        let old = content.objects.insert(key.clone(), entry);
         if let Some(old) = &old {
-            content.unfile(&(self.index_of)(old), &key);
+            content.unfile(&old.filed, key);
         }
         if !filed.is_empty() {
-            content.index.entry(filed).or_default().insert(key);
+            content.index.entry(filed).or_default().insert(key.clone());
         }
-        old
+        old.map(|old| old.object)
     }
 
-    fn remove(&self, key: &Key) -> Option<Shared> {
+    fn remove(&self, key: &Key) -> Option<Packed> {
         let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
         let old = content.objects.remove(key)?;
-        content.unfile(&(self.index_of)(&old), key);
-        Some(old)
+        content.unfile(&old.filed, key);
+        Some(old.object)
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -121,25 +152,42 @@ impl Content {
 pub(crate) struct Change {
     pub(crate) key: Key,
     /// The state before; `None` for a new object.
-    pub(crate) old: Option<Shared>,
+    pub(crate) old: Option<Packed>,
     /// The state now; `None` for one that is gone.
     pub(crate) new: Option<Shared>,
+    /// The last state of one that is gone, if the watch told it.
+    last: Option<Shared>,
 }
 
 impl Change {
+    /// From one state to the next.
+    pub(crate) fn new(key: Key, old: Option<Packed>, new: Shared) -> Self {
+        Self {
+            key,
+            old,
+            new: Some(new),
+            last: None,
+        }
+    }
+
     /// The newest state that is known.
-    pub(crate) fn object(&self) -> Option<&Shared> {
-        self.new.as_ref().or(self.old.as_ref())
+    pub(crate) fn object(&self) -> Option<Shared> {
+        let told = self.new.as_ref().or(self.last.as_ref()).cloned();
+        told.or_else(|| self.old.as_ref().map(Packed::unpack))
     }
 }
 
 type Handler = Box<dyn Fn(&Change) + Send + Sync>;
+
+/// Takes off an object what a component never looks at.
+pub(crate) type Trim = fn(&mut DynamicObject);
 
 /// A list and a watch that fill a cache and tell handlers what changed.
 pub(crate) struct Informer {
     resource: ApiResource,
     config: Config,
     cache: Arc<Cache>,
+    trim: Trim,
     handlers: Vec<Handler>,
 }
 
@@ -149,6 +197,7 @@ impl Informer {
             resource: resource.clone(),
             config: Config::default(),
             cache: Arc::new(Cache::new(|_| String::new())),
+            trim: |_| (),
             handlers: vec![],
         }
     }
@@ -162,6 +211,12 @@ impl Informer {
     /// Only the objects with these fields.
     pub(crate) fn fields(mut self, selector: &str) -> Self {
         self.config = self.config.fields(selector);
+        self
+    }
+
+    /// Keeps of each object what `trim` leaves.
+    pub(crate) fn trimmed(mut self, trim: Trim) -> Self {
+        self.trim = trim;
         self
     }
 
@@ -229,23 +284,18 @@ impl Informer {
             api_version: self.resource.api_version.clone(),
             kind: self.resource.kind.clone(),
         });
-        let object = Arc::new(object);
+        (self.trim)(&mut object);
         let key = Key::of(&object);
-        let old = self.cache.put(object.clone());
-        self.tell(&Change {
-            key,
-            old,
-            new: Some(object),
-        });
+        let old = self.cache.put(&key, &object);
+        self.tell(&Change::new(key, old, Arc::new(object)));
     }
 
     fn forget(&self, key: &Key, last: Option<DynamicObject>) {
-        let known = self.cache.remove(key);
-        let old = last.map(Arc::new).or(known);
         self.tell(&Change {
             key: key.clone(),
-            old,
+            old: self.cache.remove(key),
             new: None,
+            last: last.map(Arc::new),
         });
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::cache::{Cache, Informer, all_synced};
 use super::expectations::Expectations;
 use super::names::{HEARTBEAT, NODE_NAME, SCHEDULABLE};
-use super::object::{Key, ObjectExt, set_condition};
+use super::object::{Key, ObjectExt, set_condition, trim_managers};
 use super::options::Options;
 use super::phase::{self, RUNNING, SCHEDULED, SUCCEEDED, status_of};
 use super::queue::Queue;
@@ -44,7 +44,9 @@ pub(crate) fn start(
     tasks: &Tasks,
 ) -> Vec<Arc<Cache>> {
     let rest = Rest::new(client);
-    let mut vmis = Informer::new(&VMIS).labels(&format!("{NODE_NAME}={node}"));
+    let mut vmis = Informer::new(&VMIS)
+        .labels(&format!("{NODE_NAME}={node}"))
+        .trimmed(trim_managers);
     let handler = Arc::new(Handler {
         node,
         rest: rest.clone(),

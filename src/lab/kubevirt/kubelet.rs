@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::cache::{Cache, Informer, all_synced};
 use super::handler::share;
 use super::lease::{self, Lease};
-use super::object::{Key, ObjectExt};
+use super::object::{Key, ObjectExt, trim_metadata};
 use super::options::Options;
 use super::queue::Queue;
 use super::resources::PODS;
@@ -43,7 +43,7 @@ enum Told {
 /// Starts the process.
 pub(crate) fn start(client: Client, options: &Options, tasks: &Tasks) -> Vec<Arc<Cache>> {
     let rest = Rest::new(client);
-    let mut pods = Informer::new(&PODS).fields("spec.nodeName!=");
+    let mut pods = Informer::new(&PODS).fields("spec.nodeName!=").trimmed(trim);
     let kubelet = Arc::new(Kubelet {
         rest: rest.clone(),
         pods: pods.cache(),
@@ -127,6 +127,17 @@ impl Kubelet {
         let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": pod.uid()}});
         self.rest.delete(&PODS, key, &options).await
     }
+}
+
+/// Leaves of a pod what this kubelet looks at.
+fn trim(pod: &mut DynamicObject) {
+    let containers = pod.items("/spec/containers").iter();
+    let containers: Vec<Value> = containers
+        .map(|container| json!({"name": container["name"], "image": container["image"]}))
+        .collect();
+    let phase = pod.data["status"]["phase"].clone();
+    pod.data = json!({"spec": {"containers": containers}, "status": {"phase": phase}});
+    trim_metadata(pod);
 }
 
 /// The status of a pod whose containers all run.

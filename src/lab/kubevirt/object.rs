@@ -144,6 +144,20 @@ pub(crate) fn items(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// Takes off what an API server keeps by itself when an object is replaced.
+pub(crate) fn trim_managers(object: &mut DynamicObject) {
+    object.metadata.managed_fields = None;
+}
+
+/// Leaves of an object's metadata what says which object it is, and whether it is being deleted.
+pub(crate) fn trim_metadata(object: &mut DynamicObject) {
+    let metadata = &mut object.metadata;
+    metadata.managed_fields = None;
+    metadata.annotations = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
+}
+
 /// Enters a condition into an array of conditions; its transition time changes with its status only.
 pub(crate) fn set_condition(conditions: &mut Value, mut condition: Value, now: &str) {
     if !conditions.is_array() {

@@ -2,16 +2,16 @@
 //!
 //! Taints are not looked at: a lab has no controller that would take the not-ready taint from a new node.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::cache::{Cache, Change, Informer, Shared, all_synced};
+use super::cache::{Cache, Change, Informer, all_synced};
 use super::lease::{self, Lease};
-use super::object::{Key, ObjectExt};
+use super::object::{Key, ObjectExt, trim_metadata};
 use super::options::Options;
 use super::queue::Queue;
 use super::recorder::Recorder;
@@ -31,9 +31,25 @@ struct Scheduler {
     recorder: Recorder,
     /// Filed under their node.
     pods: Arc<Cache>,
-    nodes: Arc<Cache>,
-    /// Chosen here, and not yet to be seen in the cache.
-    assumed: Mutex<HashMap<Key, String>>,
+    /// By name.
+    nodes: Mutex<BTreeMap<String, Node>>,
+    assumed: Mutex<Assumed>,
+}
+
+/// What was chosen here and is not yet to be seen in the cache.
+#[derive(Default)]
+struct Assumed {
+    /// The node of each pod.
+    nodes: HashMap<Key, String>,
+    /// How many pods each node has among them.
+    pods: HashMap<String, usize>,
+}
+
+/// What is looked at of a node.
+struct Node {
+    labels: BTreeMap<String, String>,
+    is_cordoned: bool,
+    capacity: usize,
 }
 
 /// Starts the process.
@@ -41,20 +57,25 @@ pub(crate) fn start(client: Client, options: &Options, tasks: &Tasks) -> Vec<Arc
     let rest = Rest::new(client);
     let mut pods = Informer::new(&PODS)
         .fields("status.phase!=Succeeded,status.phase!=Failed")
+        .trimmed(trim)
         .indexed_by(|pod| pod.text("/spec/nodeName").to_owned());
+    let mut nodes = Informer::new(&NODES);
+    let caches = vec![pods.cache(), nodes.cache()];
     let scheduler = Arc::new(Scheduler {
         rest: rest.clone(),
         recorder: Recorder::start("default-scheduler", &rest, tasks),
         pods: pods.cache(),
-        nodes: Informer::new(&NODES).start(&rest, tasks),
+        nodes: Mutex::default(),
         assumed: Mutex::default(),
     });
+    let mine = scheduler.clone();
+    nodes.on(move |change| mine.saw_node(change));
+    nodes.start(&rest, tasks);
     let queue = Queue::new("kube-scheduler", tasks);
     let (mine, keys) = (scheduler.clone(), queue.clone());
     pods.on(move |change| mine.saw_pod(change, &keys));
     pods.start(&rest, tasks);
     tasks.spawn(lease::hold(rest, election(options)));
-    let caches = vec![scheduler.pods.clone(), scheduler.nodes.clone()];
     let synced = caches.clone();
     tasks.spawn(async move {
         all_synced("kube-scheduler", &synced).await;
@@ -64,6 +85,19 @@ pub(crate) fn start(client: Client, options: &Options, tasks: &Tasks) -> Vec<Arc
         });
     });
     caches
+}
+
+/// Leaves of a pod what a scheduler looks at.
+fn trim(pod: &mut DynamicObject) {
+    let (spec, status) = (&pod.data["spec"], &pod.data["status"]);
+    pod.data = json!({
+        "spec": {
+            "nodeName": spec["nodeName"], "nodeSelector": spec["nodeSelector"],
+            "schedulerName": spec["schedulerName"],
+        },
+        "status": {"conditions": status["conditions"]},
+    });
+    trim_metadata(pod);
 }
 
 fn election(options: &Options) -> Lease {
@@ -84,9 +118,24 @@ impl Scheduler {
         }
     }
 
+    fn saw_node(&self, change: &Change) {
+        let name = change.key.name.clone();
+        match &change.new {
+            Some(node) => self.nodes().insert(name, Node::of(node)),
+            None => self.nodes().remove(&name),
+        };
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<String, Node>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn assumed(&self) -> MutexGuard<'_, Assumed> {
+        self.assumed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn forget(&self, key: &Key) {
-        let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
-        assumed.remove(key);
+        self.assumed().forget(key);
     }
 
     async fn schedule(&self, key: &Key) -> Result<(), CallError> {
@@ -115,30 +164,20 @@ impl Scheduler {
 
     /// The node to bind to, `Some(None)` if there is none, `None` if it was chosen before.
     fn choose(&self, key: &Key, pod: &DynamicObject) -> Option<Option<String>> {
-        let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
-        if assumed.contains_key(key) {
+        let mut assumed = self.assumed();
+        if assumed.nodes.contains_key(key) {
             return None;
         }
-        let load = |node: &Shared| {
-            let name = node.metadata.name.as_deref().unwrap_or_default();
-            self.pods.count(name) + assumed.values().filter(|other| *other == name).count()
-        };
-        let nodes = self.nodes.all();
-        let best = nodes
+        let nodes = self.nodes();
+        let loaded = nodes
             .iter()
-            .filter(|node| fits(pod, node))
-            .map(|node| {
-                (
-                    load(node),
-                    node.metadata.name.clone().unwrap_or_default(),
-                    node,
-                )
-            })
-            .filter(|(load, _, node)| *load < capacity(node))
-            .min_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        let chosen = best.map(|(_, name, _)| name);
+            .filter(|(_, node)| node.takes(pod))
+            .map(|(name, node)| (self.pods.count(name) + assumed.count(name), name, node))
+            .filter(|(load, _, node)| *load < node.capacity);
+        let best = loaded.min_by_key(|(load, name, _)| (*load, *name));
+        let chosen = best.map(|(_, name, _)| name.clone());
         if let Some(name) = &chosen {
-            assumed.insert(key.clone(), name.clone());
+            assumed.add(key, name);
         }
         Some(chosen)
     }
@@ -170,34 +209,60 @@ fn is_waiting(pod: &DynamicObject) -> bool {
         && matches!(scheduler, "" | "default-scheduler")
 }
 
-fn fits(pod: &DynamicObject, node: &DynamicObject) -> bool {
-    let selector = pod.data["spec"]["nodeSelector"].as_object();
-    let labels = selector.into_iter().flatten();
-    let matches = |(label, value): (&String, &Value)| Some(node.label(label)) == value.as_str();
-    node.data["spec"]["unschedulable"] != true && labels.clone().all(matches)
+impl Assumed {
+    fn count(&self, node: &str) -> usize {
+        self.pods.get(node).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, key: &Key, node: &str) {
+        self.nodes.insert(key.clone(), node.to_owned());
+        *self.pods.entry(node.to_owned()).or_default() += 1;
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let node = self.nodes.remove(key);
+        if let Some(count) = node.and_then(|node| self.pods.get_mut(&node)) {
+            *count -= 1;
+        }
+    }
 }
 
-fn capacity(node: &DynamicObject) -> usize {
-    let pods = node.text("/status/allocatable/pods");
-    pods.parse().unwrap_or(PODS_PER_NODE)
+impl Node {
+    fn of(node: &DynamicObject) -> Self {
+        let pods = node.text("/status/allocatable/pods");
+        Self {
+            labels: node.metadata.labels.clone().unwrap_or_default(),
+            is_cordoned: node.data["spec"]["unschedulable"] == true,
+            capacity: pods.parse().unwrap_or(PODS_PER_NODE),
+        }
+    }
+
+    fn takes(&self, pod: &DynamicObject) -> bool {
+        let selector = pod.data["spec"]["nodeSelector"].as_object();
+        let mut labels = selector.into_iter().flatten();
+        let matches = |(label, value): (&String, &Value)| {
+            self.labels.get(label).map(String::as_str) == value.as_str()
+        };
+        !self.is_cordoned && labels.all(matches)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn node(label: &str) -> DynamicObject {
+    fn node(label: &str) -> Node {
         let mut node = DynamicObject::new("node-1", &NODES).data(json!({}));
         node.metadata.labels = Some([("type".to_owned(), label.to_owned())].into());
-        node
+        Node::of(&node)
     }
 
     #[test]
     fn a_node_selector_must_match() {
         let data = json!({"spec": {"nodeSelector": {"type": "lab"}}});
         let pod = DynamicObject::new("p", &PODS).data(data);
-        assert!(fits(&pod, &node("lab")));
-        assert!(!fits(&pod, &node("other")));
-        assert_eq!(capacity(&node("lab")), PODS_PER_NODE);
+        assert!(node("lab").takes(&pod));
+        assert!(!node("other").takes(&pod));
+        assert_eq!(node("lab").capacity, PODS_PER_NODE);
     }
 }

@@ -12,7 +12,7 @@ use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::cache::{Cache, Change, Informer, Shared};
+use super::cache::{Cache, Change, Informer, Packed, Shared};
 use super::names::{APP, DOMAIN, VIRT_LAUNCHER};
 use super::object::{Key, ObjectExt};
 use super::phase;
@@ -129,7 +129,9 @@ fn watch_vms(api: &Arc<VirtApi>, tasks: &Tasks) -> Arc<Cache> {
 /// How often the API server would have asked about the VM for this change.
 fn admissions(change: &Change) -> usize {
     let Some(new) = &change.new else { return 0 };
-    let Some(old) = &change.old else { return 1 };
+    let Some(old) = change.old.as_ref().map(Packed::unpack) else {
+        return 1;
+    };
     let (before, after) = (&old.metadata, &new.metadata);
     if before.finalizers != after.finalizers {
         return 2;
@@ -269,14 +271,10 @@ mod tests {
 
     #[test]
     fn a_status_write_is_no_admission_and_a_finalizer_is_a_patch() {
-        let old = Arc::new(vm());
+        let old = Packed::of(&vm());
         let mut new = vm();
         new.data["status"] = json!({"ready": true});
-        let mut change = Change {
-            key: Key::of(&new),
-            old: Some(old),
-            new: Some(Arc::new(new.clone())),
-        };
+        let mut change = Change::new(Key::of(&new), Some(old), Arc::new(new.clone()));
         assert_eq!(admissions(&change), 0);
         new.metadata.finalizers = Some(vec!["a".to_owned()]);
         change.new = Some(Arc::new(new));

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::stream;
 use serde_json::{Value, json};
 
 use crate::apiserver::reading::read::{self, Filter};
 use crate::apiserver::representation::answer::Answer;
-use crate::apiserver::representation::view::View;
+use crate::apiserver::representation::view::list_chunks;
 use crate::apiserver::requests::call::Call;
 use crate::apiserver::resources::meta;
 use crate::apiserver::resources::object::{Draft, Key, Object, items};
@@ -132,10 +133,8 @@ pub(crate) fn delete_collection(server: &ApiServer, call: &Call) -> Result<Answe
         }
     }
     let metadata = json!({"resourceVersion": version.to_string()});
-    Ok(Answer::json(
-        200,
-        View::Object.list(call.resource, &removed, &metadata),
-    ))
+    let chunks = list_chunks(call.resource, removed, &metadata);
+    Ok(Answer::stream(stream::iter(chunks)))
 }
 
 /// Deletes one object by Kubernetes's rules; `None` if there is none.

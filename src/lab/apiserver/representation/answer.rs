@@ -54,7 +54,7 @@ impl Answer {
         }
     }
 
-    /// An endless body; each chunk is sent at once.
+    /// A body in chunks, without an end perhaps; each is sent at once.
     pub(crate) fn stream(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         let frames = futures_util::StreamExt::map(chunks, |chunk| Ok(Frame::data(chunk)));
         Self {

@@ -89,6 +89,27 @@ fn view_of(range: &str) -> Option<View> {
     }
 }
 
+/// A list in chunks, none of which is a copy: that of some thousand objects would be large.
+pub(crate) fn list_chunks(
+    resource: &Resource,
+    objects: Vec<std::sync::Arc<Object>>,
+    metadata: &Value,
+) -> impl Iterator<Item = Bytes> + use<> {
+    let head = list_head(&resource.api_version(), &resource.list_kind(), metadata);
+    let items = objects.into_iter().enumerate().flat_map(|(index, object)| {
+        let comma = (index > 0).then(|| Bytes::from_static(b","));
+        comma.into_iter().chain([object.json.clone()])
+    });
+    let end = Bytes::from_static(b"]}");
+    [Bytes::from(head)].into_iter().chain(items).chain([end])
+}
+
+fn list_head(api_version: &str, kind: &str, metadata: &Value) -> String {
+    format!(
+        "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":["
+    )
+}
+
 fn list_text(
     api_version: &str,
     kind: &str,
@@ -97,9 +118,7 @@ fn list_text(
 ) -> Bytes {
     let size: usize = objects.iter().map(|object| object.json.len() + 1).sum();
     let mut out = Vec::with_capacity(size + 256);
-    let head = format!(
-        "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":["
-    );
+    let head = list_head(api_version, kind, metadata);
     out.extend_from_slice(head.as_bytes());
     for (index, object) in objects.iter().enumerate() {
         if index > 0 {

@@ -2,6 +2,7 @@
 //! The text is kept instead of the tree because a tree takes about ten times the memory, and the history holds thousands.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -38,8 +39,8 @@ impl Owner {
     }
 }
 
-/// What is read from an object without parsing it.
-#[derive(Debug)]
+/// What is read from an object without parsing it. Most changes leave it as it was, so that versions share it.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) key: Key,
     pub(crate) uid: String,
@@ -93,7 +94,7 @@ impl Facts {
 pub(crate) struct Object {
     pub(crate) version: u64,
     pub(crate) json: Bytes,
-    pub(crate) facts: Facts,
+    pub(crate) facts: Arc<Facts>,
 }
 
 impl Object {
@@ -106,7 +107,7 @@ impl Object {
 /// the store's lock is held for a copy only.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    facts: Facts,
+    facts: Arc<Facts>,
     before: Vec<u8>,
     after: Vec<u8>,
 }
@@ -133,7 +134,7 @@ impl Draft {
         }
         after.push(b'}');
         Self {
-            facts: Facts::read(resource, value),
+            facts: Arc::new(Facts::read(resource, value)),
             before,
             after,
         }
@@ -143,11 +144,22 @@ impl Draft {
         &self.facts
     }
 
-    /// The object under the version that the store gave it.
+    /// The same, with the facts of an earlier version if they are the same.
+    pub(crate) fn sharing_facts_with(mut self, earlier: &Object) -> Self {
+        if self.facts == earlier.facts {
+            self.facts = earlier.facts.clone();
+        }
+        self
+    }
+
+    /// The object under the version that the store gave it. Its text takes no more memory than it has bytes, since the
+    /// history holds thousands.
     pub(crate) fn seal(self, version: u64) -> Object {
-        let mut json = self.before;
-        json.reserve(self.after.len() + 20);
-        json.extend_from_slice(version.to_string().as_bytes());
+        let version_text = version.to_string();
+        let size = self.before.len() + version_text.len() + self.after.len();
+        let mut json = Vec::with_capacity(size);
+        json.extend_from_slice(&self.before);
+        json.extend_from_slice(version_text.as_bytes());
         json.extend_from_slice(&self.after);
         Object {
             version,

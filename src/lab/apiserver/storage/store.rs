@@ -15,6 +15,10 @@ use tokio::sync::watch;
 use crate::apiserver::resources::object::{Draft, Key, Object};
 use crate::apiserver::resources::registry::{self, RESOURCES, ResourceId};
 
+/// Most bytes of the texts of a collection's history: 5,000 events of large pods. Old versions of objects would
+/// otherwise be a quarter of a lab's memory.
+const HISTORY_BYTES: usize = 32 << 20;
+
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -60,6 +64,8 @@ pub(crate) struct Batch {
 struct Collection {
     objects: BTreeMap<Key, Arc<Object>>,
     history: VecDeque<Event>,
+    /// Bytes of the texts in `history`.
+    history_bytes: usize,
     /// Events up to this version are no longer in `history`.
     floor: u64,
 }
@@ -150,6 +156,7 @@ impl Store {
     ) -> Result<Arc<Object>, Raced> {
         let mut collection = self.collection(id);
         collection.check_newest(current)?;
+        let draft = draft.sharing_facts_with(current);
         let object = Arc::new(draft.seal(self.next_version()));
         collection
             .objects
@@ -287,6 +294,7 @@ impl Store {
         for id in 0..self.slots.len() {
             let mut collection = self.collection(id);
             collection.history.clear();
+            collection.history_bytes = 0;
             collection.floor = self.next_version();
             drop(collection);
             self.slots[id].changed.send_replace(());
@@ -306,10 +314,13 @@ impl Store {
     }
 
     fn record(&self, id: ResourceId, mut collection: MutexGuard<'_, Collection>, event: Event) {
+        collection.history_bytes += event.object.json.len();
         collection.history.push_back(event);
-        if collection.history.len() > self.window
-            && let Some(oldest) = collection.history.pop_front()
-        {
+        while collection.history.len() > self.window || collection.history_bytes > HISTORY_BYTES {
+            let Some(oldest) = collection.history.pop_front() else {
+                break;
+            };
+            collection.history_bytes -= oldest.object.json.len();
             collection.floor = oldest.object.version;
         }
         drop(collection);

@@ -23,7 +23,7 @@ use super::cache::{Cache, Change, Informer, all_synced};
 use super::expectations::Expectations;
 use super::lease::{self, Lease};
 use super::names::{APP, CREATED_BY, NAMESPACE};
-use super::object::{Key, ObjectExt};
+use super::object::{Key, ObjectExt, trim_managers};
 use super::options::Options;
 use super::queue::Queue;
 use super::recorder::Recorder;
@@ -88,8 +88,10 @@ pub(crate) fn start(client: Client, options: &Options, tasks: &Tasks) -> Vec<Arc
     };
     let pods = Informer::new(&PODS)
         .labels(APP)
+        .trimmed(pod::trim)
         .indexed_by(|pod| pod.label(CREATED_BY).to_owned());
-    let (vmis, vms) = (Informer::new(&VMIS), Informer::new(&VMS));
+    let vmis = Informer::new(&VMIS).trimmed(trim_managers);
+    let vms = Informer::new(&VMS).trimmed(trim_managers);
     let cache_only = |resource: &ApiResource| Informer::new(resource).start(&rest, tasks);
     let controller = Arc::new(Controller {
         rest: rest.clone(),
@@ -168,7 +170,7 @@ async fn work(controller: Arc<Controller>, queues: Queues, synced: Vec<Arc<Cache
 fn watch_pods(controller: &Arc<Controller>, queues: &Queues, mut pods: Informer, tasks: &Tasks) {
     let (mine, queue) = (controller.clone(), queues.vmis.clone());
     pods.on(move |change| {
-        let Some(vmi) = change.object().and_then(|pod| vmi_of(pod)) else {
+        let Some(vmi) = change.object().and_then(|pod| vmi_of(&pod)) else {
             return;
         };
         mine.pod_labels.clear(&change.key);
@@ -187,7 +189,7 @@ fn watch_vmis(controller: &Arc<Controller>, queues: &Queues, mut vmis: Informer,
         mine.saw_vmi(change);
         queues.vmis.add(change.key.clone());
         // A VM and its VMI have the same name.
-        if mine.caches.vms.get(&change.key).is_some() {
+        if mine.caches.vms.has(&change.key) {
             queues.vms.add(change.key.clone());
         }
     });

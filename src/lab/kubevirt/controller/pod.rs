@@ -14,6 +14,24 @@ const EXTRA_GRACE_SECONDS: i64 = 15;
 /// Memory of virt-launcher, libvirt and qemu beside the guest's.
 const MEMORY_OVERHEAD: &str = "241Mi";
 
+/// Leaves of a pod what this controller looks at.
+pub(super) fn trim(pod: &mut DynamicObject) {
+    let (spec, status) = (&pod.data["spec"], &pod.data["status"]);
+    let data = json!({
+        "spec": {
+            "nodeName": spec["nodeName"],
+            "containers": [{"image": spec["containers"][0]["image"]}],
+        },
+        "status": {
+            "phase": status["phase"], "qosClass": status["qosClass"],
+            "conditions": status["conditions"], "containerStatuses": status["containerStatuses"],
+        },
+    });
+    pod.data = data;
+    pod.metadata.managed_fields = None;
+    pod.metadata.annotations = None;
+}
+
 /// The pod to create.
 pub(super) fn template(vmi: &DynamicObject) -> Value {
     let name = vmi.metadata.name.as_deref().unwrap_or_default();

@@ -17,7 +17,7 @@ impl Controller {
     ) -> Result<(), CallError> {
         let name = revision["metadata"]["name"].as_str().unwrap_or_default();
         let stored = Key::new(&key.namespace, name);
-        if self.caches.revisions.get(&stored).is_some() {
+        if self.caches.revisions.has(&stored) {
             return Ok(());
         }
         let answer = self.rest.create(&REVISIONS, &key.namespace, revision).await;
