@@ -238,6 +238,7 @@ fn empty_plan(id: &str) -> Plan {
         scenario: "measure".to_owned(),
         namespace: String::new(),
         journal: false,
+        pairs: None,
         lease: LEASE,
         silence: Duration::ZERO,
         settle_longest: SETTLE_LONGEST,

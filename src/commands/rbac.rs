@@ -97,7 +97,7 @@ impl RbacArgs {
     }
 }
 
-/// For each scenario.
+/// For each scenario, and what a run reads only if it may.
 fn to_run(in_given_namespace: bool) -> Vec<Rule> {
     let scenarios = [Scenario::Vmi, Scenario::Vm, Scenario::Instancetype];
     let rights = scenarios.into_iter().flat_map(|scenario| {
@@ -107,7 +107,8 @@ fn to_run(in_given_namespace: bool) -> Vec<Rule> {
         };
         driver::rights_of(&spec, in_given_namespace)
     });
-    rights.collect()
+    let optional = driver::rights_if_given(in_given_namespace);
+    rights.chain(optional).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 use super::settle::Settled;
 use record::{Check, RowRecord, RunDetailRecord, Snapshot};
 
+/// The name of the check that a proxy fails whose books could not be closed.
+pub(super) const LATE_CHECK: &str = "the proxy gave its books when the run ended";
+
 /// What was counted between two snapshots of a proxy, and whether all of it is there.
 pub(super) fn books(
     url: &str,

@@ -1,19 +1,19 @@
 //! Takes away what a run made, and nothing else.
 
 use kube::{
-    Api,
-    api::{DeleteParams, DynamicObject, ListParams},
+    Api, Resource,
+    api::{DeleteParams, DynamicObject, ListParams, Request},
 };
 
 use super::{
     at_once::try_ask_all,
+    capacity::pairs_to_ask_for,
     checks,
     client::{api, resource},
     context::Run,
     error::RunError,
     observe::Observer,
     settle::settle,
-    wait::GONE_TIMEOUT,
 };
 use crate::workload::{Kind, NAMESPACE};
 use record::{Check, Deletion, OpenRun, RunDetailRecord, RunRecord, Snapshot};
@@ -28,12 +28,17 @@ impl Run<'_> {
         self.phase("delete");
         let id = self.deletion_id();
         let proxies = &self.driver.proxies;
-        let asked = OpenRun::default();
+        let asked = OpenRun {
+            pairs: pairs_to_ask_for(self.plan),
+            lease_seconds: 2 * self.gone_timeout().as_secs(),
+            ..OpenRun::default()
+        };
         let opened = try_ask_all(proxies, |proxy| proxy.open_run(&id, &asked)).await?;
         self.delete_all().await?;
         self.wait_until_gone(observer).await?;
         let silence = self.plan.settle;
-        settle(proxies, &id, &self.namespace, silence, GONE_TIMEOUT).await?;
+        let longest = self.gone_timeout();
+        settle(proxies, &id, &self.namespace, silence, longest).await?;
         let closed = try_ask_all(proxies, |proxy| proxy.close_run(&id)).await?;
         let ends = opened.iter().zip(closed);
         for ((before, closed), run) in ends.zip(&mut record.proxies) {
@@ -55,9 +60,20 @@ impl Run<'_> {
             let objects = self.made.objects(Some(self.plan.spec.kind()));
             return self.delete_each(&objects).await.map_err(failed);
         }
+        let deleted = self.delete_collection(self.plan.spec.kind()).await;
+        deleted.map_err(failed)
+    }
+
+    /// The API server answers with all that was deleted. Nobody reads that: as trees, some thousand
+    /// objects would be the most memory that a run ever takes.
+    async fn delete_collection(&self, kind: Kind) -> kube::Result<()> {
         let (delete, all) = (DeleteParams::default(), ListParams::default());
-        let deleted = self.objects().delete_collection(&delete, &all).await;
-        deleted.map(drop).map_err(failed)
+        let place = DynamicObject::url_path(&resource(kind), Some(&self.namespace));
+        let request = Request::new(place).delete_collection(&delete, &all);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let answer = self.driver.client.request_stream(request).await?;
+        let read = futures_util::io::copy(answer, &mut futures_util::io::sink()).await;
+        read.map(drop).map_err(kube::Error::ReadEvents)
     }
 
     async fn delete_each(&self, objects: &[(Kind, String)]) -> kube::Result<()> {
@@ -92,9 +108,7 @@ impl Run<'_> {
         // A namespace without a controller that empties it would keep the objects.
         let kinds = self.plan.spec.needs().into_iter().filter(Kind::is_workload);
         for kind in kinds.rev() {
-            let objects = api(&self.driver.client, &self.namespace, kind);
-            let (delete, all) = (DeleteParams::default(), ListParams::default());
-            ignore_missing(objects.delete_collection(&delete, &all).await)?;
+            ignore_missing(self.delete_collection(kind).await)?;
         }
         let namespaces: Api<DynamicObject> =
             Api::all_with(self.driver.client.clone(), &resource(NAMESPACE));

@@ -20,6 +20,8 @@ pub trait Progress: Send + Sync {
     fn phase(&self, what: &str);
     /// Of the phase's `of` objects so many are done.
     fn step(&self, done: usize, of: usize);
+    /// Something that may spoil the run, and doesn't end it.
+    fn warn(&self, what: &str);
 }
 
 /// Where density runs take place, and who is told of them.

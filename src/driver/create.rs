@@ -75,10 +75,10 @@ impl Run<'_> {
         })
     }
 
-    /// Creates the plan's objects, one after the other, with its pauses.
-    pub(super) async fn create_all(&self) -> Result<Vec<Created>, RunError> {
+    /// Creates the plan's objects, one after the other, with its pauses; notes each in `created`.
+    pub(super) async fn create_all(&self, created: &mut Vec<Created>) -> Result<(), RunError> {
         self.phase("create");
-        let mut created = Vec::with_capacity(self.plan.count);
+        created.reserve(self.plan.count);
         let objects = self.objects();
         let mut used = BTreeSet::new();
         for number in 0..self.plan.count {
@@ -94,7 +94,7 @@ impl Run<'_> {
             self.driver.progress.step(number + 1, self.plan.count);
             sleep(self.plan.pause).await;
         }
-        Ok(created)
+        Ok(())
     }
 
     /// Before it is created: a create that is interrupted may have been done. Its name is random,

@@ -3,7 +3,7 @@
 use super::proxies::ProxyError;
 use crate::workload::Kind;
 use cluster::{causes::of_api_server, rights::Missing};
-use record::printable_line;
+use record::{FailureReason, RunRecord, printable_line};
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,14 @@ pub enum RunError {
     #[error("{message}")]
     NoApi {
         /// What happened and what to do.
+        message: String,
+    },
+    /// The API server gave no answer during the run.
+    #[error("{what}: {message}")]
+    NoAnswer {
+        /// What was being done.
+        what: String,
+        /// Why there was none.
         message: String,
     },
     /// The API server refused something.
@@ -44,6 +52,19 @@ pub enum RunError {
     /// A proxy doesn't do what was asked of it.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// What is to be created can't run on the nodes that there are.
+    #[error(
+        "{count} objects don't fit: the {nodes} nodes that take virtual machines have room for \
+         {pods} pods"
+    )]
+    NoRoom {
+        /// How many objects were asked for.
+        count: usize,
+        /// Nodes that take virtual machines.
+        nodes: usize,
+        /// Pods that they can take together.
+        pods: u64,
+    },
     /// Not everything came to Running.
     #[error("only {running} of {count} VMIs were Running after {seconds} s{hint}")]
     NotRunning {
@@ -87,9 +108,30 @@ impl RunError {
     }
 
     pub(super) fn api(what: impl Into<String>, error: kube::Error) -> Self {
-        Self::Api {
-            what: what.into(),
-            message: describe(&error),
+        let (what, message) = (what.into(), describe(&error));
+        match error {
+            kube::Error::Api(_) => Self::Api { what, message },
+            _ => Self::NoAnswer { what, message },
+        }
+    }
+
+    /// Why a run that had begun has no result.
+    pub(super) fn reason(&self) -> FailureReason {
+        match self {
+            Self::NotRunning { .. } => FailureReason::NotRunning,
+            Self::NotGone { .. } => FailureReason::NotGone,
+            Self::Interrupted => FailureReason::Interrupted,
+            Self::Proxy(ProxyError::Lost { .. }) => FailureReason::ProxyLost,
+            Self::Proxy(ProxyError::Changed(_)) => FailureReason::PodsChanged,
+            Self::Proxy(ProxyError::Unreachable { .. }) => FailureReason::ProxyUnreachable,
+            Self::Proxy(_) => FailureReason::ProxyRefused,
+            Self::NoApi { .. } | Self::NoAnswer { .. } => FailureReason::ApiServerUnreachable,
+            Self::LeftBehind { cause, .. } => cause.reason(),
+            Self::Api { .. }
+            | Self::MissingKind(_)
+            | Self::NoRights(_)
+            | Self::NoRoom { .. }
+            | Self::ForeignObjects { .. } => FailureReason::ApiServerRefused,
         }
     }
 
@@ -107,7 +149,26 @@ impl RunError {
     }
 }
 
+/// A run that ended early.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct RunFailed {
+    /// Why it ended.
+    pub cause: RunError,
+    /// What it came to until then, marked as failed; `None` if it had not begun: nothing was created.
+    pub record: Option<Box<RunRecord>>,
+}
+
+impl From<RunError> for RunFailed {
+    fn from(cause: RunError) -> Self {
+        Self {
+            cause,
+            record: None,
+        }
+    }
+}
+
 /// On one line, whatever the API server made of it.
-fn describe(error: &kube::Error) -> String {
+pub(super) fn describe(error: &kube::Error) -> String {
     printable_line(&of_api_server(error)).into_owned()
 }

@@ -3,6 +3,8 @@
 //! The driver sees proxies only over HTTP and talks to the API server directly, never through one.
 
 mod at_once;
+mod capacity;
+mod causes;
 mod checks;
 mod cleanup;
 pub mod client;
@@ -11,8 +13,10 @@ mod component_watch;
 mod context;
 mod create;
 mod error;
+mod last_known;
 mod made;
 pub mod measure;
+mod not_running;
 mod observe;
 mod plan;
 mod preflight;
@@ -20,8 +24,10 @@ pub mod proxies;
 pub mod reach;
 mod roster;
 mod run;
+mod salvage;
 pub mod scrape;
 pub mod settle;
+mod times;
 pub mod transport;
 mod verdict;
 mod wait;
@@ -30,8 +36,8 @@ pub mod workload;
 
 pub use component_watch::ComponentWatch;
 pub use context::{Driver, Progress};
-pub use error::RunError;
+pub use error::{RunError, RunFailed};
 pub use plan::Plan;
-pub use preflight::rights_of;
+pub use preflight::{rights_if_given, rights_of};
 pub use roster::{Changes as RosterChanges, Roster};
 pub use window_hook::{HookFuture, WindowHook};

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{
-    at_once::{ask_all, try_ask_all},
+    at_once::ask_all,
     checks,
     proxies::{ProxyClient, ProxyError},
     roster::{self, Roster},
-    settle::settle,
+    settle::{Settled, settle},
 };
 use record::{
     Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RunDetailRecord, RunRecord, Snapshot,
@@ -32,6 +32,8 @@ pub struct Plan {
     pub namespace: String,
     /// Whether audit IDs are recorded.
     pub journal: bool,
+    /// Room for so many pairs of row and object, if that is more than a proxy has by itself.
+    pub pairs: Option<u64>,
     /// How long a proxy keeps the run without being asked.
     pub lease: Duration,
     /// How long nothing may go on before the books are closed.
@@ -61,6 +63,7 @@ pub struct Opened {
 pub async fn open(plan: &Plan, proxies: &[ProxyClient]) -> Result<Opened, ProxyError> {
     let asked = OpenRun {
         journal: plan.journal,
+        pairs: plan.pairs,
         lease_seconds: plan.lease.as_secs(),
     };
     let started = Timestamp::now();
@@ -122,21 +125,54 @@ async fn close_all(
     opened: Opened,
     proxies: &[ProxyClient],
 ) -> Result<RunRecord, ProxyError> {
-    let settled = settle(
-        proxies,
-        &plan.id,
-        &plan.namespace,
-        plan.silence,
-        plan.settle_longest,
-    )
-    .await?;
-    let mut record = RunRecord {
+    let settled = settled(plan, proxies).await?;
+    let closed = close_each(&plan.id, proxies).await;
+    let closed = closed.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(closed_record(plan, opened, proxies, &settled, closed))
+}
+
+/// Waits until nothing goes on.
+pub(super) async fn settled(plan: &Plan, proxies: &[ProxyClient]) -> Result<Settled, ProxyError> {
+    let (silence, longest) = (plan.silence, plan.settle_longest);
+    settle(proxies, &plan.id, &plan.namespace, silence, longest).await
+}
+
+/// Closes the run at each proxy, whatever the others answer.
+pub(super) async fn close_each(
+    run: &str,
+    proxies: &[ProxyClient],
+) -> Vec<Result<RunDetailRecord, ProxyError>> {
+    ask_all(proxies, |proxy| close_at(proxy, run)).await
+}
+
+/// The record of a run whose books are closed.
+pub(super) fn closed_record(
+    plan: &Plan,
+    opened: Opened,
+    proxies: &[ProxyClient],
+    settled: &Settled,
+    closed: Vec<RunDetailRecord>,
+) -> RunRecord {
+    let mut record = new_record(plan, opened.started);
+    record.checks.push(checks::settled(settled));
+    for ((proxy, opened), closed) in proxies.iter().zip(opened.proxies).zip(closed) {
+        let (run, checks) = proxy_run(proxy, opened, closed);
+        record.proxies.push(run);
+        record.checks.extend(checks);
+    }
+    record.finished = Timestamp::now();
+    record
+}
+
+/// A record without books.
+pub(super) fn new_record(plan: &Plan, started: Timestamp) -> RunRecord {
+    RunRecord {
         schema: RUN_SCHEMA.to_owned(),
         id: plan.id.clone(),
         scenario: plan.scenario.clone(),
         simulated: false,
         kubetoll_version: env!("CARGO_PKG_VERSION").to_owned(),
-        started: opened.started,
+        started,
         finished: Timestamp::now(),
         cluster: ClusterRecord {
             namespace: plan.namespace.clone(),
@@ -146,18 +182,11 @@ async fn close_all(
         proxies: Vec::new(),
         objects: Vec::new(),
         driver: Vec::new(),
-        checks: vec![checks::settled(&settled)],
+        checks: Vec::new(),
         crosscheck: None,
         command: None,
-    };
-    let closed = try_ask_all(proxies, |proxy| close_at(proxy, &plan.id)).await?;
-    for ((proxy, opened), closed) in proxies.iter().zip(opened.proxies).zip(closed) {
-        let (run, checks) = proxy_run(proxy, opened, closed);
-        record.proxies.push(run);
-        record.checks.extend(checks);
+        failure: None,
     }
-    record.finished = Timestamp::now();
-    Ok(record)
 }
 
 /// Closes the run at a proxy. One that can't be reached is asked again: others have closed it by
@@ -176,7 +205,7 @@ async fn close_at(proxy: &ProxyClient, run: &str) -> Result<RunDetailRecord, Pro
 }
 
 /// What a proxy counted, by its URL and first snapshot and by what it gave when the run was closed.
-fn proxy_run(
+pub(super) fn proxy_run(
     proxy: &ProxyClient,
     (url, opened): (String, Snapshot),
     closed: RunDetailRecord,

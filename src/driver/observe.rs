@@ -36,8 +36,40 @@ pub(super) struct Seen {
     pub exists: bool,
 }
 
-/// All objects that a watch has shown, by kind's plural and UID.
-pub(super) type Objects = BTreeMap<(&'static str, String), Seen>;
+/// All objects that a watch has shown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Objects {
+    /// By kind's plural and UID.
+    seen: BTreeMap<(&'static str, String), Seen>,
+    /// How many of them are still there.
+    left: usize,
+    /// Names of VMIs in the order in which they were first seen Running.
+    running: Vec<String>,
+}
+
+impl Objects {
+    /// Each with its kind's plural and its UID.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str, &Seen)> {
+        let seen = self.seen.iter();
+        seen.map(|((plural, uid), seen)| (*plural, uid.as_str(), seen))
+    }
+
+    /// Whether a watch has shown it.
+    pub(super) fn has(&self, plural: &'static str, uid: &str) -> bool {
+        self.seen.contains_key(&(plural, uid.to_owned()))
+    }
+
+    /// How many are still there.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Names of VMIs in the order in which they were first seen Running; what was added since a look
+    /// is behind what it showed.
+    pub(super) fn running(&self) -> &[String] {
+        &self.running
+    }
+}
 
 /// Watches of one namespace. They survive dropped connections and expired versions.
 pub(super) struct Observer {
@@ -56,7 +88,7 @@ impl Drop for Observer {
 impl Observer {
     /// Starts to watch VMIs, pods and, if `with_vms`, VMs in a namespace.
     pub(super) fn start(client: &Client, namespace: &str, with_vms: bool) -> Self {
-        let (sender, objects) = watch::channel(Arc::new(Objects::new()));
+        let (sender, objects) = watch::channel(Arc::new(Objects::default()));
         let sender = Arc::new(sender);
         let mut kinds = vec![VMI, POD];
         if with_vms {
@@ -103,21 +135,12 @@ fn note(sender: &watch::Sender<Arc<Objects>>, kind: Kind, event: Event<DynamicOb
         let objects = Arc::make_mut(objects);
         match event {
             Event::Apply(object) | Event::InitApply(object) => {
-                update(objects, kind, &object, now);
+                objects.update(kind, &object, now);
             }
-            Event::Delete(object) => {
-                update(objects, kind, &object, now);
-                let key = (kind.plural, object.uid().unwrap_or_default());
-                if let Some(seen) = objects.get_mut(&key) {
-                    seen.exists = false;
-                }
-            }
+            Event::Delete(object) => objects.remove(kind, &object, now),
             // A new list follows: what it doesn't show is gone.
             Event::Init => {
-                let same_kind = objects
-                    .iter_mut()
-                    .filter(|((plural, _), _)| *plural == kind.plural);
-                same_kind.for_each(|(_, seen)| seen.exists = false);
+                objects.forget(kind);
                 return false;
             }
             Event::InitDone => {}
@@ -126,34 +149,67 @@ fn note(sender: &watch::Sender<Arc<Objects>>, kind: Kind, event: Event<DynamicOb
     });
 }
 
-fn update(objects: &mut Objects, kind: Kind, object: &DynamicObject, now: Timestamp) {
-    let status = &object.data["status"];
-    let seen = objects
-        .entry((kind.plural, object.uid().unwrap_or_default()))
-        .or_insert_with(|| Seen {
+impl Objects {
+    fn update(&mut self, kind: Kind, object: &DynamicObject, now: Timestamp) {
+        let key = (kind.plural, object.uid().unwrap_or_default());
+        let seen = self.seen.entry(key).or_insert_with(|| Seen::new(object));
+        self.left += usize::from(!seen.exists);
+        seen.exists = true;
+        if seen.update(object, now) && kind == VMI {
+            self.running.push(seen.name.clone());
+        }
+    }
+
+    fn remove(&mut self, kind: Kind, object: &DynamicObject, now: Timestamp) {
+        self.update(kind, object, now);
+        let key = (kind.plural, object.uid().unwrap_or_default());
+        if let Some(seen) = self.seen.get_mut(&key) {
+            seen.exists = false;
+            self.left -= 1;
+        }
+    }
+
+    fn forget(&mut self, kind: Kind) {
+        let of_kind = self.seen.iter_mut();
+        for (_, seen) in of_kind.filter(|((plural, _), _)| *plural == kind.plural) {
+            self.left -= usize::from(seen.exists);
+            seen.exists = false;
+        }
+    }
+}
+
+impl Seen {
+    /// Not there yet.
+    fn new(object: &DynamicObject) -> Self {
+        Self {
             name: object.name_any(),
             creator: creator(object),
             created: object.creation_timestamp().map(|time| time.0),
             running_seen: None,
             phase: String::new(),
             phases: BTreeMap::new(),
-            exists: true,
-        });
-    seen.exists = true;
-    status["phase"]
-        .as_str()
-        .unwrap_or_default()
-        .clone_into(&mut seen.phase);
-    if seen.phase == "Running" && seen.running_seen.is_none() {
-        seen.running_seen = Some(now);
-    }
-    let transitions = status["phaseTransitionTimestamps"].as_array();
-    for transition in transitions.into_iter().flatten() {
-        let phase = transition["phase"].as_str();
-        let time = transition["phaseTransitionTimestamp"].as_str();
-        if let (Some(phase), Some(Ok(time))) = (phase, time.map(str::parse)) {
-            seen.phases.insert(phase.to_owned(), time);
+            exists: false,
         }
+    }
+
+    /// Takes over the status; gives whether it is the first one that is Running.
+    fn update(&mut self, object: &DynamicObject, now: Timestamp) -> bool {
+        let status = &object.data["status"];
+        let phase = status["phase"].as_str().unwrap_or_default();
+        phase.clone_into(&mut self.phase);
+        let transitions = status["phaseTransitionTimestamps"].as_array();
+        for transition in transitions.into_iter().flatten() {
+            let phase = transition["phase"].as_str();
+            let time = transition["phaseTransitionTimestamp"].as_str();
+            if let (Some(phase), Some(Ok(time))) = (phase, time.map(str::parse)) {
+                self.phases.insert(phase.to_owned(), time);
+            }
+        }
+        let is_first = self.phase == "Running" && self.running_seen.is_none();
+        if is_first {
+            self.running_seen = Some(now);
+        }
+        is_first
     }
 }
 

@@ -2,30 +2,29 @@
 
 use kube::{Api, Client};
 
-use super::{at_once::try_ask_all, error::RunError, proxies::ProxyClient};
-use crate::workload::{KUBEVIRT, Kind, NAMESPACE, POD, Spec};
+use super::{
+    at_once::try_ask_all, capacity::look_at_capacity, context::Driver, error::RunError, plan::Plan,
+    proxies::ProxyClient,
+};
+use crate::workload::{EVENT, KUBEVIRT, Kind, NAMESPACE, NODE, POD, Spec};
 use cluster::rights::{Rule, missing};
 use record::ClusterRecord;
 
-/// Looks at the API server, the kinds, the driver's rights and the proxies; gives the versions of
-/// Kubernetes and KubeVirt, of which `known_version` is KubeVirt's if it isn't empty.
-pub(super) async fn preflight(
-    client: &Client,
-    spec: &Spec,
-    namespace: Option<&str>,
-    proxies: &[ProxyClient],
-    known_version: &str,
-) -> Result<ClusterRecord, RunError> {
+/// Looks at the API server, the kinds, the driver's rights, the proxies and the room that there is;
+/// gives the versions of Kubernetes and KubeVirt, of which the driver may know KubeVirt's.
+pub(super) async fn preflight(driver: &Driver<'_>, plan: &Plan) -> Result<ClusterRecord, RunError> {
+    let (client, spec) = (&driver.client, &plan.spec);
     let version = client.apiserver_version().await;
     let version = version.map_err(|error| RunError::no_api(&error))?;
     for kind in spec.needs() {
         look_for_kind(client, kind).await?;
     }
-    look_at_rights(client, spec, namespace).await?;
-    try_ask_all(proxies, ProxyClient::snapshot).await?;
+    look_at_rights(client, spec, plan.namespace.as_deref()).await?;
+    try_ask_all(&driver.proxies, ProxyClient::snapshot).await?;
+    look_at_capacity(client, plan, driver.progress).await?;
     let cluster = ClusterRecord {
         kubernetes_version: version.git_version,
-        kubevirt_version: match known_version {
+        kubevirt_version: match driver.cluster.kubevirt_version.as_str() {
             "" => kubevirt_version(client).await,
             known => known.to_owned(),
         },
@@ -84,6 +83,17 @@ pub fn rights_of(spec: &Spec, is_given: bool) -> Vec<Rule> {
         .into_iter()
         .flat_map(|(kind, verbs)| verbs.into_iter().map(move |verb| rule(kind, verb)));
     rules.collect()
+}
+
+/// What the driver reads if it may: events that say why something is not Running, and the nodes'
+/// room, which is of the whole cluster.
+pub fn rights_if_given(is_given: bool) -> Vec<Rule> {
+    let mut rights = vec![EVENT];
+    if !is_given {
+        rights.push(NODE);
+    }
+    let list = |kind: Kind| Rule::new("list", kind.group, kind.plural);
+    rights.into_iter().map(list).collect()
 }
 
 /// KubeVirt's version by its own object; empty where there is none.

@@ -28,7 +28,7 @@ pub struct ProxyClient {
 }
 
 /// Why a proxy doesn't do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ProxyError {
     /// Not a URL of an admin port.
     #[error("{0:?} is not the URL of a proxy's admin port, such as http://127.0.0.1:16444")]

@@ -1,6 +1,6 @@
 //! The steps of a density run.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::DeleteParams;
@@ -8,35 +8,35 @@ use tokio::time::sleep;
 
 use super::{
     at_once::try_ask_all,
+    capacity::pairs_to_ask_for,
     context::{Driver, Run},
     create::{Created, create, random_suffix},
-    error::RunError,
+    error::{RunError, RunFailed},
     made::Made,
     measure::{self, Opened},
     observe::{Objects, Observer, Seen},
     plan::Plan,
     preflight::preflight,
-    proxies::ProxyClient,
+    proxies::{ProxyClient, ProxyError},
+    roster,
+    salvage::{SoFar, failure},
+    times::times,
     verdict,
-    wait::GONE_TIMEOUT,
 };
-use crate::workload::{VM, VMI};
-use record::{ClusterRecord, ObjectTimes, RunRecord, Snapshot};
+use crate::workload::VM;
+use record::{BooksKept, ClusterRecord, RunRecord};
 
 impl Driver<'_> {
     /// Runs a plan. Whatever happens, what the run made is removed again, unless it is to be kept.
-    pub async fn run(&self, plan: &Plan) -> Result<RunRecord, RunError> {
+    ///
+    /// # Errors
+    ///
+    /// Why the run ended early, with what was counted until then if it had begun.
+    pub async fn run(&self, plan: &Plan) -> Result<RunRecord, RunFailed> {
         let id = format!("run-{}-{}", Timestamp::now().as_second(), random_suffix());
         let started = Timestamp::now();
         self.progress.phase("preflight");
-        let looked = preflight(
-            &self.client,
-            &plan.spec,
-            plan.namespace.as_deref(),
-            &self.proxies,
-            &self.cluster.kubevirt_version,
-        );
-        let found = self.until_stopped(looked).await?;
+        let found = self.until_stopped(preflight(self, plan)).await?;
         let namespace = plan
             .namespace
             .clone()
@@ -55,20 +55,24 @@ impl Driver<'_> {
             made: Made::default(),
             started,
         };
-        let outcome = self.until_stopped(run.all()).await;
-        if outcome.is_err() {
-            for id in [&run.id, &run.deletion_id()] {
-                measure::abandon(id, &self.proxies).await;
-            }
-        }
+        let outcome = match self.until_stopped(run.prepare_namespace()).await {
+            Ok(()) => run.to_its_end().await,
+            Err(cause) => Err(cause.into()),
+        };
         let cleaned = run.clean_up().await;
-        let mut record = ended(outcome, cleaned)?;
-        record.finished = Timestamp::now();
-        record.driver = self.tally.calls();
-        Ok(record)
+        let mut outcome = ended(outcome, cleaned);
+        let record = match &mut outcome {
+            Ok(record) => Some(record),
+            Err(failed) => failed.record.as_deref_mut(),
+        };
+        if let Some(record) = record {
+            record.finished = Timestamp::now();
+            record.driver = self.tally.calls();
+        }
+        outcome
     }
 
-    async fn until_stopped<T>(
+    pub(super) async fn until_stopped<T>(
         &self,
         work: impl Future<Output = Result<T, RunError>>,
     ) -> Result<T, RunError> {
@@ -78,125 +82,165 @@ impl Driver<'_> {
 }
 
 impl Run<'_> {
-    async fn all(&self) -> Result<RunRecord, RunError> {
-        self.prepare_namespace().await?;
+    /// All that is between an empty namespace and the clean-up.
+    async fn to_its_end(&self) -> Result<RunRecord, RunFailed> {
         let with_vms = self.plan.spec.kind() == VM;
-        let client = &self.driver.client;
-        let mut observer = Observer::start(client, &self.namespace, with_vms);
+        let observer = Observer::start(&self.driver.client, &self.namespace, with_vms);
+        let mut so_far = SoFar::new(observer);
+        let counted = self.driver.until_stopped(self.count(&mut so_far)).await;
+        let mut record = match counted {
+            Ok(record) => record,
+            Err(cause) => return Err(self.salvaged(cause, so_far).await),
+        };
+        if self.plan.keep {
+            return Ok(record);
+        }
+        let deleted = self.delete_measured(&mut so_far.observer, &mut record);
+        let Err(cause) = self.driver.until_stopped(deleted).await else {
+            return Ok(record);
+        };
+        measure::abandon(&self.deletion_id(), &self.driver.proxies).await;
+        record.fail(failure(&cause, BooksKept::Closed));
+        Err(RunFailed {
+            cause,
+            record: Some(Box::new(record)),
+        })
+    }
+
+    /// Everything until the books are closed and checked.
+    async fn count(&self, so_far: &mut SoFar) -> Result<RunRecord, RunError> {
+        let proxies = &self.driver.proxies;
         if self.plan.primer {
             self.phase("primer");
-            self.prime(&mut observer).await?;
+            self.prime(so_far).await?;
         }
         self.phase("baseline");
-        let before = try_ask_all(&self.driver.proxies, ProxyClient::snapshot).await?;
+        so_far.before = try_ask_all(proxies, ProxyClient::snapshot).await?;
         sleep(self.plan.baseline).await;
-        let opened = measure::open(&self.measure_plan(), &self.driver.proxies).await?;
+        let opened = measure::open(&self.measure_plan(), proxies).await?;
+        so_far.opened = Some(opened.clone());
         if let Some(hook) = self.driver.window_hook {
             hook.on_open().await;
         }
-        let known = observer.objects();
-        let created = self.create_all().await?;
-        self.wait_for_running(&mut observer, &created).await?;
+        let known = so_far.observer.objects();
+        self.make_all_run(so_far).await?;
         self.phase("settle");
-        let mut record = self.close(opened, before).await?;
+        let mut record = self.close(opened, so_far).await?;
         if let Some(hook) = self.driver.window_hook {
             hook.on_close().await;
         }
-        let objects = observer.objects();
-        record.objects = times(&created, &objects);
+        let objects = so_far.observer.objects();
+        record.objects = times(&so_far.created, &objects);
         let new = new_objects(&known, &objects);
         record
             .checks
             .extend(verdict::created(&record, &new, self.plan));
-        if !self.plan.keep {
-            self.delete_measured(&mut observer, &mut record).await?;
-        }
         Ok(record)
     }
 
-    fn measure_plan(&self) -> measure::Plan {
+    async fn make_all_run(&self, so_far: &mut SoFar) -> Result<(), RunError> {
+        let SoFar {
+            observer,
+            created,
+            last,
+            ..
+        } = so_far;
+        let running = async {
+            self.create_all(created).await?;
+            self.wait_for_running(observer, created).await
+        };
+        let run = (&*self.id, &*self.namespace);
+        last.look_during(run, &self.driver.proxies, running).await
+    }
+
+    pub(super) fn measure_plan(&self) -> measure::Plan {
         measure::Plan {
             id: self.id.clone(),
             scenario: self.plan.spec.name().to_owned(),
             namespace: self.namespace.clone(),
             journal: self.plan.audit_ids,
-            lease: self.plan.timeout + GONE_TIMEOUT + self.plan.pause * self.plan.count as u32,
+            pairs: pairs_to_ask_for(self.plan),
+            lease: self.plan.timeout
+                + self.gone_timeout()
+                + self.plan.pause * self.plan.count as u32,
             silence: self.plan.settle,
             settle_longest: self.plan.timeout,
         }
     }
 
     /// One object first, so that what happens only once is over when counting begins.
-    async fn prime(&self, observer: &mut Observer) -> Result<(), RunError> {
+    async fn prime(&self, so_far: &mut SoFar) -> Result<(), RunError> {
         let object = self.plan.spec.object(&random_suffix());
         self.note_object(&object);
         let name = create(&self.objects(), &object).await?;
-        let primer = [Created {
+        so_far.created.push(Created {
             name: name.clone(),
             sent: Timestamp::now(),
             took: Duration::ZERO,
-        }];
-        self.wait_for_running(observer, &primer).await?;
+        });
+        let SoFar {
+            observer, created, ..
+        } = &mut *so_far;
+        self.wait_for_running(observer, created).await?;
         let deleted = self.objects().delete(&name, &DeleteParams::default()).await;
         deleted.map_err(|error| RunError::api("cannot delete the primer", error))?;
-        self.wait_until_gone(observer).await
+        self.wait_until_gone(observer).await?;
+        so_far.created.clear();
+        Ok(())
     }
 
-    async fn close(&self, opened: Opened, before: Vec<Snapshot>) -> Result<RunRecord, RunError> {
-        let proxies = &self.driver.proxies;
-        let roster = self.driver.roster;
-        let mut record = measure::close(&self.measure_plan(), opened, proxies, roster).await?;
-        for (proxy, before) in record.proxies.iter_mut().zip(before) {
-            proxy.baseline = Some(before);
+    /// Closes the books once nothing goes on. What the proxies answer is kept, since each answers
+    /// only once.
+    async fn close(&self, opened: Opened, so_far: &mut SoFar) -> Result<RunRecord, RunError> {
+        let (plan, proxies) = (self.measure_plan(), &self.driver.proxies);
+        let settled = match measure::settled(&plan, proxies).await {
+            Ok(settled) => settled,
+            Err(error) => return Err(self.explained(error).await),
+        };
+        let closed = measure::close_each(&self.id, proxies).await;
+        let refusal = closed.iter().find_map(|closed| closed.as_ref().err());
+        if let Some(error) = refusal.cloned() {
+            so_far.closed = closed;
+            return Err(self.explained(error).await);
         }
-        record.started = self.started;
-        record.simulated = self.plan.simulated;
-        record.cluster = self.cluster.clone();
-        record.configuration = self.plan.recorded();
+        let closed = closed.into_iter().flatten().collect();
+        let mut record = measure::closed_record(&plan, opened, proxies, &settled, closed);
+        if let Some(roster) = self.driver.roster {
+            record.checks.push(roster::check_roster(roster).await);
+        }
+        self.describe(&mut record, std::mem::take(&mut so_far.before));
         Ok(record)
+    }
+
+    async fn explained(&self, error: ProxyError) -> RunError {
+        roster::explain(error, self.driver.roster).await.into()
     }
 }
 
 /// What a run gives at its end. Objects that are left behind take no result away.
 fn ended(
-    outcome: Result<RunRecord, RunError>,
+    outcome: Result<RunRecord, RunFailed>,
     cleaned: Result<(), RunError>,
-) -> Result<RunRecord, RunError> {
+) -> Result<RunRecord, RunFailed> {
     match (outcome, cleaned) {
         (Ok(record), Err(left)) => {
             tracing::error!("{left}");
             Ok(record)
         }
-        (Err(cause), Err(left)) => Err(RunError::LeftBehind {
-            cause: Box::new(cause),
-            left: Box::new(left),
+        (Err(failed), Err(left)) => Err(RunFailed {
+            cause: RunError::LeftBehind {
+                cause: Box::new(failed.cause),
+                left: Box::new(left),
+            },
+            ..failed
         }),
         (outcome, Ok(())) => outcome,
     }
 }
 
-fn new_objects(known: &Objects, now: &Objects) -> Objects {
-    let new = now.iter().filter(|(key, _)| !known.contains_key(*key));
-    new.map(|(key, seen)| (key.clone(), seen.clone())).collect()
-}
-
-fn times(created: &[Created], objects: &Objects) -> Vec<ObjectTimes> {
-    let vmis: BTreeMap<&str, (&String, &Seen)> = objects
+fn new_objects<'o>(known: &Objects, now: &'o Objects) -> Vec<(&'static str, &'o Seen)> {
+    let new = now
         .iter()
-        .filter(|((plural, _), _)| *plural == VMI.plural)
-        .map(|((_, uid), seen)| (seen.name.as_str(), (uid, seen)))
-        .collect();
-    let times = created.iter().filter_map(|one| {
-        let (uid, seen) = vmis.get(one.name.as_str())?;
-        Some(ObjectTimes {
-            name: one.name.clone(),
-            uid: (*uid).clone(),
-            create_sent: one.sent,
-            create_ms: one.took.as_secs_f64() * 1e3,
-            created: seen.created,
-            running_seen: seen.running_seen,
-            phases: seen.phases.clone(),
-        })
-    });
-    times.collect()
+        .filter(|(plural, uid, _)| !known.has(plural, uid));
+    new.map(|(plural, _, seen)| (plural, seen)).collect()
 }

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{observe::Objects, plan::Plan};
+use super::{observe::Seen, plan::Plan};
 use crate::workload::{POD, VM, VMI};
 use record::{Check, RunRecord};
 
 /// Compares the objects that the watches showed with the successful creates in the books. What
 /// the driver created itself is not in the books, since it goes around the proxies.
-pub(super) fn created(record: &RunRecord, new: &Objects, plan: &Plan) -> Vec<Check> {
+pub(super) fn created(
+    record: &RunRecord,
+    new: &[(&'static str, &Seen)],
+    plan: &Plan,
+) -> Vec<Check> {
     let mut kinds = vec![POD];
     if plan.spec.kind() == VM {
         kinds.push(VMI);
@@ -18,7 +22,7 @@ pub(super) fn created(record: &RunRecord, new: &Objects, plan: &Plan) -> Vec<Che
         .map(|kind| {
             let booked = creates_in_books(record, kind.plural);
             let mut creators: BTreeMap<&str, u64> = BTreeMap::new();
-            for ((plural, _), seen) in new {
+            for (plural, seen) in new {
                 if *plural == kind.plural {
                     *creators.entry(&seen.creator).or_default() += 1;
                 }

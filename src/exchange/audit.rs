@@ -34,6 +34,7 @@ pub fn audit_run(
         at,
         origin: Origin::Audit,
         valid: true,
+        failure: None,
         labels: known.labels("audit", scenario),
         objects: None,
         values: values

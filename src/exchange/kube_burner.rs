@@ -229,6 +229,7 @@ impl Job {
             at: summary.timestamp.or(self.at)?,
             origin: Origin::Estimate,
             valid: summary.passed.unwrap_or(true) && none_failed(&values),
+            failure: None,
             labels,
             objects: None,
             values,

@@ -147,6 +147,7 @@ fn estimate(
         at,
         origin: Origin::Estimate,
         valid: none_failed(&values),
+        failure: None,
         labels,
         objects: None,
         values,

@@ -185,6 +185,7 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             origin: Origin::Counted,
             valid: true,
+            failure: None,
             labels: [("job", "a"), ("scenario", "vm")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),

@@ -30,7 +30,7 @@ mod tests;
 pub use answer::{Answer, ObjectRef, Standing, WithName};
 pub use books::{Books, FOLDED_ROWS_MAX, PARTIES_MAX, ROWS_MAX};
 pub use entry::{Ending, Entry};
-pub use open_run::{JournalLine, ObjectCount, RunDetail, RunOptions, kept_audit_id};
+pub use open_run::{JournalLine, OBJECTS_MAX, ObjectCount, RunDetail, RunOptions, kept_audit_id};
 pub use party::{Party, UNAUTHENTICATED, UNPROVEN};
 pub use row::{BUCKETS_SECONDS, Histogram, Outcome, Reason};
 pub use run::RunError;

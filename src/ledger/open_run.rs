@@ -9,8 +9,10 @@ use dashmap::DashMap;
 
 use super::answer::{Answer, ObjectRef, Standing};
 
-/// Most (row, namespace, name) triples that a run holds apart.
-const OBJECTS_MAX: usize = 200_000;
+/// Most (row, namespace, name) triples that a run holds apart if it asks for no other number.
+pub const OBJECTS_MAX: usize = 200_000;
+/// The most that it can ask for.
+const OBJECTS_MOST: usize = 2_000_000;
 /// Most lines of a run's journal for requests of authenticated clients.
 const JOURNAL_MAX: usize = 1_000_000;
 /// Most lines for all others, so that these can't fill the journal.
@@ -20,10 +22,21 @@ const JOURNAL_OTHERS_MAX: usize = 100_000;
 const AUDIT_ID_MAX: usize = 128;
 
 /// What a run asks of the books.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunOptions {
     /// Keep one line per request, with its audit ID.
     pub journal: bool,
+    /// Most pairs of row and object that are held apart, [`OBJECTS_MAX`] by default.
+    pub objects: usize,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            journal: false,
+            objects: OBJECTS_MAX,
+        }
+    }
 }
 
 /// How often a row's requests named an object.
@@ -68,6 +81,7 @@ pub struct RunDetail {
 pub(super) struct OpenRun {
     pub(super) id: String,
     objects: DashMap<(u32, ObjectRef), u64>,
+    objects_most: usize,
     /// About as many as `objects` has: two that come at once may both be counted as new.
     objects_known: AtomicUsize,
     objects_lost: AtomicU64,
@@ -110,6 +124,7 @@ impl OpenRun {
         Self {
             id: id.to_owned(),
             objects: DashMap::new(),
+            objects_most: options.objects.min(OBJECTS_MOST),
             objects_known: AtomicUsize::new(0),
             objects_lost: AtomicU64::new(0),
             journal: options.journal.then(Mutex::default),
@@ -138,7 +153,7 @@ impl OpenRun {
     fn note_object(&self, key: (u32, ObjectRef)) {
         if let Some(mut count) = self.objects.get_mut(&key) {
             *count += 1;
-        } else if self.objects_known.load(Ordering::Relaxed) < OBJECTS_MAX {
+        } else if self.objects_known.load(Ordering::Relaxed) < self.objects_most {
             self.objects_known.fetch_add(1, Ordering::Relaxed);
             *self.objects.entry(key).or_default() += 1;
         } else {

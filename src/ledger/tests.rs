@@ -85,6 +85,11 @@ fn an_entry_that_is_lost_is_still_in_the_books() {
     assert_eq!(snapshot.calls[0].in_flight(), 0);
 }
 
+const JOURNAL: RunOptions = RunOptions {
+    journal: true,
+    objects: OBJECTS_MAX,
+};
+
 #[test]
 fn the_detail_of_a_run_is_the_difference_of_its_snapshots() {
     let books = Arc::new(Books::new());
@@ -92,7 +97,7 @@ fn the_detail_of_a_run_is_the_difference_of_its_snapshots() {
     let mut before = books.open(&name("get", "pods"), true);
     answer(&mut before, &party, Outcome::Code(200), "pods");
     let mut across = books.open(&name("get", "pods"), true);
-    let opened = books.open_run("one", RunOptions { journal: true }).unwrap();
+    let opened = books.open_run("one", JOURNAL).unwrap();
     assert_eq!(
         books.open_run("two", RunOptions::default()),
         Err(RunError::Busy("one".to_owned()))
@@ -229,7 +234,7 @@ fn a_call_has_its_own_name_once_it_was_made_with_a_credential() {
 #[test]
 fn the_journal_is_bounded_for_each_kind_of_client_and_in_each_line() {
     let books = Arc::new(Books::new());
-    books.open_run("run", RunOptions { journal: true }).unwrap();
+    books.open_run("run", JOURNAL).unwrap();
     let nobody = Arc::clone(books.unauthenticated());
     for _ in 0..100_001 {
         book(
@@ -312,4 +317,27 @@ fn a_snapshot_is_one_instant() {
         }
     });
     assert_eq!(books.snapshot().rows[1].answered, THREADS * 5_000 + 1);
+}
+
+#[test]
+fn a_run_has_the_room_that_it_asks_for() {
+    let books = Arc::new(Books::new());
+    let party = books.party("virt-api", "");
+    for (objects, lost) in [(1, 1), (2, 0)] {
+        let options = RunOptions {
+            objects,
+            ..RunOptions::default()
+        };
+        books.open_run("run", options).unwrap();
+        for resource in ["pods", "nodes"] {
+            book(
+                &books,
+                &party,
+                &name("get", resource),
+                Standing::Authenticated,
+            );
+        }
+        let (_, detail) = books.close_run("run").unwrap();
+        assert_eq!((detail.objects.len(), detail.objects_lost), (objects, lost));
+    }
 }

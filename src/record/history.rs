@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::RunRecord;
+use super::{FailureReason, RunRecord};
 
 /// The schema's name and version.
 pub const HISTORY_SCHEMA: &str = "kubetoll.history/1";
@@ -95,6 +95,9 @@ pub struct HistoryRun {
     /// Whether the run's checks of itself held. An imported run is valid unless its source says that
     /// something failed in it, or could not be read as a whole.
     pub valid: bool,
+    /// Why the run ended early, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureReason>,
     /// What the run was: see [`label`].
     pub labels: BTreeMap<String, String>,
     /// How many objects were created, if that is known.
@@ -125,6 +128,7 @@ impl HistoryRun {
             at: self.at,
             origin: self.origin,
             valid: self.valid,
+            failure: self.failure,
             labels: self.labels.clone(),
             objects: self.objects,
             values: self.values.clone(),

@@ -10,6 +10,7 @@ mod comparison;
 mod crosscheck;
 mod drawn;
 mod exchange;
+mod failure;
 mod history;
 mod installation;
 mod markers;
@@ -35,6 +36,9 @@ pub use exchange::{
     KubevirtPoint, KubevirtTrace, KubevirtWeek, KubevirtWeekData, OtavaConfig, OtavaCsv,
     OtavaMetric, OtavaTest, SchemaName,
 };
+pub use failure::{
+    BooksKept, Cause, CauseSource, FailureReason, NotRunning, NotRunningGroup, RunFailure,
+};
 pub use history::{
     Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin, Tally,
     component_metric, label,
@@ -49,8 +53,8 @@ pub use result::{
     ThresholdVerdict, Took, Total, Window,
 };
 pub use run::{
-    AUDIT_CHECK, Check, ClusterRecord, CommandRecord, Deletion, DiscoveryRecord, DriverCall,
-    ObjectTimes, PodRecord, ProxyRun, RUN_SCHEMA, RunRecord,
+    AUDIT_CHECK, AUDIT_COUNT_CHECK, Check, ClusterRecord, CommandRecord, Deletion, DiscoveryRecord,
+    DriverCall, ENDED_CHECK, ObjectTimes, PodRecord, ProxyRun, RUN_SCHEMA, RunRecord,
 };
 pub use snapshot::{
     ADMIN_TOKEN_HEADER, CallRecord, Durations, InFlight, JournalRecord, NotComparable,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CallRecord, Check, ClusterRecord, CommandRecord, Crosscheck, DriverCall, Kept, Outcome,
-    PodRecord,
+    PodRecord, RunFailure,
 };
 
 /// The result of a run, derived from its record.
@@ -22,8 +22,11 @@ pub struct RunResult {
     pub count: usize,
     /// Where the run took place.
     pub cluster: ClusterRecord,
-    /// Whether all checks hold.
+    /// Whether the run came to its end and all checks hold.
     pub valid: bool,
+    /// Why the run ended early, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RunFailure>,
     /// The run's checks of itself.
     pub checks: Vec<Check>,
     /// The proxies that took part.

@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Crosscheck, ObjectRecord, RowRecord, RunDetailRecord, Snapshot};
+use super::{Crosscheck, ObjectRecord, RowRecord, RunDetailRecord, RunFailure, Snapshot};
 
 /// The schema's name and version.
 pub const RUN_SCHEMA: &str = "kubetoll.run/1";
 
 /// The name of the check that compares a run's books with the API server's own log.
 pub const AUDIT_CHECK: &str = "the API server's own log agrees, request by request";
+
+/// The same of a run without audit IDs.
+pub const AUDIT_COUNT_CHECK: &str = "the API server's own log agrees, count by count";
+
+/// The name of the check that no failed run passes.
+pub const ENDED_CHECK: &str = "the run came to its end";
 
 /// A run of a workload, or of a command: its books, its objects and its checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +54,9 @@ pub struct RunRecord {
     /// The command that the run was made around, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandRecord>,
+    /// Why the run ended early, if it did; it is not valid then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RunFailure>,
 }
 
 /// A command that a run was made around. Its arguments may be secrets, and are not kept.
@@ -203,8 +212,16 @@ impl RunRecord {
         self.proxies.iter().flat_map(|proxy| &proxy.difference)
     }
 
-    /// Whether all checks hold.
+    /// Whether the run came to its end and all checks hold.
     pub fn is_valid(&self) -> bool {
-        self.checks.iter().all(|check| check.ok)
+        self.failure.is_none() && self.checks.iter().all(|check| check.ok)
+    }
+
+    /// Makes it a failed run. A check says so too, to whoever reads nothing but checks.
+    pub fn fail(&mut self, failure: RunFailure) {
+        let (why, detail) = (failure.reason.sentence(), &failure.detail);
+        let check = Check::new(ENDED_CHECK, false, format!("{why}: {detail}"));
+        self.checks.insert(0, check);
+        self.failure = Some(failure);
     }
 }

@@ -137,6 +137,10 @@ pub struct OpenRun {
     /// Seconds after which the proxy forgets a run that nobody asked for; 0 for its default.
     #[serde(default)]
     pub lease_seconds: u64,
+    /// Room for so many pairs of row and object; without it, the proxy's default. Older proxies
+    /// don't know it and refuse the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<u64>,
 }
 
 /// A run that is open.

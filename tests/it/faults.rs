@@ -6,17 +6,18 @@ use std::{
 };
 
 use driver::{
-    Driver, Plan, Progress, RunError,
+    Driver, Plan, Progress, RunError, RunFailed,
     client::counted,
     proxies::ProxyError,
     workload::{Scenario, Spec},
 };
+use futures_util::FutureExt;
 use lab::{
-    apiserver::Fault,
+    apiserver::{AdmissionRequest, AdmissionResponse, Fault},
     embedded::EmbeddedLab,
     simulation::{Identity, Simulation},
 };
-use record::{ClusterRecord, RunRecord};
+use record::{BooksKept, CauseSource, ClusterRecord, FailureReason, RunRecord};
 use report::{Asked, evaluate};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,10 @@ impl<F: Fn(usize) + Send + Sync> Progress for AtStep<F> {
         if *self.1.lock().unwrap() == "create" {
             (self.0)(done);
         }
+    }
+
+    fn warn(&self, what: &str) {
+        panic!("{what}");
     }
 }
 
@@ -89,7 +94,11 @@ impl TestLab {
         scenario: Scenario,
         count: usize,
         progress: &dyn Progress,
-    ) -> Result<RunRecord, RunError> {
+    ) -> Result<RunRecord, RunFailed> {
+        self.run_plan(&plan(scenario, count), progress).await
+    }
+
+    async fn run_plan(&self, plan: &Plan, progress: &dyn Progress) -> Result<RunRecord, RunFailed> {
         let (client, tally) = counted(self.client.clone(), "default");
         let driver = Driver {
             client,
@@ -101,7 +110,7 @@ impl TestLab {
             progress,
             stop: CancellationToken::new(),
         };
-        driver.run(&plan(scenario, count)).await
+        driver.run(plan).await
     }
 
     async fn stop(self) {
@@ -218,6 +227,13 @@ async fn a_second_run_on_the_same_proxy_is_refused_and_leaves_nothing() {
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("mine"), "{refused}");
+    let record = refused.record.unwrap();
+    let failure = record.failure.unwrap();
+    assert_eq!(
+        (failure.reason, failure.books),
+        (FailureReason::ProxyRefused, BooksKept::None)
+    );
+    assert!(record.proxies.is_empty());
     lab.proxy.admin.close_run("mine").await.unwrap();
     assert_eq!(namespaces_left(&lab).await, 0);
     lab.stop().await;
@@ -244,9 +260,20 @@ async fn an_interrupted_run_cleans_up() {
         progress: &progress,
         stop,
     };
-    let outcome = driver.run(&plan(Scenario::Vm, 10)).await;
-    assert!(matches!(outcome, Err(RunError::Interrupted)));
+    let failed = driver.run(&plan(Scenario::Vm, 10)).await.unwrap_err();
+    assert!(matches!(failed.cause, RunError::Interrupted));
     assert_eq!(namespaces_left(&lab).await, 0);
+    let record = failed.record.unwrap();
+    let failure = record.failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.reason, failure.books),
+        (FailureReason::Interrupted, BooksKept::Closed)
+    );
+    assert!(!record.is_valid());
+    assert!(!record.proxies[0].difference.is_empty());
+    assert!(successful_creates(&record, "virtualmachineinstances") <= 3);
+    let found = witness::compare(&record, &lab.lab.server.request_log());
+    assert!(found.different.is_empty(), "{:#?}", found.different);
     let opened = lab
         .proxy
         .admin
@@ -279,11 +306,90 @@ async fn a_proxy_that_forgets_the_run_makes_it_invalid() {
             lab.proxy.forget_runs();
         }
     });
-    let outcome = lab.run(Scenario::Vmi, 4, &progress).await;
+    let failed = lab.run(Scenario::Vmi, 4, &progress).await.unwrap_err();
     assert!(
-        matches!(outcome, Err(RunError::Proxy(ProxyError::Lost { .. }))),
-        "{outcome:?}"
+        matches!(failed.cause, RunError::Proxy(ProxyError::Lost { .. })),
+        "{failed:?}"
+    );
+    let record = failed.record.unwrap();
+    let failure = record.failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.reason, failure.books),
+        (FailureReason::ProxyLost, BooksKept::LastKnown)
+    );
+    // All of them were Running when the books were gone.
+    assert_eq!(failure.not_running, None);
+    assert_eq!(record.objects.len(), 4);
+    let mut checks = record.checks.iter();
+    let check = checks.find(|check| check.name == "the proxy gave its books when the run ended");
+    let detail = &check.unwrap().detail;
+    assert!(
+        detail.ends_with("nothing is known of what it counted"),
+        "{detail}"
     );
     drop(progress);
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_api_server_goes_away_keeps_what_was_counted() {
+    let lab = TestLab::start().await;
+    let progress = at_step(|done| {
+        if done == 3 {
+            lab.lab.stop();
+        }
+    });
+    let mut plan = plan(Scenario::Vmi, 1_000);
+    plan.primer = false;
+    let failed = lab.run_plan(&plan, &progress).await.unwrap_err();
+    let record = failed.record.unwrap();
+    let failure = record.failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.reason, failure.books),
+        (FailureReason::ApiServerUnreachable, BooksKept::Closed),
+        "{failure:?}"
+    );
+    assert!(!record.proxies[0].difference.is_empty());
+    assert!(record.objects.len() < 1_000);
+    // What was created is left, and it is said where.
+    assert!(matches!(failed.cause, RunError::LeftBehind { .. }));
+    drop(progress);
+    lab.stop().await;
+}
+
+/// What a quota or a webhook says is the same for all objects, but for their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_whose_pods_are_refused_are_one_group() {
+    let lab = TestLab::start().await;
+    let refuse = |request: AdmissionRequest| {
+        let message = format!("exceeded quota: few, requested: {}", request.name);
+        async move { AdmissionResponse::Deny(403, message) }.boxed()
+    };
+    lab.lab
+        .server
+        .set_admission(&[("", "pods")], Arc::new(refuse));
+    let mut plan = plan(Scenario::Vmi, 12);
+    plan.primer = false;
+    plan.timeout = Duration::from_secs(8);
+    let failed = lab.run_plan(&plan, &at_step(|_| {})).await.unwrap_err();
+    let failure = failed.record.unwrap().failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::NotRunning);
+    let found = failure.not_running.unwrap();
+    assert_eq!((found.running, found.count, found.left_out), (0, 12, 0));
+    let [group] = &found.groups[..] else {
+        panic!("{found:#?}");
+    };
+    assert_eq!((group.count, group.phase.as_str()), (12, "Pending"));
+    assert_eq!(group.names.len(), 3);
+    let [cause] = &group.causes[..] else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(
+        (cause.source, cause.kind.as_str(), cause.reason.as_str()),
+        (CauseSource::Event, "VirtualMachineInstance", "FailedCreate")
+    );
+    let message = "admission webhook \"virt-api.lab\" denied the request: exceeded quota: few, \
+                   requested: …";
+    assert!(cause.message.ends_with(message), "{}", cause.message);
     lab.stop().await;
 }

@@ -12,6 +12,7 @@
 //! - `differential`: the same request directly and through the proxy, byte for byte
 //! - `exchange`: importing what others published, and exporting
 //! - `fleet`: `run` and `measure` with the proxies that are attached to a KubeVirt
+//! - `failing`: runs that fail, as a user has them
 //! - `faults`: runs while something goes wrong
 //! - `goaway`: large bodies on an API server that closes connections at random
 //! - `history`: keeping runs as a user does
@@ -51,6 +52,7 @@ mod crosscheck;
 mod deploying;
 mod differential;
 mod exchange;
+mod failing;
 mod faults;
 mod fleet;
 mod goaway;

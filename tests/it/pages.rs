@@ -43,6 +43,7 @@ fn run(id: String, at: Timestamp, origin: Origin, scenario: &str, value: f64) ->
         at,
         origin,
         valid: true,
+        failure: None,
         labels: labels
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),

@@ -160,6 +160,26 @@ fn check_files(dir: &Path, result: &RunResult) {
     assert!(audit.values.contains_key("vmiCreationToRunningSecondsP95"));
 }
 
+/// As many as two nodes take, at once.
+#[test]
+fn full_nodes_are_exact_without_audit_ids() {
+    let arguments = [
+        "--count",
+        "220",
+        "--nodes",
+        "2",
+        "--pause",
+        "0ms",
+        "--no-audit-ids",
+    ];
+    let result = run("vmi", &arguments);
+    check_counts(&result, 220);
+    let mut checks = result.checks.iter();
+    let check = checks.find(|check| check.name == record::AUDIT_COUNT_CHECK);
+    let detail = &check.unwrap().detail;
+    assert!(detail.ends_with(" explained, 0 unexplained"), "{detail}");
+}
+
 #[test]
 fn a_template_of_ones_own_is_run() {
     let dir = tempfile::tempdir().unwrap();
@@ -310,6 +330,9 @@ fn wrong_calls_are_refused_before_anything_runs() {
         (&["run", "vmi", "--proxy", "http://127.0.0.1:1"], 2),
         (&["run", "vmi", "--kubeconfig", "/nowhere"], 1),
         (&["run", "vmi", "--kubevirt-namespace", "kubevirt"], 2),
+        (&["run", "vmi", "--nodes", "0"], 2),
+        (&["run", "vmi", "--nodes", "3", "--context", "c"], 2),
+        (&["run", "vmi", "--audit-ids", "--no-audit-ids"], 2),
         (&["run", "vmi", "--proxy-via", "auto"], 2),
         (&["run", "vmi", "--proxy-token-file", "/nowhere"], 2),
         (&["run", "vmi", "--namespace", "a b"], 2),

@@ -30,6 +30,7 @@ fn run(id: &str, at: &str) -> HistoryRun {
         at: at.parse().unwrap(),
         origin: Origin::Counted,
         valid: true,
+        failure: None,
         labels: labels.into(),
         objects: Some(100),
         values: BTreeMap::from([
@@ -68,6 +69,7 @@ fn record(id: &str) -> RunRecord {
         checks: Vec::new(),
         crosscheck: None,
         command: None,
+        failure: None,
     }
 }
 

@@ -18,6 +18,7 @@ fn plan() -> Plan {
         scenario: "storm".to_owned(),
         namespace: String::new(),
         journal: true,
+        pairs: None,
         lease: Duration::from_secs(600),
         silence: Duration::from_millis(500),
         settle_longest: Duration::from_secs(60),

@@ -213,6 +213,7 @@ fn plan() -> Plan {
         scenario: SCENARIO.to_owned(),
         namespace: String::new(),
         journal: false,
+        pairs: None,
         lease: Duration::from_secs(7 * 24 * 3600),
         silence: SILENCE,
         settle_longest: SETTLE_LONGEST,

@@ -19,6 +19,13 @@ use driver::{
 use report::{RowOrder, Shown};
 use terminal::duration;
 
+/// Objects for each simulated node of a lab, whose size nobody gave: a little less than what fits.
+const OBJECTS_PER_NODE: u32 = 100;
+/// Simulated nodes of such a lab. Each has a virt-handler with a connection of its own, and 200 of
+/// these leave room in a process that may have 1,024 files open.
+const NODES_LEAST: u32 = 4;
+const NODES_MOST: u32 = 200;
+
 /// Create KubeVirt's density workload and say exactly what it cost.
 ///
 /// Without --kubeconfig, --context, --in-cluster or --lab real this runs against an API server in
@@ -30,6 +37,9 @@ use terminal::duration;
 /// component is not ready, and not valid (exit code 4) if one was restarted, appeared or vanished
 /// meanwhile. `kubetoll rbac run` prints the rights that it needs.
 ///
+/// A run that fails or is interrupted is a result, too: it prints what was counted until then, and
+/// why objects are not Running, is written and kept, and is marked as not valid.
+///
 /// With --component-metrics the components' own metrics are read while the books are open, as
 /// `kubetoll crosscheck` does: CPU, memory and work queues go to the record and to KubeVirt's results
 /// file. What a component's counter misses is said, and doesn't change the exit code.
@@ -37,6 +47,7 @@ use terminal::duration;
 #[command(after_help = "Examples:
   kubetoll run vmi
   kubetoll run vm --lab real --results-dir results
+  kubetoll run vmi --count 10000 --pause 0ms --no-audit-ids
   kubetoll run vmi --context kind-kubevirt --count 20
   kubetoll run vmi --in-cluster --kubevirt-namespace kubevirt --proxy-token-file /token/token
   kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444
@@ -76,6 +87,11 @@ pub(in crate::commands) struct RunArgs {
     /// The API server of the lab: in this process, or a real etcd and kube-apiserver.
     #[arg(help_heading = "Where", long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
     pub(super) lab: Option<LabKind>,
+    /// Simulated nodes of a lab, each with room for 110 pods [default: one for each 100 objects, at
+    /// least 4 and at most 200].
+    #[arg(help_heading = "Where", long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=200),
+        conflicts_with_all = ["kubeconfig", "context", "in_cluster", "proxy", "kubevirt_namespace"])]
+    pub(super) nodes: Option<u16>,
     /// Add the node selector and tolerations of KubeVirt's KWOK lane.
     #[arg(help_heading = "What is created", long)]
     pub(super) kwok: bool,
@@ -91,9 +107,13 @@ pub(in crate::commands) struct RunArgs {
     /// JSON file with perfscale-audit's thresholdExpectations, as below.
     #[arg(help_heading = "History and limits", long, value_name = "FILE")]
     pub(super) thresholds: Option<PathBuf>,
-    /// Record the audit ID of each request, for `kubetoll verify` (always in a lab).
+    /// Record the audit ID of each request, for `kubetoll verify` (as a rule in a lab).
     #[arg(help_heading = "Proxies", long)]
     pub(super) audit_ids: bool,
+    /// Record none in a lab, either: a run of thousands of objects takes less memory, and is compared
+    /// with the API server's own log count by count in place of request by request.
+    #[arg(help_heading = "Proxies", long, conflicts_with = "audit_ids")]
+    pub(super) no_audit_ids: bool,
     /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
     /// Without it the attached proxies take part.
     #[arg(help_heading = "Proxies", long, value_name = "URL")]
@@ -197,6 +217,13 @@ impl RunArgs {
         })
     }
 
+    /// How many nodes a lab has.
+    pub(super) fn nodes(&self) -> usize {
+        let by_count = self.count.div_ceil(OBJECTS_PER_NODE);
+        let by_count = by_count.clamp(NODES_LEAST, NODES_MOST) as usize;
+        self.nodes.map_or(by_count, usize::from)
+    }
+
     /// The run as it was asked for. A lab is quiet sooner than a cluster: its defaults are shorter.
     pub(super) fn plan(&self, spec: Spec, in_lab: bool) -> Plan {
         let by_place = |given: Option<Duration>, lab: u64, cluster: u64| {
@@ -216,9 +243,36 @@ impl RunArgs {
             namespace: self.namespace.clone(),
             keep: self.keep,
             primer: !self.no_primer,
-            audit_ids: self.audit_ids || in_lab,
+            audit_ids: self.audit_ids || (in_lab && !self.no_audit_ids),
             simulated: in_lab,
             configuration,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RunArgs,
+    }
+
+    #[test]
+    fn nodes_come_with_the_count() {
+        for (arguments, nodes) in [
+            (&["--count", "400"][..], 4),
+            (&["--count", "401"], 5),
+            (&["--count", "10000"], 100),
+            (&["--count", "100000"], 200),
+            (&["--count", "10000", "--nodes", "3"], 3),
+        ] {
+            let line = [&["run", "vmi"], arguments].concat();
+            assert_eq!(Line::parse_from(line).args.nodes(), nodes, "{arguments:?}");
         }
     }
 }

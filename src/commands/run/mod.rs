@@ -8,9 +8,9 @@ use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::{exits, inputs::read_thresholds, progress::Terminal, results};
-use driver::{ComponentWatch, Driver, Roster, RunError, WindowHook};
-use lab::Lab;
-use record::{Crosscheck, RunRecord, RunResult, ThresholdFile};
+use driver::{ComponentWatch, Driver, Roster, RunError, RunFailed, WindowHook};
+use lab::{Compared, Lab};
+use record::{BooksKept, Crosscheck, RunRecord, RunResult, ThresholdFile};
 use report::Asked;
 use terminal::{exit::Exit, tell};
 
@@ -48,13 +48,25 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
         None => driver.run(&plan).await,
     };
     progress.finish();
+    let how = if plan.audit_ids {
+        Compared::ByRequest
+    } else {
+        Compared::ByCount
+    };
+    let checked = place.lab.as_ref().map(|lab| (lab, how));
     let exit = match outcome {
         Ok(mut record) => {
             record.crosscheck = watch.and_then(found);
-            args.finish(record, place.lab.as_ref(), thresholds.as_ref())
-                .await
+            args.finish(record, checked, thresholds.as_ref()).await
         }
-        Err(error) => Ok(explain(&error)),
+        Err(mut failed) => {
+            let exit = explain(&failed.cause);
+            if let Some(record) = &mut failed.record {
+                record.crosscheck = watch.and_then(found);
+            }
+            args.keep_failed(failed, checked).await;
+            Ok(exit)
+        }
     };
     if let Some(lab) = place.lab {
         lab.stop().await;
@@ -82,11 +94,11 @@ impl RunArgs {
     async fn finish(
         &self,
         mut record: RunRecord,
-        lab: Option<&Lab>,
+        lab: Option<(&Lab, Compared)>,
         thresholds: Option<&ThresholdFile>,
     ) -> Result<Exit> {
-        if let Some(lab) = lab {
-            record.checks.push(lab.check(&record)?);
+        if let Some((lab, how)) = lab {
+            record.checks.push(lab.check(&record, how)?);
         }
         let asked = Asked {
             thresholds,
@@ -100,6 +112,29 @@ impl RunArgs {
         printed?;
         written?;
         Ok(report::run_exit(&result).or(kept))
+    }
+
+    /// What a failed run came to is a result as well: it is printed, written and kept, marked. The
+    /// exit code stays that of the failure, whatever becomes of this.
+    async fn keep_failed(&self, failed: RunFailed, lab: Option<(&Lab, Compared)>) {
+        let Some(record) = failed.record else {
+            return;
+        };
+        let mut record = *record;
+        let books = record.failure.as_ref().map(|failure| failure.books);
+        if let Some((lab, how)) = lab.filter(|_| books == Some(BooksKept::Closed)) {
+            match lab.check(&record, how) {
+                Ok(check) => record.checks.push(check),
+                Err(error) => tell!("kubetoll: the API server's log can't be read: {error:#}"),
+            }
+        }
+        let result = report::evaluate(&record, &Asked::default());
+        let printed = results::print(&result, self.output);
+        let written = self.write_files(&record, &result);
+        self.keep_in.keep(record).await;
+        for error in [printed, written].into_iter().filter_map(Result::err) {
+            tell!("kubetoll: {error:#}");
+        }
     }
 
     fn write_files(&self, record: &RunRecord, result: &RunResult) -> Result<()> {

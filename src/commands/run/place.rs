@@ -48,13 +48,13 @@ impl RunArgs {
                 "lab: a real etcd and kube-apiserver on this machine; KubeVirt is SIMULATED (use \
                  --kubeconfig or --context for a cluster)"
             );
-            Lab::real().await?
+            Lab::real(self.nodes()).await?
         } else {
             tell!(
                 "lab: an API server in this process; KubeVirt is SIMULATED (use --kubeconfig or \
                  --context for a cluster, --lab real for a real kube-apiserver)"
             );
-            Lab::embedded().await?
+            Lab::embedded(self.nodes()).await?
         };
         let (client, tally) = counted(lab.client.clone(), "default");
         Ok(Place {

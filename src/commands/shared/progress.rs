@@ -78,4 +78,12 @@ impl Progress for Terminal {
             None => {}
         }
     }
+
+    fn warn(&self, what: &str) {
+        let say = || tell!("kubetoll: warning: {what}");
+        match &self.bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
+    }
 }

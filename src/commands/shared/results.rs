@@ -30,14 +30,28 @@ pub(crate) fn prepare_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes `record.json`, on one line since it is large, and KubeVirt's file, which people read.
+/// Writes `record.json`, on one line since it is large, and KubeVirt's file, which people read. That
+/// one can't say that its numbers mean nothing: a failed run has none, and an earlier run's goes.
 pub(crate) fn write(dir: &Path, record: &RunRecord, result: &RunResult) -> Result<()> {
     write_json(&dir.join("record.json"), serde_json::to_string(record))?;
-    if let Some(name) = perf_audit_file_name(&record.scenario) {
-        let values = perf_audit_results(result);
-        write_json(&dir.join(name), serde_json::to_string_pretty(&values))?;
+    let Some(name) = perf_audit_file_name(&record.scenario) else {
+        return Ok(());
+    };
+    let path = dir.join(name);
+    if record.failure.is_some() {
+        return remove(&path);
     }
-    Ok(())
+    let values = perf_audit_results(result);
+    write_json(&path, serde_json::to_string_pretty(&values))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a result in place of printing it.

@@ -61,6 +61,22 @@ pub(crate) const NAMESPACE: Kind = Kind {
     plural: "namespaces",
 };
 
+/// What a controller says about an object.
+pub(crate) const EVENT: Kind = Kind {
+    group: "",
+    version: "v1",
+    kind: "Event",
+    plural: "events",
+};
+
+/// Where pods run.
+pub(crate) const NODE: Kind = Kind {
+    group: "",
+    version: "v1",
+    kind: "Node",
+    plural: "nodes",
+};
+
 /// KubeVirt's own object, which says its version.
 pub(crate) const KUBEVIRT: Kind = Kind {
     group: "kubevirt.io",

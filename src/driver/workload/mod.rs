@@ -8,7 +8,7 @@ mod template;
 
 use serde_json::{Value, json};
 
-pub(crate) use kind::{KUBEVIRT, NAMESPACE, POD};
+pub(crate) use kind::{EVENT, KUBEVIRT, NAMESPACE, NODE, POD};
 pub use kind::{Kind, VM, VM_INSTANCETYPE, VM_PREFERENCE, VMI};
 pub use template::{Template, TemplateError};
 

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use super::{lease::Lease, state::Admin};
-use ledger::{RunError, RunOptions};
+use ledger::{OBJECTS_MAX, RunError, RunOptions};
 use record::{OpenRun, RunDetailRecord, RunProgress, Snapshot};
 
 impl Admin {
@@ -13,8 +13,12 @@ impl Admin {
             // Its driver is gone, and nobody else wants the result.
             let _ = self.proxy.books.close_run(&expired.id);
         }
+        let pairs = asked
+            .pairs
+            .map(|pairs| pairs.try_into().unwrap_or(usize::MAX));
         let options = RunOptions {
             journal: asked.journal,
+            objects: pairs.unwrap_or(OBJECTS_MAX),
         };
         let snapshot = self.proxy.books.open_run(id, options)?;
         *lease = Some(Lease::new(id, asked.lease_seconds));

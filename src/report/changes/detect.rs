@@ -199,6 +199,7 @@ mod tests {
             at: Timestamp::from_second(at as i64 * DAY).unwrap(),
             origin,
             valid: true,
+            failure: None,
             labels: [(label::JOB.to_owned(), "nightly".to_owned())].into(),
             objects: Some(100),
             values: value

@@ -324,6 +324,7 @@ mod tests {
             at: jiff::Timestamp::from_second(at as i64).unwrap(),
             origin,
             valid: true,
+            failure: None,
             labels: [(label::SCENARIO.to_owned(), "vmi".to_owned())].into(),
             objects: Some(100),
             values: metrics

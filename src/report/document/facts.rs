@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::Compared;
 use crate::{graph::scenario_title, number::grouped, text::resource};
 use classify::kubevirt::is_kubevirt_component;
-use record::{AUDIT_CHECK, Check, ResultRow, RowRecord, RunRecord, RunResult, Share};
+use record::{
+    AUDIT_CHECK, AUDIT_COUNT_CHECK, Check, ResultRow, RowRecord, RunRecord, RunResult, Share,
+};
 use stats::nearest_rank;
 
 /// How many calls a ranking has.
@@ -140,7 +142,7 @@ impl<'r> Document<'r> {
     /// The check that compared the books with the API server's own log, if there was one.
     pub(super) fn audit(&self) -> Option<&Check> {
         let mut checks = self.result.checks.iter();
-        checks.find(|check| check.name == AUDIT_CHECK)
+        checks.find(|check| [AUDIT_CHECK, AUDIT_COUNT_CHECK].contains(&&*check.name))
     }
 
     /// Rows of the deletion that named the run's namespace.

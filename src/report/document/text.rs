@@ -17,7 +17,7 @@ use crate::{
     run::text::beside,
     text,
 };
-use record::{BudgetVerdict, Kept, ResultRow, RunResult, ThresholdVerdict};
+use record::{AUDIT_CHECK, BudgetVerdict, Kept, ResultRow, RunResult, ThresholdVerdict};
 use stats::nearest_rank;
 
 #[derive(Template)]
@@ -125,10 +125,15 @@ impl<'d> View<'d> {
             "The components were real.".to_owned()
         });
         lines.push(match self.document.audit() {
-            Some(check) if check.ok => format!(
-                "Proven against the API server's own log, request by request: {}.",
-                check.detail
-            ),
+            Some(check) if check.ok => {
+                let how = if check.name == AUDIT_CHECK {
+                    "request by request"
+                } else {
+                    "count by count"
+                };
+                let detail = &check.detail;
+                format!("Proven against the API server's own log, {how}: {detail}.")
+            }
             Some(_) => "The API server's own log DISAGREES: see the checks.".to_owned(),
             None => "Not compared with the API server's audit log; `kubetoll verify record.json AUDIT-LOG` does that.".to_owned(),
         });

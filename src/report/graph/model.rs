@@ -263,6 +263,7 @@ mod tests {
             at: at.parse().unwrap(),
             origin,
             valid: true,
+            failure: None,
             labels: labels
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),

@@ -27,6 +27,7 @@ fn run(index: usize, at: Timestamp, value: f64) -> HistoryRun {
         at,
         origin: Origin::Estimate,
         valid: true,
+        failure: None,
         labels: labels
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),

@@ -209,6 +209,7 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             origin: Origin::Counted,
             valid: true,
+            failure: None,
             labels: [].into(),
             objects: Some(100),
             values: [("PATCH-pods-count".to_owned(), folded)].into(),

@@ -21,6 +21,7 @@ pub fn history_run(record: RunRecord, labels: &BTreeMap<String, String>) -> Hist
             Origin::Counted
         },
         valid: record.is_valid(),
+        failure: record.failure.as_ref().map(|failure| failure.reason),
         labels: all_labels(&record, labels),
         objects: (!record.objects.is_empty()).then_some(record.objects.len() as u64),
         values: run_metrics(&record),

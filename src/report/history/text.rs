@@ -44,7 +44,7 @@ pub fn runs(runs: &[HistoryRun], last: usize) -> String {
             run.origin.as_str().to_owned(),
             objects.unwrap_or_default(),
             run.values.len().to_string(),
-            if run.valid { "yes" } else { "NO" }.to_owned(),
+            valid(run),
         ]);
         table.add_row(cells);
     }
@@ -89,7 +89,10 @@ pub fn run(run: &HistoryRun) -> String {
     let mut text = format!("{}\n", run.id);
     put_line!(text, "  time     {}", run.at);
     put_line!(text, "  origin   {}", run.origin.as_str());
-    put_line!(text, "  valid    {}", if run.valid { "yes" } else { "NO" });
+    put_line!(text, "  valid    {}", valid(run));
+    if let Some(reason) = run.failure {
+        put_line!(text, "  failed   {}", reason.sentence());
+    }
     if let Some(objects) = run.objects {
         put_line!(text, "  objects  {objects}");
     }
@@ -103,6 +106,15 @@ pub fn run(run: &HistoryRun) -> String {
         values(&mut text, component, counts);
     }
     text
+}
+
+/// Whether its numbers mean something, and why not if it failed.
+fn valid(run: &HistoryRun) -> String {
+    match run.failure {
+        Some(reason) => format!("NO: {}", reason.as_str()),
+        None if run.valid => "yes".to_owned(),
+        None => "NO".to_owned(),
+    }
 }
 
 fn values(text: &mut String, title: &str, values: &std::collections::BTreeMap<String, f64>) {

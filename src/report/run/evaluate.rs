@@ -54,9 +54,12 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         rows: &rows,
         values: &values,
     };
-    let thresholds = asked.thresholds.map(|file| counted.judge(file));
+    // What a run counted until it failed keeps no limit, and exceeds none.
+    let is_judged = record.failure.is_none();
+    let thresholds = asked.thresholds.filter(|_| is_judged);
+    let thresholds = thresholds.map(|file| counted.judge(file));
     let thresholds = thresholds.unwrap_or_default();
-    let budgets = asked.budgets.iter();
+    let budgets = asked.budgets.iter().filter(|_| is_judged);
     let budgets = budgets.map(|budget| budget.judge(&rows, &values));
     let budgets: Vec<BudgetVerdict> = budgets.collect();
     let exit = verdict(record.is_valid(), &thresholds, &budgets);
@@ -67,6 +70,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         count: record.objects.len(),
         cluster: record.cluster.clone(),
         valid: record.is_valid(),
+        failure: record.failure.clone(),
         checks: record.checks.clone(),
         proxies: record.proxies.iter().map(took_part).collect(),
         rows,

@@ -1,5 +1,6 @@
 //! A run's record evaluated, and the result as text.
 
 pub(crate) mod evaluate;
+mod failure;
 pub(crate) mod table;
 pub mod text;

@@ -1,6 +1,9 @@
 //! The result of a run as text.
 
-use super::table::{Shown, resource_of, table};
+use super::{
+    failure,
+    table::{Shown, resource_of, table},
+};
 use crate::{
     crosscheck,
     graph::scenario_title,
@@ -20,6 +23,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
     let mut text = String::new();
     head(&mut text, result);
     command(&mut text, result);
+    failure::head(&mut text, result);
     let rest = if result.cluster.namespace.is_empty() {
         "Calls"
     } else {
@@ -41,6 +45,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
     wasted(&mut text, result);
     values(&mut text, result);
     latency(&mut text, result);
+    failure::not_running(&mut text, result);
     own_metrics(&mut text, result);
     let title = "Deletion of the run's objects, with books of its own";
     let own = result
@@ -231,7 +236,14 @@ fn values(text: &mut String, result: &RunResult) {
     if result.values.is_empty() {
         return;
     }
-    text.push_str("\nKubeVirt's names, over KubeVirt's components, exact\n");
+    let until = match result.failure {
+        Some(_) => "until the run failed",
+        None => "exact",
+    };
+    put_line!(
+        text,
+        "\nKubeVirt's names, over KubeVirt's components, {until}"
+    );
     let width = result
         .values
         .keys()
@@ -244,10 +256,16 @@ fn values(text: &mut String, result: &RunResult) {
 }
 
 fn latency(text: &mut String, result: &RunResult) {
-    if result.count == 0 {
+    let latency = &result.latency;
+    let is_known = latency.by_status.is_some() || latency.by_driver.is_some();
+    if result.count == 0 || !is_known {
         return;
     }
-    text.push_str("\nFrom creation to Running, nearest rank over all objects\n");
+    let over = match result.failure {
+        Some(_) => "those that came to Running before the run failed",
+        None => "all objects",
+    };
+    put_line!(text, "\nFrom creation to Running, nearest rank over {over}");
     if let Some(quantiles) = result.latency.by_status {
         for (name, value) in names(quantiles) {
             let value = if value == 0.0 {

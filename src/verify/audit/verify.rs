@@ -19,7 +19,8 @@ use record::{
 /// Where the run has a journal, each request is looked up by its audit ID: it must be in the log
 /// with the same user, call and code, and no row may count more or fewer than the journal has.
 /// What the log has beyond that must be one of the requests that the books know without an answer.
-/// Without a journal only counts are compared.
+/// Without a journal only counts are compared, and what was answered as the books were opened or
+/// closed may be missing on either side.
 pub fn verify(run: &RunRecord, log: &[AuditEntry]) -> Verification {
     let window = window(run);
     let mut found = Findings::from(Verification {

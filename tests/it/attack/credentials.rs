@@ -157,6 +157,7 @@ fn plan() -> Plan {
         scenario: "forgeries".to_owned(),
         namespace: "default".to_owned(),
         journal: true,
+        pairs: None,
         lease: Duration::from_secs(600),
         silence: Duration::from_millis(300),
         settle_longest: Duration::from_secs(30),

@@ -65,12 +65,24 @@ impl Controller {
             .rest
             .create(&PODS, &key.namespace, &pod::template(vmi))
             .await
-            .inspect_err(|_| self.pod_creations.clear(key))?;
+            .inspect_err(|error| {
+                self.pod_creations.clear(key);
+                self.tell_refusal(vmi, error);
+            })?;
         let name = created.metadata.name.as_deref().unwrap_or_default();
         let message = format!("Created virtual machine pod {name}");
         self.recorder
             .record(vmi, "Normal", "SuccessfulCreate", &message);
         Ok(())
+    }
+
+    /// As a quota or a webhook refuses a pod.
+    fn tell_refusal(&self, vmi: &DynamicObject, error: &CallError) {
+        if let CallError::Refused { message, .. } = error {
+            let message = format!("Error creating pod: {message}");
+            self.recorder
+                .record(vmi, "Warning", "FailedCreate", &message);
+        }
     }
 
     async fn delete_pod(
