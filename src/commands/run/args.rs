@@ -21,8 +21,7 @@ use terminal::duration;
 
 /// Objects for each simulated node of a lab, whose size nobody gave: a little less than what fits.
 const OBJECTS_PER_NODE: u32 = 100;
-/// Simulated nodes of such a lab. Each has a virt-handler with a connection of its own, and 200 of
-/// these leave room in a process that may have 1,024 files open.
+/// Simulated nodes of such a lab. Each has a virt-handler with connections of its own.
 const NODES_LEAST: u32 = 4;
 const NODES_MOST: u32 = 200;
 

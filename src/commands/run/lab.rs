@@ -5,6 +5,7 @@ use std::io;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use kube::Client;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::commands::shared::inner_proxy::InnerProxy;
 use classify::path_class;
@@ -48,6 +49,7 @@ enum Server {
 impl Lab {
     /// The embedded API server, with so many simulated nodes.
     pub(super) async fn embedded(nodes: usize) -> Result<Self> {
+        allow_open_files();
         let lab = EmbeddedLab::start().await?;
         let ca = lab.authority.certificate_pem();
         let proxy = start_proxy(&lab.url, ca).await?;
@@ -69,6 +71,7 @@ impl Lab {
 
     /// A real etcd and kube-apiserver, with so many simulated nodes.
     pub(super) async fn real(nodes: usize) -> Result<Self> {
+        allow_open_files();
         let cluster = RealCluster::start(Assets::find()?, &[]).await?;
         let proxy = start_proxy(&cluster.url(), cluster.ca_pem()).await?;
         let client = cluster.admin_client()?;
@@ -135,6 +138,16 @@ impl Lab {
         if let Server::Embedded(lab) = &self.server {
             lab.stop();
         }
+    }
+}
+
+/// As many as the system lets this process have, as Go's programs do by themselves: a request of a
+/// component has four ends of connections here.
+fn allow_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 

@@ -25,6 +25,8 @@ use super::time;
 
 /// Workers of a virt-handler, by KubeVirt's default.
 const WORKERS: usize = 10;
+/// Workers of all virt-handlers. They share a process here, and each has a connection of its own while it works.
+const WORKERS_OF_ALL: usize = 40;
 
 /// What a guest behind masquerade has as its address.
 const GUEST_ADDRESS: &str = "10.0.2.2";
@@ -65,12 +67,17 @@ pub(crate) fn start(
     let synced = cache.clone();
     tasks.spawn(async move {
         all_synced("virt-handler", &[synced]).await;
-        queue.work(WORKERS, move |key| {
+        queue.work(workers(nodes), move |key| {
             let handler = handler.clone();
             async move { handler.reconcile(&key).await }
         });
     });
     vec![cache]
+}
+
+/// How many workers each of so many virt-handlers has.
+fn workers(nodes: usize) -> usize {
+    (WORKERS_OF_ALL / nodes.max(1)).clamp(1, WORKERS)
 }
 
 /// Where in a period the `index`th of `count` begins, so that they are spread over it.
@@ -211,6 +218,12 @@ mod tests {
         let over = next(&deleting).unwrap();
         assert_eq!(over.phase(), SUCCEEDED);
         assert!(next(&over).is_none());
+    }
+
+    #[test]
+    fn many_virt_handlers_have_few_workers() {
+        let found = [1, 4, 10, 100].map(workers);
+        assert_eq!(found, [10, 10, 4, 1]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::PoisonError;
 
+use jiff::Timestamp;
+
 use super::{lease::Lease, state::Admin};
 use ledger::{OBJECTS_MAX, RunError, RunOptions};
 use record::{OpenRun, RunDetailRecord, RunProgress, Snapshot};
@@ -39,8 +41,13 @@ impl Admin {
 
     pub(super) fn close_run(&self, id: &str) -> Result<RunDetailRecord, RunError> {
         let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the detail is copied, which takes a while where it is large.
+        let taken = Timestamp::now();
         let (snapshot, detail) = self.proxy.books.close_run(id)?;
         *lease = None;
-        Ok(RunDetailRecord::new(self.record(snapshot), detail))
+        Ok(RunDetailRecord::new(
+            self.record_at(snapshot, taken),
+            detail,
+        ))
     }
 }

@@ -77,6 +77,10 @@ impl Admin {
     }
 
     pub(super) fn record(&self, books: ledger::Snapshot) -> Snapshot {
-        Snapshot::new(self.info.clone(), Timestamp::now(), books)
+        self.record_at(books, Timestamp::now())
+    }
+
+    pub(super) fn record_at(&self, books: ledger::Snapshot, taken: Timestamp) -> Snapshot {
+        Snapshot::new(self.info.clone(), taken, books)
     }
 }
