@@ -210,10 +210,11 @@ fn a_name_means_the_same_in_every_limit() {
     run(dir, "a", "4");
     run(dir, "b", "4");
     let (a, b) = ("a/record.json", "b/record.json");
-    let result: record::RunResult = json(&kubetoll(
-        dir,
-        &["report", b, "--form", "json", "--out", "-"],
-    ));
+    let report = |form: &str, more: &[&str]| {
+        let form = ["report", b, "--form", form, "--out", "-"];
+        kubetoll(dir, &[&form, more].concat())
+    };
+    let result: record::RunResult = json(&report("json", &[]));
     let own = result.rows.iter().filter(|row| {
         let call = &row.call;
         (&*call.verb, &*call.resource, &*call.subresource) == ("patch", "pods", "")
@@ -224,42 +225,29 @@ fn a_name_means_the_same_in_every_limit() {
     for (name, count) in [("PATCH-pods", row), ("PATCH-pods-count", folded)] {
         for (most, wanted) in [(count, Some(0)), (count - 1, Some(3))] {
             let budget = format!("{name}<={most}");
-            let report = [
-                "report", b, "--form", "xml", "--out", "-", "--budget", &budget,
-            ];
-            assert_eq!(code(&kubetoll(dir, &report)), wanted, "{budget}");
+            let judged = report("xml", &["--budget", &budget]);
+            assert_eq!(code(&judged), wanted, "{budget}");
             let expected =
                 format!(r#"{{"thresholdExpectations": {{"{name}": {{"value": {most}}}}}}}"#);
             fs::write(dir.join("thresholds.json"), expected).unwrap();
-            let report = [
-                "report",
-                b,
-                "--form",
-                "xml",
-                "--out",
-                "-",
-                "--thresholds",
-                "thresholds.json",
-            ];
-            assert_eq!(code(&kubetoll(dir, &report)), wanted, "threshold {budget}");
+            let judged = report("xml", &["--thresholds", "thresholds.json"]);
+            assert_eq!(code(&judged), wanted, "threshold {budget}");
             let limit = format!("{name}>{most}");
             let compare = ["compare", a, b, "--fail-on", &limit];
             assert_eq!(code(&kubetoll(dir, &compare)), wanted, "{limit}");
         }
     }
     // Both are shown where one was named.
-    let found: Comparison = json(&kubetoll(
-        dir,
-        &[
-            "compare",
-            a,
-            b,
-            "--metric",
-            "PATCH-pods",
-            "--output",
-            "json",
-        ],
-    ));
+    let compare = [
+        "compare",
+        a,
+        b,
+        "--metric",
+        "PATCH-pods",
+        "--output",
+        "json",
+    ];
+    let found: Comparison = json(&kubetoll(dir, &compare));
     let shown = found.scenarios[0].metrics.iter();
     let shown: Vec<_> = shown.map(|one| (&*one.metric, one.b.median)).collect();
     assert_eq!(
@@ -269,19 +257,7 @@ fn a_name_means_the_same_in_every_limit() {
             ("PATCH-pods-count", Some(folded as f64))
         ]
     );
-    let report = kubetoll(
-        dir,
-        &[
-            "report",
-            b,
-            "--form",
-            "md",
-            "--out",
-            "-",
-            "--budget",
-            "PATCH-pods<=999",
-        ],
-    );
+    let report = report("md", &["--budget", "PATCH-pods<=999"]);
     let line = format!(
         "| ok | budget PATCH-pods&lt;=999 | {row} counted (PATCH-pods-count is {folded}) |"
     );
