@@ -531,7 +531,7 @@ fn a_proxy_listens_on_names_and_on_all_addresses_and_its_log_in_a_file_is_plain_
     }
     let ready = lines.iter().find(|line| line.contains(": ready "));
     let ready = ready.unwrap();
-    let addresses = format!("admin=127.0.0.1:{admin} upstream=https://127.0.0.1:1/");
+    let addresses = format!("admin=127.0.0.1:{admin} upstream=https://127.0.0.1:1");
     assert!(ready.ends_with(&addresses), "{ready}");
     let text = lines.concat();
     assert!(text.contains(" WARN "), "{text}");
