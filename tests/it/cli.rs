@@ -1,20 +1,17 @@
-//! What needs no cluster: bad input, logs, names, the proxy's configuration.
+//! What needs no cluster: bad input, logs, names.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    io::{BufRead, Write},
     path::Path,
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output, Stdio},
 };
 
-use crate::kit::built::kubetoll_proxy;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 const LOG: &str = "tests/vectors/audit/instancetype-1.jsonl.gz";
 
-fn kubetoll() -> Command {
+pub(crate) fn kubetoll() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll"));
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -22,7 +19,7 @@ fn kubetoll() -> Command {
     command
 }
 
-fn run(command: &mut Command, input: &[u8]) -> Output {
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
     let piped = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -32,7 +29,7 @@ fn run(command: &mut Command, input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -357,187 +354,4 @@ fn a_log_that_cannot_be_counted_is_said_to_be_one() {
              virt-controller"
         )
     );
-}
-
-/// A proxy with fixed ports, so that it can be started again.
-struct ProxyProcess {
-    child: Child,
-}
-
-impl Drop for ProxyProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-fn make_certs(dir: &Path) {
-    let made = run(kubetoll().arg("certs").arg("--out").arg(dir), b"");
-    assert_eq!(made.status.code(), Some(0));
-}
-
-fn start_proxy(certs: &Path, listen: u16, admin: u16) -> ProxyProcess {
-    let mut child = Command::new(kubetoll_proxy())
-        .args(["--upstream", "https://127.0.0.1:1", "--log-format", "json"])
-        .args(["--listen", &format!("127.0.0.1:{listen}")])
-        .args(["--admin", &format!("127.0.0.1:{admin}")])
-        .arg("--upstream-ca")
-        .arg(certs.join("ca.crt"))
-        .arg("--tls-cert")
-        .arg(certs.join("tls.crt"))
-        .arg("--tls-key")
-        .arg(certs.join("tls.key"))
-        .env_remove("RUST_LOG")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(log.any(|line| line.unwrap().contains("\"ready\"")));
-    ProxyProcess { child }
-}
-
-#[test]
-fn a_proxy_that_is_restarted_makes_the_measurement_invalid() {
-    let dir = tempfile::tempdir().unwrap();
-    make_certs(dir.path());
-    let (listen, admin) = (free_port(), free_port());
-    let url = format!("http://127.0.0.1:{admin}");
-    let measure = |arguments: &[&str]| {
-        let mut command = kubetoll();
-        command.arg("measure").args(arguments);
-        run(command.env("XDG_STATE_HOME", dir.path()), b"")
-    };
-    let proxy = start_proxy(dir.path(), listen, admin);
-    let started = measure(&["start", "by-hand", "--proxy", &url]);
-    assert_eq!(started.status.code(), Some(0), "{}", said(&started));
-    drop(proxy);
-    // Away is not lost: it can be closed later.
-    let away = measure(&["stop", "by-hand"]);
-    assert_eq!(away.status.code(), Some(1), "{}", said(&away));
-    let proxy = start_proxy(dir.path(), listen, admin);
-    let stopped = measure(&["stop", "by-hand"]);
-    assert_eq!(stopped.status.code(), Some(4), "{}", said(&stopped));
-    assert!(said(&stopped).contains("lost the run"));
-    let again = measure(&["stop", "by-hand"]);
-    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
-    // A bad file is told before the command is run.
-    let mark = dir.path().join("ran");
-    let refused = measure(&[
-        "--proxy",
-        &url,
-        "--thresholds",
-        "Cargo.toml",
-        "--",
-        "touch",
-        mark.to_str().unwrap(),
-    ]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(!mark.exists());
-    stops_its_command(&url);
-    drop(proxy);
-}
-
-/// SIGTERM, as from a time limit, doesn't leave the command behind.
-fn stops_its_command(proxy: &str) {
-    let began = Instant::now();
-    let mut child = kubetoll()
-        .args(["measure", "--proxy", proxy, "--", "sh", "-c"])
-        .arg("trap 'echo ended; exit 0' TERM; echo begun; while :; do sleep 0.1; done")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert_eq!(output.next().unwrap().unwrap(), "begun");
-    let id = child.id().to_string();
-    assert!(Command::new("kill").arg(&id).status().unwrap().success());
-    assert_eq!(output.next().unwrap().unwrap(), "ended");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(began.elapsed() < Duration::from_secs(20));
-}
-
-#[test]
-fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("proxy.yaml");
-    std::fs::write(
-        &file,
-        "listen: anywhere\nadmin: 0.0.0.0:0\nthreads: many\ndrain: -1s\nlog-format: xml\nlistne: x\nupstream: https://127.0.0.1:1\nupstream-ca: /nowhere/ca\ntls-cert: /nowhere/crt\ncomponent: \"a b\"\n",
-    )
-    .unwrap();
-    let start = || {
-        let mut command = Command::new(kubetoll_proxy());
-        run(command.arg("--config").arg(&file), b"")
-    };
-    let output = start();
-    assert_eq!(output.status.code(), Some(2));
-    for wrong in [
-        "kubetoll-proxy: --listen \"anywhere\": write HOST:PORT, such as 127.0.0.1:6443, [::1]:6443 or localhost:6443, or :PORT for all addresses\n",
-        "--admin is not",
-        "--upstream-ca",
-        "--tls-key",
-        "--component",
-        "--threads \"many\"",
-        "--drain: a duration can't be negative",
-        "--log-format: text or json",
-        "no option \"listne\"",
-    ] {
-        assert!(said(&output).contains(wrong), "{wrong}: {}", said(&output));
-    }
-    std::fs::write(&file, "listen: [\n").unwrap();
-    let output = start();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("--config"), "{}", said(&output));
-}
-
-#[test]
-fn a_proxy_listens_on_names_and_on_all_addresses_and_its_log_in_a_file_is_plain_text() {
-    let dir = tempfile::tempdir().unwrap();
-    make_certs(dir.path());
-    let (listen, admin) = (free_port(), free_port());
-    let mut child = Command::new(kubetoll_proxy())
-        .args([
-            "--listen",
-            &format!(":{listen}"),
-            "--admin",
-            &format!("localhost:{admin}"),
-        ])
-        .args(["--upstream", "https://127.0.0.1:1", "--log-format", "text"])
-        .arg("--upstream-ca")
-        .arg(dir.path().join("ca.crt"))
-        .arg("--tls-cert")
-        .arg(dir.path().join("tls.crt"))
-        .arg("--tls-key")
-        .arg(dir.path().join("tls.key"))
-        .env_remove("RUST_LOG")
-        .env_remove("NO_COLOR")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let proxy = ProxyProcess { child };
-    let mut lines = Vec::new();
-    for line in log.map(Result::unwrap) {
-        lines.push(line);
-        let all = lines.concat();
-        if all.contains(": ready ") && all.contains("the API server is not reached") {
-            break;
-        }
-    }
-    let ready = lines.iter().find(|line| line.contains(": ready "));
-    let ready = ready.unwrap();
-    let addresses = format!("admin=127.0.0.1:{admin} upstream=https://127.0.0.1:1");
-    assert!(ready.ends_with(&addresses), "{ready}");
-    let text = lines.concat();
-    assert!(text.contains(" WARN "), "{text}");
-    assert!(!text.contains('\u{1b}'), "{text:?}");
-    for port in [listen, admin] {
-        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    }
-    drop(proxy);
 }

@@ -68,7 +68,7 @@ async fn bodies_of_megabytes_are_sent_again_and_counted_once() {
     let through = kubeconfig("through", &proxy.url, &ca_pem);
     let mut created = 0;
     // A ConfigMap has at most 1 MiB.
-    for (size, count, bytes) in [("small", 1_000, 100 << 10), ("large", 100, 1_000 << 10)] {
+    for (size, count, bytes) in [("small", 300, 100 << 10), ("large", 50, 1_000 << 10)] {
         let way = |way: &str| format!("{way}-{size}");
         let without = create(&program, &direct, &way("direct"), count, bytes).await;
         let with = create(&program, &through, &way("through"), count, bytes).await;

@@ -4,7 +4,7 @@
 //! - `around`: what `exec` does around its command
 //! - `attack`: what an attacker sends, and what comes of it
 //! - `certificates`: clients that come with a certificate
-//! - `cli`: what needs no cluster: bad input, logs, names, the proxy's configuration
+//! - `cli`: what needs no cluster: bad input, logs, names
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `comparison`: `compare`, `changes` and `budget` as a user has them
 //! - `crosscheck`: a component's own counter beside the wire
@@ -29,6 +29,7 @@
 //! - `seldom`: what clients and servers do now and then
 //! - `soak`: a mixed load through restarts of the upstream
 //! - `store`: the history, in SQLite and in a real PostgreSQL
+//! - `starting`: how `kubetoll-proxy` starts, and what a restart means for who measures
 //! - `storm`: the books against a real audit log, request by request
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
@@ -71,6 +72,7 @@ mod restarts;
 mod runs;
 mod seldom;
 mod soak;
+mod starting;
 mod store;
 mod storm;
 mod support;
