@@ -14,7 +14,7 @@ pub const OTHER: &str = "(other)";
 
 /// kube-apiserver's verbs, and HTTP's methods in lower case for paths that are no resource; empty
 /// for another method on a resource.
-const VERBS: &[&str] = &[
+pub const VERBS: &[&str] = &[
     "",
     "connect",
     "create",

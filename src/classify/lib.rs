@@ -19,7 +19,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-pub use folded::{OTHER, folded_kubevirt_resource};
+pub use folded::{OTHER, VERBS, folded_kubevirt_resource};
 pub use go_url::{Target, TargetError};
 pub use known::{is_known_resource, known_resources};
 pub use name::{CallName, INVALID, path_class};

@@ -13,17 +13,15 @@ use serde_json::{Value, json};
 
 use crate::{
     plugin::Plugin,
-    reading::{Chosen, ConfigError, Fields, Kubeconfig, typed},
+    reading::{Chosen, ConfigError, Fields, Kubeconfig, typed, wrong},
     user::{Login, User},
 };
 use identity::{
     read,
-    upstream::{CaSource, Upstream},
+    upstream::{CaSource, SERVICE_ACCOUNT, Upstream},
     way::Way,
 };
 
-/// Where the kubelet mounts what a pod needs to reach the API server.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The extension of a cluster that is for its plugins.
 const PLUGIN_EXTENSION: &str = "client.authentication.k8s.io/exec";
 
@@ -127,8 +125,8 @@ impl Access {
     ///
     /// Where it is none.
     pub fn in_cluster() -> Result<Self, ConfigError> {
-        let wrong = |error: identity::IdentityError| ConfigError::new(error.to_string());
-        let upstream = Upstream::in_cluster().map_err(wrong)?;
+        let upstream =
+            Upstream::in_cluster().map_err(|error| ConfigError::new(error.to_string()))?;
         let way = way(&upstream.url, None)?;
         let told = env::var("POD_NAMESPACE")
             .ok()
@@ -167,10 +165,6 @@ fn token_file() -> PathBuf {
 fn is_in_cluster() -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     is_set("KUBERNETES_SERVICE_HOST") && is_set("KUBERNETES_SERVICE_PORT") && token_file().is_file()
-}
-
-fn wrong(words: &str) -> ConfigError {
-    ConfigError::new(format!("the kubeconfig's {words}"))
 }
 
 fn way(server: &str, proxy_url: Option<&str>) -> Result<Way, ConfigError> {

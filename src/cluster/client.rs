@@ -18,20 +18,18 @@ use kube::{
     client::{Body, ClientBuilder, ConfigExt, retry::RetryPolicy},
     config::AuthInfo,
 };
-use rustls::{client::ResolvesClientCert, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tower::retry::RetryLayer;
 use tower_service::Service;
 
 use crate::{
     access::Access,
-    credential::{Credential, Presented},
+    credential::{Certificate, Credential, Presented, is_same_certificate},
     user::Impersonation,
 };
 use identity::connect::Connector;
 
 type BoxError = Box<dyn Error + Send + Sync>;
-/// A client certificate for TLS, if there is one.
-type Certificate = Option<Arc<dyn ResolvesClientCert>>;
 type Http = legacy::Client<TimeoutConnector<HttpsConnector<Connector>>, Body>;
 
 /// As kube's own client has them.
@@ -121,12 +119,7 @@ struct Presenting {
 impl Presenting {
     fn http(&self, certificate: Certificate) -> Result<Http, BoxError> {
         let mut open = self.http.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = match (&open.0, &certificate) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
-        if !is_same {
+        if !is_same_certificate(&open.0, &certificate) {
             *open = (
                 certificate.clone(),
                 http(&self.access, self.manner, certificate)?,

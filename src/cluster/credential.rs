@@ -28,13 +28,25 @@ const FILE_FOR: Duration = Duration::from_secs(1);
 /// How long before its end client-go takes a token of OpenID Connect for ended.
 const BEFORE_END: i64 = 10;
 
+/// A client certificate for TLS, if there is one.
+pub type Certificate = Option<Arc<dyn ResolvesClientCert>>;
+
+/// Whether two are the same, read or given once.
+pub fn is_same_certificate(one: &Certificate, other: &Certificate) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 /// What is presented to the API server.
 #[derive(Clone, Default)]
 pub struct Presented {
     /// The `Authorization` header, if there is something for it.
     pub authorization: Option<HeaderValue>,
-    /// The client certificate for TLS, if there is one.
-    pub certificate: Option<Arc<dyn ResolvesClientCert>>,
+    /// What TLS presents.
+    pub certificate: Certificate,
     /// Another number for each that is got anew.
     pub serial: u64,
 }
@@ -42,7 +54,7 @@ pub struct Presented {
 /// A user's credential.
 pub struct Credential {
     source: Source,
-    certificate: Option<Arc<dyn ResolvesClientCert>>,
+    certificate: Certificate,
 }
 
 enum Source {

@@ -23,6 +23,11 @@ impl ConfigError {
     }
 }
 
+/// About a field, which `words` begin with.
+pub(crate) fn wrong(words: &str) -> ConfigError {
+    ConfigError(format!("the kubeconfig's {words}"))
+}
+
 /// A context, a cluster or a user with its name.
 #[derive(Clone)]
 pub struct Named {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     plugin::Plugin,
-    reading::{ConfigError, Fields, typed},
+    reading::{ConfigError, Fields, typed, wrong},
 };
 use identity::{presented::certified, read};
 
@@ -158,10 +158,6 @@ impl User {
             ..Self::default()
         }
     }
-}
-
-fn wrong(words: &str) -> ConfigError {
-    ConfigError::new(format!("the kubeconfig's {words}"))
 }
 
 fn some(text: &str) -> Option<String> {

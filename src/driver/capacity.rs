@@ -5,18 +5,21 @@ use kube::{
     api::{DynamicObject, ListParams},
 };
 
-use super::{client::resource, context::Progress, error::RunError, plan::Plan};
+use super::{
+    client::{list_each, resource},
+    context::Progress,
+    error::RunError,
+    plan::Plan,
+};
 use crate::workload::NODE;
+use ledger::OBJECTS_MAX;
 
-/// Pairs of call and object that a proxy keeps of a run unless more room is asked for.
-const BOOKS_ROOM: usize = 200_000;
 /// Such pairs of one object, as a rule: 11 of a VMI, 17 of a VM, 20 of one with an instancetype.
 const PAIRS_PER_OBJECT: usize = 20;
 /// What a kubelet takes that doesn't say it.
 const PODS_PER_NODE: u64 = 110;
-/// Objects of a page, and pages of a list.
-const PAGE: u32 = 500;
-const PAGES_MAX: usize = 40;
+/// Most nodes that are looked at.
+const NODES_MAX: usize = 20_000;
 
 /// Nodes that take virtual machines, and the pods that they can take together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,7 +32,7 @@ struct Room {
 pub(super) fn pairs_to_ask_for(plan: &Plan) -> Option<u64> {
     // A proxy in a pod has its memory limit, and is left with its own; a lab's is in this process.
     let needed = 2 * PAIRS_PER_OBJECT * plan.count;
-    (plan.simulated && needed > BOOKS_ROOM).then_some(needed as u64)
+    (plan.simulated && needed > OBJECTS_MAX).then_some(needed as u64)
 }
 
 /// Refuses a run that can't fit into a lab. On a cluster, what else runs on the nodes is not known,
@@ -39,9 +42,9 @@ pub(super) async fn look_at_capacity(
     plan: &Plan,
     progress: &dyn Progress,
 ) -> Result<(), RunError> {
-    if !plan.simulated && PAIRS_PER_OBJECT * plan.count > BOOKS_ROOM {
+    if !plan.simulated && PAIRS_PER_OBJECT * plan.count > OBJECTS_MAX {
         progress.warn(&format!(
-            "a proxy keeps {BOOKS_ROOM} pairs of call and object of a run, which {} objects may \
+            "a proxy keeps {OBJECTS_MAX} pairs of call and object of a run, which {} objects may \
              exceed: the run is not valid then",
             plan.count
         ));
@@ -74,16 +77,9 @@ async fn room(client: &Client, plan: &Plan) -> kube::Result<Room> {
     if plan.spec.kwok {
         labels.push_str(",type=kwok");
     }
-    let mut asked = ListParams::default().labels(&labels).limit(PAGE);
+    let asked = ListParams::default().labels(&labels);
     let mut room = Room::default();
-    for _ in 0..PAGES_MAX {
-        let page = nodes.list(&asked).await?;
-        page.items.iter().for_each(|node| room.add(node));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(next) => asked.continue_token = Some(next),
-            None => break,
-        }
-    }
+    list_each(&nodes, asked, NODES_MAX, |node| room.add(&node)).await?;
     Ok(room)
 }
 

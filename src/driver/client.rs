@@ -12,7 +12,7 @@ use std::{
 use http::{Request, Response};
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, ListParams},
     client::Body,
 };
 use tower_service::Service;
@@ -20,6 +20,9 @@ use tower_service::Service;
 use crate::workload::Kind;
 use classify::{Target, classify};
 use record::DriverCall;
+
+/// Objects of a page of a list.
+const PAGE: u32 = 500;
 
 /// Calls by verb, resource and code.
 type Calls = BTreeMap<(String, String, String), u64>;
@@ -111,6 +114,26 @@ fn name(request: &Request<Body>) -> (String, String) {
 /// Objects of `kind` in a namespace.
 pub fn api(client: &Client, namespace: &str, kind: Kind) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &resource(kind))
+}
+
+/// Looks at the objects of a list, a page after another; says whether those were all, since it ends
+/// with the page by which there are `most`.
+pub(super) async fn list_each(
+    objects: &Api<DynamicObject>,
+    asked: ListParams,
+    most: usize,
+    mut look: impl FnMut(DynamicObject),
+) -> kube::Result<bool> {
+    let mut asked = asked.limit(PAGE);
+    for _ in 0..most.div_ceil(PAGE as usize) {
+        let page = objects.list(&asked).await?;
+        page.items.into_iter().for_each(&mut look);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(next) => asked.continue_token = Some(next),
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 /// kube's description of a kind.

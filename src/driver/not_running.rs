@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::{
     causes::{Names, causes_of_pod, causes_of_workload, warning},
-    client::api,
+    client::{api, list_each},
     context::Run,
     create::Created,
     error::describe,
@@ -31,9 +31,8 @@ use record::{Cause, NotRunning, NotRunningGroup};
 
 /// Longest time for all of it: somebody waits for the run to end.
 const LONGEST: Duration = Duration::from_secs(20);
-/// Objects of a page, and pages of a list.
-const PAGE: u32 = 500;
-const PAGES_MAX: usize = 60;
+/// Most objects of a kind that are looked at.
+const OBJECTS_MAX: usize = 30_000;
 /// Groups that are told apart, names of each, and causes of each.
 const GROUPS_MAX: usize = 8;
 const NAMES_MAX: usize = 3;
@@ -199,21 +198,16 @@ fn each(
     run: &Run<'_>,
     kind: Kind,
     fields: &str,
-    mut look: impl FnMut(DynamicObject),
+    look: impl FnMut(DynamicObject),
 ) -> impl Future<Output = Result<(), String>> {
     let objects: Api<DynamicObject> = api(&run.driver.client, &run.namespace, kind);
-    let mut asked = ListParams::default().fields(fields).limit(PAGE);
+    let asked = ListParams::default().fields(fields);
     async move {
-        for _ in 0..PAGES_MAX {
-            let page = objects.list(&asked).await;
-            let page = page.map_err(|error| refused(kind, &error))?;
-            page.items.into_iter().for_each(&mut look);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(next) => asked.continue_token = Some(next),
-                None => return Ok(()),
-            }
+        let read = list_each(&objects, asked, OBJECTS_MAX, look).await;
+        match read.map_err(|error| refused(kind, &error))? {
+            true => Ok(()),
+            false => Err(format!("there are more {} than were read", kind.plural)),
         }
-        Err(format!("there are more {} than were read", kind.plural))
     }
 }
 

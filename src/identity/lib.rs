@@ -4,6 +4,7 @@
 
 pub mod bearer;
 mod ca;
+pub mod certificate_error;
 pub mod client;
 pub mod client_certificate;
 pub mod connect;
@@ -15,7 +16,6 @@ pub mod presented;
 pub mod proof;
 pub mod proven;
 pub mod server;
-pub mod server_verifier;
 mod trust;
 pub mod upstream;
 pub mod way;

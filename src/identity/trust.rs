@@ -17,9 +17,9 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 use super::{
     IdentityError,
     ca::CaSource,
+    certificate_error::{in_words, subjects},
     endpoint::AnyServer,
     provider,
-    server_verifier::{ServerVerifier, subjects},
 };
 
 /// Verifies servers by the certificates of `ca`.
@@ -39,20 +39,25 @@ pub(super) fn verifier(ca: &CaSource) -> Result<Arc<dyn ServerCertVerifier>, Ide
         what: "the CA".to_owned(),
         source: Error::General(error.to_string()),
     })?;
-    let verifier = Arc::new(Verifier { chains, trusted });
-    Ok(Arc::new(ServerVerifier::new(verifier, names)))
+    Ok(Arc::new(Verifier {
+        chains,
+        trusted,
+        names,
+    }))
 }
 
 /// Takes whose certificate comes from one of the trusted, or is one of them. The latter webpki has
-/// not: it takes an authority for nothing but an authority.
+/// not: it takes an authority for nothing but an authority. What it refuses it puts into words.
 #[derive(Debug)]
 struct Verifier {
     chains: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
+    /// Names of what it trusts.
+    names: Vec<String>,
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+impl Verifier {
+    fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -73,6 +78,23 @@ impl ServerCertVerifier for Verifier {
         verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
         check_itself(end_entity, now)?;
         Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.verify(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| {
+            let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
+            in_words(error, &chain, server_name, &self.names)
+        })
     }
 
     fn verify_tls12_signature(

@@ -9,7 +9,7 @@ pub use super::ca::CaSource;
 use super::{IdentityError, kubeconfig, provider, trust};
 
 /// Where the kubelet mounts what a pod needs to reach the API server.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// An API server: its address and its CA. Never a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod colour;
 pub mod duration;
 pub mod exit;
+pub mod limits;
 pub mod lines;
 pub mod log;
 pub mod signal;

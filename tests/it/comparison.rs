@@ -118,17 +118,18 @@ fn runs_are_compared_by_file_id_and_label_and_judged_by_limits() {
     assert_eq!(code(&compare("job=nobody", a, &[])), Some(1));
 }
 
+/// What `kubetoll changes` finds.
+fn changes(dir: &Path, more: &[&str]) -> Vec<Change> {
+    let all = [&["changes", "--output", "json"], more].concat();
+    json(&kubetoll(dir, &all))
+}
+
 #[test]
 fn changes_are_found_and_acknowledged_once() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     publish(dir);
-    let changes = |more: &[&str]| -> Vec<Change> {
-        json(&kubetoll(
-            dir,
-            &[&["changes", "--output", "json"], more].concat(),
-        ))
-    };
+    let changes = |more: &[&str]| changes(dir, more);
     let found = changes(&[]);
     let kinds: Vec<_> = found.iter().map(|one| (&*one.metric, one.kind)).collect();
     let expected = [
@@ -172,12 +173,7 @@ fn changes_are_those_of_the_whole_history_whatever_is_shown_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     publish(dir);
-    let changes = |more: &[&str]| -> Vec<Change> {
-        json(&kubetoll(
-            dir,
-            &[&["changes", "--output", "json"], more].concat(),
-        ))
-    };
+    let changes = |more: &[&str]| changes(dir, more);
     let all = changes(&[]);
     // The runs since then alone are too few to find the step in.
     let since = changes(&["--since", "2024-03-14"]);

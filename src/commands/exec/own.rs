@@ -3,14 +3,13 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Result;
-use rustls::client::ResolvesClientCert;
 
-use cluster::{access::Access, credential};
+use cluster::{
+    access::Access,
+    credential::{self, Certificate, is_same_certificate},
+};
 use identity::upstream::Upstream;
 use proxy::{Credential, Presented, Presenting, Proxy};
-
-/// A client certificate for TLS, if there is one.
-type Certificate = Option<Arc<dyn ResolvesClientCert>>;
 
 /// What the user presents.
 pub(super) struct Own {
@@ -60,11 +59,7 @@ impl Own {
             .certificate
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let is_same = match (&*used, &certificate) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
+        let is_same = is_same_certificate(&used, &certificate);
         if let (false, Some(proxy)) = (is_same, self.proxy.get()) {
             let tls = self.upstream.client_config(certificate.clone())?;
             proxy.dialer.renew(tls);

@@ -5,7 +5,6 @@ use std::io;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use kube::Client;
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::commands::shared::inner_proxy::InnerProxy;
 use classify::path_class;
@@ -22,6 +21,7 @@ use lab::{
 };
 use proxy::Options;
 use record::{AUDIT_CHECK, AUDIT_COUNT_CHECK, CallRecord, Check, RunRecord};
+use terminal::limits::allow_open_files;
 use verify::audit::{AuditEntry, AuditReader, verify};
 
 /// How a run is compared with the API server's own log.
@@ -49,6 +49,7 @@ enum Server {
 impl Lab {
     /// The embedded API server, with so many simulated nodes.
     pub(super) async fn embedded(nodes: usize) -> Result<Self> {
+        // A request of a component has four ends of connections here.
         allow_open_files();
         let lab = EmbeddedLab::start().await?;
         let ca = lab.authority.certificate_pem();
@@ -71,6 +72,7 @@ impl Lab {
 
     /// A real etcd and kube-apiserver, with so many simulated nodes.
     pub(super) async fn real(nodes: usize) -> Result<Self> {
+        // A request of a component has four ends of connections here.
         allow_open_files();
         let cluster = RealCluster::start(Assets::find()?, &[]).await?;
         let proxy = start_proxy(&cluster.url(), cluster.ca_pem()).await?;
@@ -138,16 +140,6 @@ impl Lab {
         if let Server::Embedded(lab) = &self.server {
             lab.stop();
         }
-    }
-}
-
-/// As many as the system lets this process have, as Go's programs do by themselves: a request of a
-/// component has four ends of connections here.
-fn allow_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 

@@ -20,7 +20,7 @@ use args::LogFormat;
 pub use args::ProxyArgs;
 use reload::Reloader;
 use resolve::Config;
-use terminal::{colour, exit::Exit, log, signal::asked_to_end, tell};
+use terminal::{colour, exit::Exit, limits, log, signal::asked_to_end, tell};
 
 /// The admin port's connections, listeners, files that are read again.
 const DESCRIPTORS_RESERVED: usize = 128;
@@ -138,17 +138,10 @@ fn log_to_stderr(format: LogFormat) {
     }
 }
 
-/// Go raises its soft limit of open files by itself; a proxy needs descriptors as much. A core
-/// would hold the tokens of all clients.
+/// A core would hold the tokens of all clients.
 fn set_process_limits() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    for (resource, most) in [(Resource::Nofile, None), (Resource::Core, Some(0))] {
-        let mut limit = getrlimit(resource);
-        limit.current = most.or(limit.maximum);
-        if let Err(error) = setrlimit(resource, limit) {
-            tracing::warn!(?resource, %error, "cannot set a limit of the process");
-        }
-    }
+    limits::allow_open_files();
+    limits::set(rustix::process::Resource::Core, Some(0));
 }
 
 /// As many connections as there are descriptors for, with some left for the admin port and files.

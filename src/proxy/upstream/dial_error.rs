@@ -4,7 +4,7 @@ use std::{error::Error as StdError, time::Instant};
 
 use http::uri::Authority;
 
-use identity::server_verifier::ServerCertificateError;
+use identity::certificate_error::ServerCertificateError;
 use ledger::Reason;
 
 /// A dial that failed; nothing was sent.

@@ -115,12 +115,8 @@ pub(crate) fn other(
     let (other, found) = match kubevirt_name(name) {
         Some(kubevirt) => {
             let row = kubevirt.strip_suffix(COUNT)?;
-            let named: RowName = row.parse().ok()?;
-            if !named.is_known(rows) {
-                return None;
-            }
-            let counted = rows.iter().filter(|one| named.names(one));
-            (row.to_owned(), counted.map(|one| one.count).sum())
+            let found = self::count(&row.parse().ok()?, rows, values)?;
+            (row.to_owned(), found)
         }
         None if name.has_code() => return None,
         None => {

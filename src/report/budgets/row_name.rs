@@ -2,30 +2,11 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
-use classify::{known_resources, path_class};
+use classify::{VERBS, known_resources, path_class};
 use record::{Outcome, ResultRow};
 
-/// The end of KubeVirt's names of counts.
+/// The end of KubeVirt's names of counts, and of a component's as the history has them.
 pub(crate) const COUNT: &str = "-count";
-
-/// Verbs that a name may begin with, in kube-apiserver's terms; a path has HTTP's methods.
-const VERBS: &[&str] = &[
-    "connect",
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "head",
-    "list",
-    "options",
-    "patch",
-    "post",
-    "proxy",
-    "put",
-    "trace",
-    "update",
-    "watch",
-];
 
 /// Subresources of Kubernetes and of KubeVirt.
 const SUBRESOURCES: &[&str] = &[

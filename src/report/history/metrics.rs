@@ -8,13 +8,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::nearest::meant;
+use crate::{budgets::row_name::COUNT, nearest::meant};
 use record::HistoryRun;
 
 /// Between the component and the metric in the name of a component's metric.
 const OF_COMPONENT: char = ':';
-/// The end of KubeVirt's counts, and of a component's as the history has them.
-const COUNT: &str = "-count";
 /// Stands for any letters in the name of a metric.
 const ANY: char = '*';
 

@@ -3,9 +3,8 @@
 use std::{error::Error as StdError, fmt, net::IpAddr, sync::Arc};
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    CertificateError, Error, OtherError,
+    pki_types::{CertificateDer, ServerName},
 };
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
 
@@ -44,118 +43,68 @@ impl ServerCertificateError {
     }
 }
 
-/// A verifier whose refusals are put into words.
-#[derive(Debug)]
-pub(super) struct ServerVerifier {
-    inner: Arc<dyn ServerCertVerifier>,
-    /// Names of what it trusts.
-    trusted: Vec<String>,
+/// An error of a verifier that trusts what has the names `trusted`; in words if it is about the chain
+/// of certificates that a server showed, its own first, for `name`.
+pub(super) fn in_words(
+    error: Error,
+    chain: &[&CertificateDer<'_>],
+    name: &ServerName<'_>,
+    trusted: &[String],
+) -> Error {
+    let Error::InvalidCertificate(error) = error else {
+        return error;
+    };
+    let error = match explain(&error, chain, name, trusted) {
+        Some(words) => CertificateError::Other(OtherError(Arc::new(ServerCertificateError(words)))),
+        None => error,
+    };
+    Error::InvalidCertificate(error)
 }
 
-impl ServerVerifier {
-    /// `inner` trusts what has these names.
-    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>, trusted: Vec<String>) -> Self {
-        Self { inner, trusted }
-    }
-
-    fn explain(
-        &self,
-        error: &CertificateError,
-        chain: &[&CertificateDer<'_>],
-        name: &ServerName<'_>,
-    ) -> Option<String> {
-        let (_, leaf) = parse_x509_certificate(chain.first()?).ok()?;
-        match error {
-            // A CA of the right name with another key.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                let (_, last) = parse_x509_certificate(chain.last()?).ok()?;
-                Some(self.explain_issuer(&printable(&last.issuer().to_string())))
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                let name = printable(&name.to_str());
-                let names = listed(&names(&leaf));
-                Some(format!(
-                    "its certificate is not for {name}, but for {names}"
-                ))
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                let end = time(leaf.validity().not_after.timestamp());
-                Some(format!(
-                    "its certificate, or one that it is signed by, ended: {end}"
-                ))
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                let begin = time(leaf.validity().not_before.timestamp());
-                Some(format!("its certificate is not valid before {begin}"))
-            }
-            _ => None,
+fn explain(
+    error: &CertificateError,
+    chain: &[&CertificateDer<'_>],
+    name: &ServerName<'_>,
+    trusted: &[String],
+) -> Option<String> {
+    let (_, leaf) = parse_x509_certificate(chain.first()?).ok()?;
+    match error {
+        // A CA of the right name with another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            let (_, last) = parse_x509_certificate(chain.last()?).ok()?;
+            let issuer = printable(&last.issuer().to_string());
+            Some(explain_issuer(&issuer, trusted))
         }
-    }
-
-    fn explain_issuer(&self, issuer: &str) -> String {
-        if self.trusted.iter().any(|trusted| trusted == issuer) {
-            return format!(
-                "its certificate is signed by another CA of the name {issuer} than the one that is \
-                 trusted: the CA is another cluster's, or was exchanged"
-            );
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            let name = printable(&name.to_str());
+            let names = listed(&names(&leaf));
+            Some(format!(
+                "its certificate is not for {name}, but for {names}"
+            ))
         }
-        let trusted = listed(&self.trusted);
-        format!("its certificate is signed by {issuer}, and trusted is {trusted}")
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            let end = time(leaf.validity().not_after.timestamp());
+            Some(format!(
+                "its certificate, or one that it is signed by, ended: {end}"
+            ))
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            let begin = time(leaf.validity().not_before.timestamp());
+            Some(format!("its certificate is not valid before {begin}"))
+        }
+        _ => None,
     }
 }
 
-impl ServerCertVerifier for ServerVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verified = self.inner.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
+fn explain_issuer(issuer: &str, trusted: &[String]) -> String {
+    if trusted.iter().any(|trusted| trusted == issuer) {
+        return format!(
+            "its certificate is signed by another CA of the name {issuer} than the one that is \
+             trusted: the CA is another cluster's, or was exchanged"
         );
-        let Err(Error::InvalidCertificate(error)) = verified else {
-            return verified;
-        };
-        let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
-        let error = match self.explain(&error, &chain, server_name) {
-            Some(words) => {
-                CertificateError::Other(OtherError(Arc::new(ServerCertificateError(words))))
-            }
-            None => error,
-        };
-        Err(Error::InvalidCertificate(error))
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let inner = &self.inner;
-        inner.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let inner = &self.inner;
-        inner.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    let trusted = listed(trusted);
+    format!("its certificate is signed by {issuer}, and trusted is {trusted}")
 }
 
 /// The names of these authorities, as they may be printed.
@@ -215,6 +164,8 @@ fn printable(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use rustls::pki_types::UnixTime;
 
     use super::*;
     use crate::{
