@@ -13,7 +13,7 @@ use super::{session::Session, tunnel};
 use crate::{
     accounting::{in_flight::InFlight, response_body::ResponseBody},
     downstream::permit::ConnectionPermit,
-    upstream::{client, error::SendError, target},
+    upstream::{client, error::SendError, http1_sender::Http1Sender, target},
     wire::{
         framing,
         headers::{self, ConnectionHeader},
@@ -85,15 +85,15 @@ pub(super) async fn send(
     *request.uri_mut() = target::origin_form(request.uri(), &dialled.endpoint)?;
     let host = dialled.endpoint.host().clone();
     request.headers_mut().insert(header::HOST, host);
-    let (mut sender, upstream) = client::http1_builder()
+    let (sender, upstream) = client::http1_builder()
         .handshake(dialled.stream)
         .await
         .map_err(|error| SendError::after_sending(&error))?;
-    tokio::spawn(upstream.with_upgrades());
-    let mut response = sender
-        .send_request(request)
+    let sender = Http1Sender::spawn(sender, upstream.with_upgrades());
+    let (mut response, _) = sender
+        .send(request)
         .await
-        .map_err(|error| SendError::after_sending(&error))?;
+        .map_err(|error| SendError::after_sending(error.error()))?;
     check(&response, protocol.as_ref())?;
     framing::check_response(response.headers_mut())
         .map_err(|flaw| SendError::bad_response(&flaw.to_string()))?;

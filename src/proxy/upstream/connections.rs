@@ -42,7 +42,7 @@ pub(crate) struct UpstreamConnections {
     /// The protocol of the downstream connection.
     protocol: Protocol,
     /// The connection that new requests go over; one that got GOAWAY drains by itself.
-    http2: Mutex<Option<Http2Sender>>,
+    http2: Arc<Mutex<Option<Http2Connection>>>,
     /// How many of them ended while no credential was proved.
     ended_unproved: AtomicUsize,
     /// Whether the API server chose HTTP/1.1 where it was offered both.
@@ -51,11 +51,18 @@ pub(crate) struct UpstreamConnections {
 }
 
 /// An HTTP/2 connection, and where it leads.
-#[derive(Clone)]
+struct Http2Connection {
+    /// `None` once it takes no more requests. One that was handed over in that moment comes back
+    /// when the last sender is dropped; see [`Http1Sender`](super::http1_sender::Http1Sender).
+    sender: Option<http2::SendRequest<RequestBody>>,
+    endpoint: Arc<Endpoint>,
+    generation: u64,
+}
+
+/// What one request needs of it.
 struct Http2Sender {
     sender: http2::SendRequest<RequestBody>,
     endpoint: Arc<Endpoint>,
-    generation: u64,
 }
 
 /// What ALPN chose for an upstream connection.
@@ -65,7 +72,7 @@ enum Upstream {
 }
 
 /// The place of the HTTP/2 connection; whoever holds it dials.
-type Slot<'s> = MutexGuard<'s, Option<Http2Sender>>;
+type Slot<'s> = MutexGuard<'s, Option<Http2Connection>>;
 
 impl UpstreamConnections {
     /// None yet, for the downstream connection of `guard`, which speaks `protocol`.
@@ -80,7 +87,7 @@ impl UpstreamConnections {
             counters,
             guard,
             protocol,
-            http2: Mutex::new(None),
+            http2: Arc::default(),
             ended_unproved: AtomicUsize::new(0),
             has_only_http1: AtomicBool::new(false),
             http1: Arc::new(Http1Connections::new(protocol)),
@@ -108,7 +115,6 @@ impl UpstreamConnections {
             let Http2Sender {
                 mut sender,
                 endpoint,
-                ..
             } = match self.connection().await? {
                 Upstream::Http2(sender) => sender,
                 Upstream::Http1(open) => {
@@ -119,7 +125,9 @@ impl UpstreamConnections {
             *request.uri_mut() = target::with_authority(&asked, &endpoint)?;
             *request.version_mut() = http::Version::HTTP_2;
             let again = copy(&request);
-            match sender.try_send_request(request).await {
+            let response = sender.try_send_request(request);
+            drop(sender);
+            match response.await {
                 Ok(response) => return Ok(response),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
@@ -178,8 +186,13 @@ impl UpstreamConnections {
     /// The HTTP/2 connection, if requests may go over it.
     fn open(&self, slot: &Slot<'_>) -> Option<Http2Sender> {
         let current = self.dialer.generation();
-        let open = slot.as_ref()?;
-        (open.generation == current && !open.sender.is_closed()).then(|| open.clone())
+        let connection = slot.as_ref()?;
+        let sender = connection.sender.as_ref()?;
+        let is_open = connection.generation == current && !sender.is_closed();
+        is_open.then(|| Http2Sender {
+            sender: sender.clone(),
+            endpoint: Arc::clone(&connection.endpoint),
+        })
     }
 
     async fn idle_http1(&self) -> Option<Http1Connection> {
@@ -205,19 +218,30 @@ impl UpstreamConnections {
             .await
             .map_err(|error| SendError::handshake(&error))?;
         let guard = Arc::downgrade(&self.guard);
+        let place = Arc::downgrade(&self.http2);
+        // After GOAWAY this ends before the connection, whose last responses may take hours.
+        let takes_requests = async move {
+            let end = connection.await;
+            if let Some(place) = place.upgrade() {
+                drop_ended(&mut place.lock().await);
+            }
+            end
+        };
         tokio::spawn(async move {
-            tasks.run(connection).await;
+            tasks.run(takes_requests).await;
             if let Some(guard) = guard.upgrade() {
                 guard.note_upstream_ended();
             }
         });
-        let open = Http2Sender {
+        *slot = Some(Http2Connection {
+            sender: Some(sender.clone()),
+            endpoint: Arc::clone(&dialled.endpoint),
+            generation: dialled.generation,
+        });
+        Ok(Upstream::Http2(Http2Sender {
             sender,
             endpoint: dialled.endpoint,
-            generation: dialled.generation,
-        };
-        *slot = Some(open.clone());
-        Ok(Upstream::Http2(open))
+        }))
     }
 
     /// The API server ended the connection of this client.
@@ -247,15 +271,17 @@ impl UpstreamConnections {
             None => self.http1.take(self.dialer.generation()).await,
         };
         for _ in 0..ATTEMPTS_MAX {
-            let mut open = match next.take() {
+            let open = match next.take() {
                 Some(open) => open,
                 None => self.fresh_http1().await?,
             };
             *request.uri_mut() = target::origin_form(&asked, open.endpoint())?;
             let again = open.may_be_closed_unheard(&request).then(|| copy(&request));
             match open.try_send(request).await {
-                Ok(response) => {
-                    self.http1.put(open);
+                Ok((response, open)) => {
+                    if let Some(open) = open {
+                        self.http1.put(open);
+                    }
                     return Ok(response);
                 }
                 Err(mut error) => match (error.take_message(), again) {
@@ -292,6 +318,13 @@ impl UpstreamConnections {
                 Err(error.into())
             }
         }
+    }
+}
+
+/// Drops the sender of a connection that takes no more requests.
+fn drop_ended(slot: &mut Slot<'_>) {
+    if let Some(connection) = &mut **slot {
+        connection.sender.take_if(|sender| sender.is_closed());
     }
 }
 

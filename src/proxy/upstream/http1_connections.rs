@@ -8,16 +8,14 @@ use std::{
 
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
+use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::{task::yield_now, time::sleep};
 
 use super::{
     client,
     dial::{Dialled, Endpoint},
     error::SendError,
+    http1_sender::Http1Sender,
 };
 use crate::{accounting::request_body::RequestBody, downstream::handshake::Protocol};
 
@@ -29,7 +27,7 @@ const ROUNDS_MAX: u8 = 3;
 
 /// An HTTP/1.1 connection, and where it leads.
 pub(super) struct Http1Connection {
-    sender: http1::SendRequest<RequestBody>,
+    sender: Http1Sender<RequestBody>,
     endpoint: Arc<Endpoint>,
     /// The dialler's when it was made.
     generation: u64,
@@ -45,9 +43,8 @@ pub(super) async fn begin(dialled: Dialled) -> Result<Http1Connection, SendError
         .handshake(dialled.stream)
         .await
         .map_err(|error| SendError::handshake(&error))?;
-    tokio::spawn(connection);
     Ok(Http1Connection {
-        sender,
+        sender: Http1Sender::spawn(sender, connection),
         endpoint: dialled.endpoint,
         generation: dialled.generation,
         is_used: false,
@@ -82,14 +79,16 @@ impl Http1Connection {
         self.is_used && request.method().is_safe() && request.body().is_end_stream()
     }
 
-    /// Sends a request. Its error has the request where nothing of it was sent.
+    /// Sends a request. Its response comes with the connection, unless that has ended; its error has
+    /// the request where nothing of it was sent.
     pub(super) async fn try_send(
-        &mut self,
+        self,
         mut request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    ) -> Result<(Response<Incoming>, Option<Self>), TrySendError<Request<RequestBody>>> {
         let host = self.endpoint.host().clone();
         request.headers_mut().insert(header::HOST, host);
-        self.sender.try_send_request(request).await
+        let (response, sender) = self.sender.send(request).await?;
+        Ok((response, sender.map(|sender| Self { sender, ..self })))
     }
 }
 
@@ -217,9 +216,8 @@ mod tests {
             .handshake(TokioIo::new(near))
             .await
             .unwrap();
-        tokio::spawn(connection);
         let connection = Http1Connection {
-            sender,
+            sender: Http1Sender::spawn(sender, connection),
             endpoint: Arc::new(Endpoint::new("https://127.0.0.1:1").unwrap()),
             generation: 0,
             is_used: false,

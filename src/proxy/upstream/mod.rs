@@ -6,6 +6,7 @@ pub(crate) mod dial;
 pub(crate) mod dial_error;
 pub(crate) mod error;
 mod http1_connections;
+pub(crate) mod http1_sender;
 mod one_task;
 mod paced;
 mod response_heads;
