@@ -83,7 +83,8 @@ fn run(scenario: &str, arguments: &[&str]) -> RunResult {
 }
 
 /// The rows that the run shares with the recording are within a quarter of it; the simulation
-/// makes no call that the recording doesn't have.
+/// makes no call that the recording doesn't have. What a component does at each change that it sees
+/// may be half as much: on a busy machine it sees several at once.
 fn compare(result: &RunResult, recorded: &[&[Row]]) {
     let per_object = |component: &str, verb: &str, resource: &str| -> f64 {
         let rows = result.rows.iter().filter(|row| {
@@ -103,8 +104,10 @@ fn compare(result: &RunResult, recorded: &[&[Row]]) {
     let expected: Vec<&Row> = recorded.iter().copied().flatten().collect();
     for (component, verb, resource, per_100) in expected.iter().copied() {
         let (found, wanted) = (per_object(component, verb, resource), per_100 / 100.0);
+        let is_fixed = per_100 % 100.0 == 0.0;
+        let least = if is_fixed { 0.75 } else { 0.5 };
         assert!(
-            (found - wanted).abs() <= wanted / 4.0,
+            found >= wanted * least && found <= wanted * 1.25,
             "{component} {verb} {resource}: {found} for each object, recorded {wanted}"
         );
     }
