@@ -54,7 +54,7 @@ pub enum ReachError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     /// No way leads to all of them: the reason for each.
-    #[error("the attached proxies can't be read\n{}", .0.join("\n"))]
+    #[error("the attached proxies can't be read:\n  {}", .0.join("\n").replace('\n', "\n  "))]
     NoWay(Vec<String>),
 }
 
