@@ -12,7 +12,7 @@ use cluster::kubeconfig::Credential;
 use lab::real::RealCluster;
 use record::{RunRecord, RunResult};
 
-use crate::support::real;
+use crate::support::{lines::assert_line, real};
 
 /// A cluster, and a home folder with its kubeconfig.
 struct Site {
@@ -97,17 +97,14 @@ async fn exec_says_what_it_ran_and_whether_anything_was_counted() {
         !text.contains("PER OBJECT") && !text.contains("/raw"),
         "{text}"
     );
-    assert!(
-        text.contains("  ok      calls came through the proxy: 1 requests\n"),
-        "{text}"
-    );
+    assert_line(&text, "  ok      calls came through the proxy: 1 requests");
 
     let none = site.exec(&[], &["true"]);
     assert_eq!(none.status.code(), Some(4));
     let failed = "  FAILED  calls came through the proxy: none: the command takes another \
                   kubeconfig than the one in KUBECONFIG, or makes no call; --allow-no-calls if \
-                  that is right\n";
-    assert!(said(&none).contains(failed), "{}", said(&none));
+                  that is right";
+    assert_line(&said(&none), failed);
     let allowed = site.exec(&["--allow-no-calls"], &["true"]);
     assert_eq!(allowed.status.code(), Some(0));
     assert_eq!(site.exec(&[], &["false"]).status.code(), Some(1));
@@ -273,15 +270,14 @@ async fn exec_is_kept_like_a_run_and_can_be_compared() {
     let mut compare = site.kubetoll(&["compare", "commit=a", "commit=b", "--components"]);
     let compared = compare.output().unwrap();
     let text = printed(&compared);
-    assert!(
-        text.contains(&first) || text.contains("commit=a"),
-        "{text} {}",
-        said(&compared)
-    );
+    assert_line(&text, &format!("A  commit=a: 1 run, counted ({first})"));
     let list = site
         .kubetoll(&["runs", "list", "--job", "e2e"])
         .output()
         .unwrap();
-    assert!(printed(&list).contains(&second), "{}", printed(&list));
+    assert_line(
+        &printed(&list),
+        &format!("{second}  …Z  exec                            counted                 0  yes"),
+    );
     drop(site.cluster);
 }

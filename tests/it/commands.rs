@@ -10,7 +10,7 @@ use cluster::kubeconfig::Credential;
 use lab::real::RealCluster;
 use record::{Outcome, ResultRow, RunRecord, RunResult};
 
-use crate::support::{history, process::ProxyProcess, real};
+use crate::support::{history, lines::assert_line, process::ProxyProcess, real};
 
 fn kubetoll(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
@@ -304,7 +304,11 @@ fn start_and_stop(proxy: &ProxyProcess, command: &[&str], state: &Path) {
     assert_eq!(count(&result(&stopped), "list", "namespaces", "200"), 1);
     // The name may be used again, and each time is a run of its own in the history.
     let said = String::from_utf8_lossy(&stopped.stderr).into_owned();
-    assert!(said.contains("kept as by-hand-1"), "{said}");
+    let history = history::scratch();
+    assert_line(
+        &said,
+        &format!("kept as by-hand-1… in the history {}", history.display()),
+    );
     let unknown = mark(&["stop", "by-hand"]);
     assert_eq!(unknown.status.code(), Some(1));
 }

@@ -14,6 +14,7 @@ use record::{Crosscheck, CrosscheckRow, Finding, PerfAuditResults, RunRecord, Ru
 use crate::support::{
     component::{Cluster, Component},
     history,
+    lines::assert_line,
     process::ProxyProcess,
     real,
 };
@@ -157,8 +158,20 @@ async fn a_components_counter_is_compared_row_for_row_with_the_wire() {
 
     let text = site.around(&[], "/load?unhooked=2");
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(text.contains("authorizer of virt-api"), "{text}");
-    assert!(text.contains("avgVirtAPICPUUsage"), "{text}");
+    assert_line(
+        &text,
+        "CREATE subjectaccessreviews 201: made by a client without the counter; in KubeVirt the \
+         authorizer of virt-api is one",
+    );
+    assert_line(&text, "  avgVirtAPICPUUsage: …");
+}
+
+fn started_anew(name: &str, component: &Component) -> String {
+    let metrics = &component.metrics;
+    format!(
+        "{name} at {metrics} or its counters were started anew in the window, so that its own \
+         counts of it are not known"
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,17 +181,15 @@ async fn what_makes_a_comparison_worthless_is_said() {
     };
     site.component.ask("/load?requests=16");
     let restarted = site.check(&[], "/forget", 4);
-    assert!(
-        restarted.problems[0].contains("started anew"),
-        "{:?}",
-        restarted.problems
+    assert_eq!(
+        restarted.problems[0],
+        started_anew("virt-api", &site.component)
     );
     assert_eq!(restarted.components[0].rows, []);
     let silent = site.check(&[], "/load", 4);
-    assert!(
-        silent.problems[0].contains("no call of virt-api"),
-        "{:?}",
-        silent.problems
+    assert_eq!(
+        silent.problems[0],
+        "the proxies counted no call of virt-api: nothing was compared"
     );
     let failed = site.around(&[], "/nothing");
     assert_eq!(
@@ -193,23 +204,31 @@ async fn what_makes_a_comparison_worthless_is_said() {
         let output = site.run(&[&named[..], arguments].concat());
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{text}");
-        assert!(text.contains(words), "{text}");
+        assert_line(&text, words);
     };
     says(
         &[],
         2,
-        "--component-metrics-ca, or --component-metrics-insecure",
+        "kubetoll: --component-metrics virt-api=…: give --component-metrics-ca, or --component-metrics-insecure",
     );
-    says(&["--component-metrics-insecure"], 1, "answers 401");
+    let metrics = &site.component.metrics;
+    let refused = format!("kubetoll: {metrics} answers 401 Unauthorized");
+    says(&["--component-metrics-insecure"], 1, &refused);
     let foreign = site.path("ca.crt");
-    says(&["--component-metrics-ca", &foreign], 1, "UnknownIssuer");
+    let untrusted = format!(
+        "kubetoll: no answer from {metrics}: client error (Connect): invalid peer certificate: \
+         UnknownIssuer"
+    );
+    says(&["--component-metrics-ca", &foreign], 1, &untrusted);
     let token = site.path("token");
     let both = [
         "--component-metrics-insecure",
         "--component-metrics-token-file",
         &token,
     ];
-    says(&both, 2, "cannot be used with");
+    let conflict = "error: the argument '--component-metrics-insecure' cannot be used with \
+                    '--component-metrics-token-file <FILE>'";
+    says(&both, 2, conflict);
 }
 
 /// `kubetoll crosscheck` over a second, of a component whose certificate is for another name.
@@ -402,9 +421,17 @@ async fn a_run_has_the_components_figures_of_its_own_window() {
 
     let output = run_and_ask(site, &[], "/forget");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("own metrics while the books"), "{text}");
-    assert!(text.contains("virt-operator at http"), "{text}");
-    assert!(text.contains("started anew"), "{text}");
+    assert_line(
+        &text,
+        "The components' own metrics while the books were open; what they miss doesn't change the \
+         run's exit code",
+    );
+    for name in ["virt-controller", "virt-operator"] {
+        assert_line(
+            &text,
+            &format!("NOT VALID: {}", started_anew(name, &component)),
+        );
+    }
     simulation.stop().await;
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use record::{BooksKept, CauseSource, FailureReason, RunRecord, RunResult};
 
-use crate::support::{history::History, real};
+use crate::support::{history::History, lines::assert_line, real};
 
 /// A VMI for a node that is nowhere.
 const NOWHERE: &str = "apiVersion: kubevirt.io/v1
@@ -82,7 +82,13 @@ fn a_run_that_times_out_says_why_and_is_kept_as_not_valid() {
     );
     let listed = history.kubetoll(&["runs", "list"]);
     let listed = String::from_utf8(listed.stdout).unwrap();
-    assert!(listed.contains("NO: not_running"), "{listed}");
+    let run = &record.id;
+    assert_line(
+        &listed,
+        &format!(
+            "{run}  …Z  template            v1.34.4     simulated        3        6  NO: not_running"
+        ),
+    );
     let compared = history.kubetoll(&["compare", &record.id, "newest"]);
     assert_eq!(compared.status.code(), Some(1), "it is no valid run");
 }

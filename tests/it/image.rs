@@ -23,6 +23,7 @@ use crate::{
     kit::client::Target,
     support::{
         image,
+        lines::assert_line,
         process::{ProxyProcess, write_serving},
         skip,
     },
@@ -356,5 +357,8 @@ fn a_run_is_kept_in_a_history(container: &Container) {
     run(&["run", "vmi", "--count", "2", "--job", "image"]);
     let listed = run(&["runs", "list", "--job", "image"]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    assert!(listed.contains("run-"), "{listed}");
+    assert_line(
+        &listed,
+        "run-…Z  vmi                 v1.34.4     simulated        2        8  yes",
+    );
 }

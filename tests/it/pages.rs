@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use record::{Drawn, HistoryRun, Origin, RunRecord, RunResult, label};
 use store::Store;
 
-use crate::support::browser::Browser;
+use crate::support::{browser::Browser, lines::assert_line};
 
 const V1: &str = include_str!("../vectors/kubevirt-v1-patch-pods.tsv");
 const SHAPE: &str = "lineShapes:
@@ -189,12 +189,23 @@ fn nothing_to_draw_and_bad_markers_are_said() {
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(graph(&["--job", "other"]).contains("has no such run"));
-    assert!(graph(&["--metric", "PATCH-cats-count"]).contains("PATCH-pods-count"));
+    let none = format!(
+        "kubetoll: the history {store} has no such run: see `kubetoll runs list`, and `kubetoll import \
+         --help` for runs that others published"
+    );
+    assert_line(&graph(&["--job", "other"]), &none);
+    assert_line(
+        &graph(&["--metric", "PATCH-cats-count"]),
+        "kubetoll: no run has the metric PATCH-cats-count: did you mean PATCH-pods-count?",
+    );
     let shape = dir.path().join("shape.yaml");
     fs::write(&shape, "lineShapes: [{x0: soon, label: {text: v2}}]").unwrap();
     let said = graph(&["--markers", shape.to_str().unwrap()]);
-    assert!(said.contains("(v2) has \"soon\""), "{said}");
+    let bad = format!(
+        "kubetoll: {}: line 1 (v2) has \"soon\" where a day such as 2026-03-25 is expected",
+        shape.display()
+    );
+    assert_line(&said, &bad);
     assert!(!Path::new(&out).exists());
 }
 
@@ -214,17 +225,16 @@ fn the_benchmark_page_has_pictures_numbers_and_noise() {
     for picture in pictures {
         assert!(dir.path().join(picture).is_file(), "{picture}");
     }
-    assert!(page.contains("no runs of VM with instancetype and preference"));
+    assert_line(
+        &page,
+        "   - There are no runs of VM with instancetype and preference yet.",
+    );
     let row = "| PATCH-pods-count | VM | k8s-1.25 | exact, KubeVirt simulated | 40 | 201 | 201 | 201 | none |";
-    assert!(page.contains(row), "{page}");
+    assert_line(&page, row);
     // The step of February 2023 on KubeVirt's page for v1.
-    let step = page
-        .lines()
-        .find(|line| line.contains("| another level |"))
-        .unwrap();
-    assert!(
-        step.starts_with("| 2023-02-1") && step.contains("PATCH-pods-count"),
-        "{step}"
+    assert_line(
+        &page,
+        "| 2023-02-1… | PATCH-pods-count | VMI | k8s-1.25 | another level | 121 | 224 | +86 % |",
     );
 }
 
@@ -279,9 +289,9 @@ fn a_graph_can_be_used_by_keyboard() {
     browser.press("ArrowRight", 39);
     let reading = browser.eval("document.querySelector('.reading').textContent");
     let reading = reading.as_str().unwrap();
-    assert!(
-        reading.contains("2022-12-07") && reading.contains("run kubevirt-ci/k8s-1.25/0"),
-        "{reading}"
+    assert_eq!(
+        reading,
+        "101.20082663911202 at 2022-12-07 00:00:00 UTC, run kubevirt-ci/k8s-1.25/0"
     );
     browser.wait_for("document.querySelectorAll('.hoverlayer .hovertext').length === 1");
     browser.screenshot("graphs-hover");
@@ -345,31 +355,39 @@ fn the_report_of_a_run_in_each_form() {
         (Some(0), 12, 12)
     );
     let (_, markdown) = report("md", &[]);
-    assert!(
-        markdown.contains("| CREATE-pods-count | 12 | 1.00 |"),
-        "{markdown}"
+    assert_line(&markdown, "| CREATE-pods-count | 12 | 1.00 |");
+    assert_line(
+        &markdown,
+        "The counts are valid. **KubeVirt was simulated.**",
     );
-    assert!(markdown.contains("KubeVirt was simulated"));
     let (code, xml) = report("xml", &["--budget", "CREATE-pods<=11"]);
     assert_eq!(code, Some(3));
-    assert!(
-        xml.contains("failures=\"1\"") && xml.contains("CREATE-pods&lt;=11"),
-        "{xml}"
+    assert_line(
+        &xml,
+        "<testsuites name=\"kubetoll run-…\" tests=\"7\" skipped=\"0\" failures=\"1\" errors=\"0\">",
+    );
+    assert_line(
+        &xml,
+        "        <testcase name=\"CREATE-pods&lt;=11\" classname=\"kubetoll.budgets\">",
     );
     let (code, _) = report("pdf", &[]);
     assert_eq!(code, Some(1));
+    let store = history(dir.path());
     let missing = kubetoll(&[
         "report",
         "no-such-run",
         "--store",
-        &history(dir.path()),
+        &store,
         "--out",
         "-",
         "--form",
         "md",
     ]);
     assert_eq!(missing.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("no file and no run of the history"));
+    assert_line(
+        &String::from_utf8_lossy(&missing.stderr),
+        &format!("kubetoll: no-such-run is no file and no run of the history {store}"),
+    );
 }
 
 #[test]
@@ -395,10 +413,10 @@ fn a_run_is_put_beside_the_last_good_ones_of_its_kind() {
         "report", &record, "--store", &store, "--form", "md", "--out", "-",
     ]);
     let text = String::from_utf8(report.stdout).unwrap();
-    assert!(text.contains("the 3 good runs of its kind"), "{text}");
-    assert!(
-        text.contains("| CREATE-pods-count | 12 | 12 | 12 | 12 | +0.0 % |  |"),
-        "{text}"
+    assert_line(&text, "This run and the 3 good runs of its kind before it.");
+    assert_line(
+        &text,
+        "| CREATE-pods-count | 12 | 12 | 12 | 12 | +0.0 % |  |",
     );
     // The simulated components race as real ones do: 24 patches, or a few more.
     let patches = text
@@ -409,10 +427,10 @@ fn a_run_is_put_beside_the_last_good_ones_of_its_kind() {
     let patched = format!(
         "| PATCH-pods-count | {patches} | 20 | 20 | 20 | {more:+.1} % | **outside of what they had** |"
     );
-    assert!(text.contains(&patched), "{text}");
-    assert!(
-        text.contains("| CREATE-events-count | 24 | | | | | **none had it** |"),
-        "{text}"
+    assert_line(&text, &patched);
+    assert_line(
+        &text,
+        "| CREATE-events-count | 24 | | | | | **none had it** |",
     );
 
     // The same by the run's id, from the record that the history holds.
@@ -434,7 +452,10 @@ fn a_run_is_put_beside_the_last_good_ones_of_its_kind() {
     assert_eq!(String::from_utf8(by_id.stdout).unwrap(), text);
     let imported = kubetoll(&["report", "earlier-0", "--store", &store, "--out", "r.md"]);
     assert_eq!(imported.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&imported.stderr).contains("was imported"));
+    assert_line(
+        &String::from_utf8_lossy(&imported.stderr),
+        "kubetoll: run earlier-0 was imported: the history has its numbers, but no record to report",
+    );
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::{
     kit::built::kubetoll_proxy,
 };
 
+use crate::support::lines::assert_line;
+
 /// A proxy with fixed ports, so that it can be started again.
 struct ProxyProcess {
     child: Child,
@@ -77,7 +79,11 @@ fn a_proxy_that_is_restarted_makes_the_measurement_invalid() {
     let proxy = start_proxy(dir.path(), listen, admin);
     let stopped = measure(&["stop", "by-hand"]);
     assert_eq!(stopped.status.code(), Some(4), "{}", said(&stopped));
-    assert!(said(&stopped).contains("lost the run"));
+    let lost = format!(
+        "kubetoll: the proxy at {url} lost the run, so that its counts are not valid: no run by-hand is \
+         open on these books"
+    );
+    assert_line(&said(&stopped), &lost);
     let again = measure(&["stop", "by-hand"]);
     assert_eq!(again.status.code(), Some(1), "{}", said(&again));
     // A bad file is told before the command is run.
@@ -132,22 +138,26 @@ fn everything_that_is_wrong_with_a_proxys_start_is_told_at_once() {
     let output = start();
     assert_eq!(output.status.code(), Some(2));
     for wrong in [
-        "kubetoll-proxy: --listen \"anywhere\": write HOST:PORT, such as 127.0.0.1:6443, [::1]:6443 or localhost:6443, or :PORT for all addresses\n",
-        "--admin is not",
-        "--upstream-ca",
-        "--tls-key",
-        "--component",
-        "--threads \"many\"",
+        "--config: there is no option \"listne\"",
+        "--listen \"anywhere\": write HOST:PORT, such as 127.0.0.1:6443, [::1]:6443 or localhost:6443, or :PORT for all addresses",
+        "--tls-key FILE is missing",
+        "--upstream-ca: cannot read /nowhere/ca: No such file or directory (os error 2)",
+        "--admin is not a loopback address: give --admin-token-file, since /snapshot and /runs tell names of objects",
         "--drain: a duration can't be negative",
+        "--component must be a name without spaces",
+        "--threads \"many\": invalid digit found in string",
         "--log-format: text or json",
-        "no option \"listne\"",
     ] {
-        assert!(said(&output).contains(wrong), "{wrong}: {}", said(&output));
+        assert_line(&said(&output), &format!("kubetoll-proxy: {wrong}"));
     }
     std::fs::write(&file, "listen: [\n").unwrap();
     let output = start();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("--config"), "{}", said(&output));
+    let bad = format!(
+        "kubetoll-proxy: --config {}: error: line 1 column 9: unclosed bracket '['",
+        file.display()
+    );
+    assert_line(&said(&output), &bad);
 }
 
 #[test]
@@ -188,8 +198,12 @@ fn a_proxy_listens_on_names_and_on_all_addresses_and_its_log_in_a_file_is_plain_
     let ready = ready.unwrap();
     let addresses = format!("admin=127.0.0.1:{admin} upstream=https://127.0.0.1:1");
     assert!(ready.ends_with(&addresses), "{ready}");
-    let text = lines.concat();
-    assert!(text.contains(" WARN "), "{text}");
+    let text = lines.join("\n");
+    assert_line(
+        &text,
+        "…Z  WARN proxy::upstream::dial: the API server is not reached reason=\"connect\" error=cannot \
+         reach 127.0.0.1:1: tcp connect error: Connection refused (os error 111)",
+    );
     assert!(!text.contains('\u{1b}'), "{text:?}");
     for port in [listen, admin] {
         assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());

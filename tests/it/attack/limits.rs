@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{
     http2::{Client, Frame, get},
+    lines::assert_line,
     proxy::TestProxy,
     traced::TracedProxy,
     wait,
@@ -113,10 +114,7 @@ async fn plain_http_is_told_where_it_is() {
         .unwrap()
         .unwrap();
     assert!(answer.starts_with("HTTP/1.0 400 "), "{answer}");
-    assert!(
-        answer.contains("Client sent an HTTP request to an HTTPS server."),
-        "{answer}"
-    );
+    assert_line(&answer, "Client sent an HTTP request to an HTTPS server.");
     assert!(upstream.recorded().is_empty());
     proxy.stop().await;
 }
@@ -310,9 +308,9 @@ async fn a_process_without_descriptors_survives() {
         process.descriptors() <= at_start + 4
     })
     .await;
-    assert!(
-        process.log().contains("fewer connections"),
-        "{}",
-        process.log()
+    assert_line(
+        &process.log(),
+        "{\"timestamp\":\"…\",\"level\":\"WARN\",\"fields\":{\"message\":\"fewer connections than \
+         configured\",\"descriptors\":96,\"connections\":16},\"target\":\"proxy::command\"}",
     );
 }

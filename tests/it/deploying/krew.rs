@@ -3,7 +3,7 @@
 use std::{env, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use super::output;
-use crate::support::{image, real};
+use crate::support::{image, lines::assert_line, real};
 
 #[test]
 fn krew_installs_the_plugin_and_kubectl_runs_it() {
@@ -55,6 +55,9 @@ fn krew_installs_the_plugin_and_kubectl_runs_it() {
         version,
         concat!("kubetoll ", env!("CARGO_PKG_VERSION"), "\n")
     );
-    assert!(kubectl(&["kubetoll", "attach", "--help"]).contains("kubetoll attach"));
+    assert_line(
+        &kubectl(&["kubetoll", "attach", "--help"]),
+        "Usage: kubectl kubetoll attach [OPTIONS]",
+    );
     assert!(kubectl(&["kubetoll", "completions", "bash"]).contains("attach"));
 }

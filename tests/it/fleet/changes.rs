@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{NODES, Stage, name};
 use crate::support::{
     kubevirt::{KubeVirt, NAMESPACE, create},
+    lines::assert_line,
     wait,
 };
 
@@ -19,13 +20,13 @@ async fn the_books_of_all_pods_are_summed_and_their_changes_are_noticed() {
     stage.kubevirt.use_kubelet(NODES, &stage.kubelet).await;
     for way in ["port-forward", "api-server", "pod-network"] {
         sums_are_exact(&stage, way).await;
-        a_wrong_token_is_told(&stage, way);
+        a_wrong_token_is_told(&stage, way).await;
     }
     let said = stage.measure(&stage.admin, &["--proxy-via", "auto"], 0);
-    assert!(said.contains("read by port-forward"), "{said}");
-    assert!(
-        said.contains("their calls are not counted: virt-api, virt-operator"),
-        "{said}"
+    assert_line(&said, "attached proxies, read by port-forward:");
+    assert_line(
+        &said,
+        "without a proxy, so that their calls are not counted: virt-api, virt-operator",
     );
     refused_where_not_all_can_take_part(&stage).await;
     invalid_where_pods_come_and_go(&stage).await;
@@ -57,7 +58,7 @@ async fn sums_are_exact(stage: &Stage, way: &str) {
     }
     stage.call(&controllers[0], 11).await;
     let (said, result) = measuring.end(0);
-    assert!(said.contains(&format!("read by {way}")), "{said}");
+    assert_line(&said, &format!("attached proxies, read by {way}:"));
     let result = result.unwrap();
     let expected = BTreeMap::from([("virt-controller", 11), ("virt-handler", 15)]);
     assert_eq!(lists(&result), expected);
@@ -76,7 +77,8 @@ async fn sums_are_exact(stage: &Stage, way: &str) {
     }
 }
 
-fn a_wrong_token_is_told(stage: &Stage, way: &str) {
+async fn a_wrong_token_is_told(stage: &Stage, way: &str) {
+    let handlers = stage.kubevirt.pods_of("virt-handler").await;
     let file = stage.dir.path().join("token");
     std::fs::write(&file, "another").unwrap();
     let file = file.to_str().unwrap();
@@ -85,8 +87,19 @@ fn a_wrong_token_is_told(stage: &Stage, way: &str) {
         &["--proxy-via", way, "--proxy-token-file", file],
         1,
     );
-    assert!(said.contains("does not take the admin token"), "{said}");
+    let refused = format!(
+        "kubetoll: the proxy at {} does not take the admin token: name the file that has it with \
+         --proxy-token-file",
+        place(&handlers[0])
+    );
+    assert_line(&said, &refused);
     assert!(!said.contains("another"), "{said}");
+}
+
+/// How a pod's proxy is called in what is said of it.
+fn place(pod: &Value) -> String {
+    let port = &pod["spec"]["initContainers"][0]["ports"][1]["containerPort"];
+    format!("pod {NAMESPACE}/{}:{port}", name(pod))
 }
 
 /// A pod as it is, under another name.
@@ -113,10 +126,7 @@ async fn refused_where_not_all_can_take_part(stage: &Stage) {
         kubevirt.merge_status("Pod", second, conditions).await;
         if ready == "False" {
             let said = stage.measure(&stage.admin, &[], 1);
-            assert!(
-                said.contains(&format!("pod {second} is not ready")),
-                "{said}"
-            );
+            assert_line(&said, &format!("{NOT_ALL} pod {second} is not ready"));
         }
     }
     for updated in [NODES - 1, NODES] {
@@ -126,20 +136,23 @@ async fn refused_where_not_all_can_take_part(stage: &Stage) {
             .await;
         if updated < NODES {
             let said = stage.measure(&stage.admin, &[], 1);
-            let expected = "virt-handler: 2 of 3 pods are new, 3 are available";
-            assert!(said.contains(expected), "{said}");
+            let words = "virt-handler: 2 of 3 pods are new, 3 are available";
+            assert_line(&said, &format!("{NOT_ALL} {words}"));
         }
     }
     let bare = copy(&handlers[1], "virt-handler-bare", false);
     create(&kubevirt.client, NAMESPACE, "Pod", bare).await;
     let said = stage.measure(&stage.admin, &[], 1);
-    assert!(
-        said.contains("pod virt-handler-bare has no proxy: the rollout is not complete"),
-        "{said}"
+    assert_line(
+        &said,
+        &format!("{NOT_ALL} pod virt-handler-bare has no proxy: the rollout is not complete"),
     );
     kubevirt.delete_at_once("Pod", "virt-handler-bare").await;
     stage.measure(&stage.admin, &[], 0);
 }
+
+/// Before the reason, where pods can't take part.
+const NOT_ALL: &str = "kubetoll: not all attached pods can take part:";
 
 /// What the result says that is not as it was.
 fn objection(result: Option<RunResult>) -> String {
@@ -201,11 +214,12 @@ async fn invalid_where_a_proxy_is_restarted(stage: &Stage) {
     kubevirt.restart_proxy(first);
     wait_for_admin(&handlers[0]).await;
     let (said, _) = measuring.end(4);
-    let lost = format!("the proxy at pod {NAMESPACE}/{first}:");
-    assert!(
-        said.contains(&lost) && said.contains("lost the run"),
-        "{said}"
+    let lost = format!(
+        "kubetoll: the proxy at {} lost the run, so that its counts are not valid: no run measure-… is \
+         open on these books",
+        place(&handlers[0])
     );
+    assert_line(&said, &lost);
     // The same where the kubelet has noticed it.
     let measuring = stage.begin(&["--proxy-via", "pod-network"]).await;
     kubevirt.restart_proxy(first);
@@ -216,10 +230,11 @@ async fn invalid_where_a_proxy_is_restarted(stage: &Stage) {
     kubevirt.merge_status("Pod", first, status).await;
     let (said, _) = measuring.end(4);
     let expected = format!(
-        "so that the counts are not valid: container kubetoll-proxy of pod {first} on node \
+        "kubetoll: not the same proxies took part all the time, so that the counts are not valid: \
+         container kubetoll-proxy of pod {first} on node \
          lab-node-1 was restarted"
     );
-    assert!(said.contains(&expected), "{said}");
+    assert_line(&said, &expected);
 }
 
 /// Waits until a pod's new proxy listens.
@@ -237,22 +252,39 @@ async fn a_port_that_is_closed_is_told(stage: &Stage) {
     let kubevirt = &stage.kubevirt;
     let handlers = kubevirt.pods_of("virt-handler").await;
     kubevirt.stop_proxy(name(&handlers[0]));
-    for (way, expected) in [
-        ("pod-network", "is this machine in the pod network"),
-        ("port-forward", "does the API server reach the kubelet"),
-        ("api-server", "does the API server reach pods"),
-        ("auto", "does the API server reach pods"),
+    let place = place(&handlers[0]);
+    // What comes before the advice is partly the API server's.
+    let port_forward = format!(
+        "  port-forward: no answer from the proxy at {place}: …connection refused; does the API server \
+         reach the kubelet of that node?"
+    );
+    let api_server = format!(
+        "  api-server: the proxy at {place} answers 503 Service Unavailable: …connection refused…; does \
+         the API server reach pods, and does a NetworkPolicy let it?"
+    );
+    let pod_network = format!(
+        "  pod-network: no answer from the proxy at {place}: client error (Connect): tcp connect \
+         error: Connection refused (os error 111); is this machine in the pod network, and does a \
+         NetworkPolicy let it in?"
+    );
+    for (way, reasons) in [
+        ("pod-network", &[&pod_network][..]),
+        ("port-forward", &[&port_forward]),
+        ("api-server", &[&api_server]),
+        ("auto", &[&port_forward, &api_server]),
     ] {
         let said = stage.measure(&stage.admin, &["--proxy-via", way], 1);
-        assert!(said.contains(expected), "{said}");
-        assert!(said.contains("refused"), "{said}");
+        assert_line(&said, "kubetoll: the attached proxies can't be read:");
+        for reason in reasons {
+            assert_line(&said, reason);
+        }
     }
 }
 
 fn nothing_is_attached(stage: &Stage) {
     let said = stage.measure(&stage.admin, &["--kubevirt-namespace", "default"], 1);
-    assert!(
-        said.contains("there is no KubeVirt object in namespace default"),
-        "{said}"
+    assert_line(
+        &said,
+        "kubetoll: there is no KubeVirt object in namespace default: KubeVirt is not installed there",
     );
 }

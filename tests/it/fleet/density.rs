@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::{NODES, Stage, kubeconfig, said};
 use crate::support::{
     kubevirt::{NAMESPACE, api, create},
+    lines::assert_line,
     wait,
 };
 
@@ -243,6 +244,11 @@ async fn each_missing_rule_is_named(stage: &Stage, user: &User) {
     ];
     let mut tried = 0;
     for (at, role) in user.roles.iter().enumerate() {
+        let kind = [
+            format!("Role in namespace {NAMESPACE}"),
+            "ClusterRole".to_owned(),
+        ][at]
+            .clone();
         let mut rights = rights_of(&role["rules"]);
         rights.retain(|rule| !unused.contains(rule));
         for rule in rights {
@@ -254,9 +260,9 @@ async fn each_missing_rule_is_named(stage: &Stage, user: &User) {
                 .unwrap();
             let said = said(&output);
             assert_eq!(output.status.code(), Some(1), "without {rule}: {said}");
-            let named = format!("you may not {rule}; ");
-            assert!(said.contains(&named), "without {rule}: {said}");
-            assert!(said.contains(&format!("verbs: [{}]", rule.verb)), "{said}");
+            let named = format!("…you may not {rule}; what is missing, as rules of a {kind}:");
+            assert_line(&said, &named);
+            assert_line(&said, &format!("…  verbs: [{}]", rule.verb));
             user.give_all(stage, at, &rule).await;
             tried += 1;
         }

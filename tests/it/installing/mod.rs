@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     kubevirt::{CALLS, KubeVirt, NAMESPACE, api, create, free_ports, kubetoll},
+    lines::assert_line,
     wait,
 };
 
@@ -135,6 +136,16 @@ fn attach(kubeconfig: &Path, component: &str, more: &[&str], code: i32) -> Outpu
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Why an attach failed is said before everything is put back, and in the last line again.
+#[track_caller]
+fn put_back_after(said: &str, why: &str) {
+    assert_line(said, &format!("{why}; putting everything back ..."));
+    assert_line(
+        said,
+        &format!("kubetoll: {why}; everything was put back as it was"),
+    );
 }
 
 /// A user with the Role of docs/OPERATING.md and no other right, but for `without`.
@@ -318,7 +329,11 @@ fn the_user_may_also_look(user: &Path) {
     let arguments = [&["status", "--window", "0s"], &here[..]].concat();
     let output = run(user, &arguments, 0);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("1 of 1 pods ready, 5 calls"), "{text}");
+    for component in Component::ALL {
+        let name = component.name();
+        let words = "1 of 1 pods ready, 5 calls, 0.0/s, sidecar proxy:1";
+        assert_line(&text, &format!("  {name:<15}  attached since …Z, {words}"));
+    }
 }
 
 /// By the command before `crosscheck`.
@@ -356,7 +371,8 @@ async fn drift_is_seen(stage: &Stage) {
     let operator = api.patch("virt-operator", &params, &patch).await.unwrap();
     let operator = serde_json::to_value(operator).unwrap();
     let drift = stage.drift("virt-operator");
-    assert!(drift.contains("by hand (environment)"), "{drift}");
+    let changed = "its pod template was changed by hand (environment): attach again";
+    assert!(drift.starts_with(changed), "{drift}");
     let again = stage.attach_at_port_of(&operator, &[]);
     assert!(again.status.success());
     assert_eq!(stage.drift("virt-operator"), "");
@@ -375,7 +391,8 @@ async fn drift_is_seen(stage: &Stage) {
     let patch = json!({"spec": {"customizeComponents": {"patches": patches}}});
     kubevirt.merge("KubeVirt", "kubevirt", patch).await;
     let drift = stage.drift("virt-handler");
-    assert!(drift.contains("was changed by hand"), "{drift}");
+    let changed = "its patch in the KubeVirt object was changed by hand";
+    assert!(drift.starts_with(changed), "{drift}");
     let ours = patches.as_array_mut().unwrap();
     ours.remove(at);
     let patch = json!({"spec": {"customizeComponents": {"patches": patches}}});
@@ -431,9 +448,10 @@ async fn a_component_is_led_by_its_kubeconfig_flag_and_a_dry_run_changes_nothing
     // Somebody deletes the Secret: attach says what to do, and detach does it.
     kubevirt.delete("Secret", "kubetoll-proxy-tls").await;
     let said = said(&stage.attach("virt-controller", &[], 1));
-    assert!(
-        said.contains("don't belong together: run `kubetoll detach`"),
-        "{said}"
+    put_back_after(
+        &said,
+        "the Secret and the ConfigMap of an earlier attach don't belong together: run `kubetoll \
+         detach` first",
     );
     assert_eq!(kubevirt.specs().await, attached);
     stage.run(&["detach"], 0);
@@ -450,7 +468,7 @@ async fn a_dry_run_prints_what_the_api_server_takes(stage: &Stage) {
         String::from_utf8(stage.run(&arguments, 0).stdout).unwrap()
     };
     let text = preview(&[]);
-    assert!(text.contains("patch of virt-controller:"), "{text}");
+    assert_line(&text, "patch of virt-controller:");
     assert!(!text.contains("tls.key: "), "{text}");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("objects.yaml");

@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use super::stage::{Case, Stage, encoded};
-use crate::support::process::ProxyProcess;
+use crate::support::{lines::assert_line, process::ProxyProcess};
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const ADMIN: &str = "admin";
@@ -214,9 +214,10 @@ fn a_rewritten_kubeconfig_can_be_anywhere(stage: &Stage) {
     ]);
     assert_eq!(text(&whoami.output().unwrap().stdout), "jane");
     let metrics = proxy.metrics();
-    assert!(
-        metrics.contains("selfsubjectreviews"),
-        "the call came through the proxy"
+    assert_line(
+        &metrics,
+        "kubetoll_requests_total{component=\"kubectl\",verb=\"create\",group=\"authentication.k8s.io\",\
+         version=\"v1\",resource=\"selfsubjectreviews\",subresource=\"\",code=\"201\",reason=\"\"} 1",
     );
     // A user with a certificate alone would be nobody behind the proxy.
     *case.user() = json!({

@@ -8,6 +8,7 @@ pub mod history;
 pub mod http2;
 pub mod image;
 pub mod kubevirt;
+pub mod lines;
 pub mod podserver;
 pub mod postgres;
 pub mod process;
