@@ -190,6 +190,29 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_not_reached_is_told_at_once_and_why() {
+    let Some(site) = Site::set().await else {
+        return;
+    };
+    let nowhere = site.home.path().join("nowhere");
+    let (token, ca) = (Credential::Token("t".to_owned()), site.cluster.ca_pem());
+    let config = cluster::kubeconfig::kubeconfig("https://127.0.0.1:1", ca.as_bytes(), &token);
+    fs::write(&nowhere, config.to_string()).unwrap();
+    let raw = [&*site.kubectl, "get", "--raw", "/apis"];
+    let output = site.exec(&["--kubeconfig", nowhere.to_str().unwrap()], &raw);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    let why = "cannot reach 127.0.0.1:1: tcp connect error: Connection refused (os error 111)";
+    assert_line(&text, &format!("kubetoll: {why}"));
+    // One call: had kubectl been told to wait, it would have tried ten times more, each after 1 s.
+    assert_line(
+        &text,
+        "  kubectl    get   /apis     connect      1    0 B  …ms",
+    );
+    drop(site.cluster);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_begins_with_the_discovery_that_was_asked_for_and_leaves_no_litter() {
     let Some(site) = Site::set().await else {
         return;

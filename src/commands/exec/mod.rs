@@ -24,7 +24,7 @@ use discovery::Discovery;
 use driver::measure::{self, Opened, Plan};
 use environment::Environment;
 use own::Own;
-use proxy::{Gate, Options};
+use proxy::{Gate, LastDial, Options};
 use record::{Check, RunRecord};
 use report::{Asked, Budget};
 use terminal::{exit::Exit, lines, tell};
@@ -141,6 +141,7 @@ impl ExecArgs {
         let Some(ended) = run_command(&self.command, &variables, stop).await? else {
             return Ok(Exit::Interrupted);
         };
+        tell_not_reached(proxy);
         let record = self.close(&plan, opened, proxy, &ended).await?;
         self.tell(record, &ended).await
     }
@@ -191,6 +192,15 @@ impl ExecArgs {
         }
         let kept = self.keep_in.keep(record).await;
         Ok(exit_of(Some(ended.status), ours).or(kept))
+    }
+}
+
+/// Why the API server was not reached the last time: kubectl's own words for a 503 don't say it.
+fn tell_not_reached(proxy: &InnerProxy) {
+    for (_, last) in proxy.proxy.dialer.last_dials() {
+        if let LastDial::Failed { why, .. } = last {
+            tell!("kubetoll: {why}");
+        }
     }
 }
 

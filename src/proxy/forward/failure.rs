@@ -43,6 +43,19 @@ impl Failure {
         })
     }
 
+    /// The same for a client whose command ends without a proxy as soon as the API server can't be
+    /// reached: on `Retry-After` client-go would try ten times more, a second apart.
+    pub(super) fn at_once(self) -> Self {
+        match self {
+            Self::Answer(answer) => {
+                let is_dial = matches!(answer.reason, Reason::Connect | Reason::Tls);
+                let retry = answer.retry && !is_dial;
+                Self::Answer(OwnAnswer { retry, ..answer })
+            }
+            Self::Silence(reason) => Self::Silence(reason),
+        }
+    }
+
     /// The same, and the connection closes: who asked for an upgrade may have sent on already.
     pub(super) fn closing(self) -> Self {
         match self {

@@ -151,15 +151,20 @@ async fn reply(
         return Err(Failure::refused(StatusCode::UNAUTHORIZED, why.to_string()));
     }
     let method = request.method().clone();
+    let is_one_command = session.proxy.options.gate.is_some();
+    let failure = |error, is_watch| match Failure::of(error, &method, is_watch) {
+        failure if is_one_command => failure.at_once(),
+        failure => failure,
+    };
     if is_upgrade {
         let response = upgrade::send(session, request, &connection).await;
-        let response = response.map_err(|error| Failure::of(error, &method, false).closing())?;
+        let response = response.map_err(|error| failure(error, false).closing())?;
         note_refusal(session, presented, response.status());
         in_flight.answered(response.status(), response.headers());
         return Ok(response.into_reply());
     }
     let response = send(session, request, connection, in_flight).await;
-    let mut response = response.map_err(|error| Failure::of(error, &method, is_watch))?;
+    let mut response = response.map_err(|error| failure(error, is_watch))?;
     note_refusal(session, presented, response.status());
     in_flight.answered(response.status(), response.headers());
     in_flight.set_connection_names(headers::prepare_response(response.headers_mut()));
