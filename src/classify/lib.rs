@@ -13,6 +13,7 @@ mod known;
 pub mod kubevirt;
 mod list_options;
 mod name;
+mod request_options;
 mod selector;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use folded::{OTHER, VERBS, folded_kubevirt_resource};
 pub use go_url::{Target, TargetError};
 pub use known::{is_known_resource, known_resources};
 pub use name::{CallName, INVALID, path_class};
+pub use request_options::{RequestOptions, request_options};
 
 /// A classified request. Byte strings are percent-decoded and need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]

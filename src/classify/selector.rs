@@ -79,6 +79,27 @@ pub(super) fn is_label_selector(selector: &[u8]) -> bool {
     .accepts()
 }
 
+/// The keys of a label selector: the first identifier of each of its terms.
+pub(super) fn label_keys(selector: &[u8]) -> Vec<&[u8]> {
+    let mut begins = true;
+    let mut is_list = false;
+    let mut keys = Vec::new();
+    for token in scan(selector) {
+        match token {
+            Token::Identifier(key) if begins => {
+                keys.push(key);
+                begins = false;
+            }
+            Token::OpenParenthesis => is_list = true,
+            Token::ClosedParenthesis => is_list = false,
+            Token::Comma => begins = !is_list,
+            Token::DoesNotExist => {}
+            _ => begins = false,
+        }
+    }
+    keys
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token<'s> {
     Identifier(&'s [u8]),

@@ -1,0 +1,175 @@
+//! What the body of a write says: which version of the object it is for, and which fields it
+//! changes. Never a value of a field.
+
+mod leaves;
+mod object;
+mod operations;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    form::{Form, Unread, media_type},
+    json::Tokenizer,
+    protobuf::MessageReader,
+};
+use leaves::Leaves;
+use object::ObjectSent;
+use operations::Operations;
+
+/// Paths that are kept of a patch, and tests.
+pub const PATHS_MAX: usize = 64;
+/// Bytes of a path; one that is longer is only counted.
+pub const PATH_MAX: usize = 256;
+
+/// How a body says what it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is the object: a create or an update.
+    Object,
+    /// A list of operations: a JSON patch.
+    Operations,
+    /// A part of the object: a merge patch, a strategic merge patch, or an apply.
+    Part,
+}
+
+impl Change {
+    /// How a body with this `Content-Type` does.
+    pub fn of(content_type: &[u8]) -> Self {
+        let media_type = media_type(content_type).to_ascii_lowercase();
+        match &media_type[..] {
+            b"application/json-patch+json" => Self::Operations,
+            b"application/merge-patch+json"
+            | b"application/strategic-merge-patch+json"
+            | b"application/apply-patch+yaml"
+            | b"application/apply-patch+cbor" => Self::Part,
+            _ => Self::Object,
+        }
+    }
+}
+
+/// What the body of a write says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// `metadata.resourceVersion`: the write fails unless this is still the object's.
+    pub resource_version: String,
+    /// JSON pointers of what a patch changes, as it names them. A list is not entered. Identity
+    /// and version of the object are not among what a part of it changes; an operation's path is
+    /// always there, and of a move where it moves from.
+    pub paths: Vec<String>,
+    /// JSON pointers of the `test`s of a JSON patch.
+    pub tests: Vec<String>,
+    /// How many more paths or tests there were.
+    pub more: u64,
+}
+
+impl Sent {
+    /// Adds a path, or only counts it: where it is too long (nothing), or there are too many.
+    fn add_path(&mut self, path: Option<&str>) {
+        add(&mut self.paths, &mut self.more, path);
+    }
+
+    /// The same of a test.
+    fn add_test(&mut self, path: Option<&str>) {
+        add(&mut self.tests, &mut self.more, path);
+    }
+}
+
+fn add(list: &mut Vec<String>, more: &mut u64, path: Option<&str>) {
+    match path {
+        Some(path) if list.len() < PATHS_MAX => list.push(path.to_owned()),
+        _ => *more += 1,
+    }
+}
+
+/// Reads the body of a write.
+#[derive(Debug)]
+pub struct SentReader {
+    source: Source,
+    sent: Sent,
+}
+
+#[derive(Debug)]
+enum Source {
+    Object(Tokenizer, ObjectSent),
+    Operations(Tokenizer, Operations),
+    Part(Tokenizer, Leaves),
+    Protobuf(MessageReader, ObjectSent),
+    Unread(Unread),
+}
+
+impl SentReader {
+    /// For a body of this form that says so what it changes.
+    pub fn new(form: Form, change: Change) -> Self {
+        let tokenizer = Tokenizer::default();
+        let source = match (form, change) {
+            (Form::Json, Change::Object) => Source::Object(tokenizer, ObjectSent::default()),
+            (Form::Json, Change::Operations) => {
+                Source::Operations(tokenizer, Operations::default())
+            }
+            (Form::Json, Change::Part) => Source::Part(tokenizer, Leaves::default()),
+            (Form::Protobuf, _) => {
+                Source::Protobuf(MessageReader::behind_magic(), ObjectSent::default())
+            }
+            (Form::Unread(unread), _) => Source::Unread(unread),
+        };
+        Self {
+            source,
+            sent: Sent::default(),
+        }
+    }
+
+    /// Reads on.
+    pub fn read(&mut self, data: &[u8]) {
+        let sent = &mut self.sent;
+        let is_malformed = match &mut self.source {
+            Source::Unread(_) => return,
+            Source::Object(tokenizer, object) => {
+                tokenizer.read(data, &mut object.reading(sent));
+                tokenizer.is_malformed()
+            }
+            Source::Operations(tokenizer, operations) => {
+                tokenizer.read(data, &mut operations.reading(sent));
+                tokenizer.is_malformed() || operations.is_wrong()
+            }
+            Source::Part(tokenizer, leaves) => {
+                tokenizer.read(data, &mut leaves.reading(sent));
+                tokenizer.is_malformed() || leaves.is_wrong()
+            }
+            Source::Protobuf(message, object) => {
+                message.read(data, &mut object.reading(sent));
+                message.is_malformed()
+            }
+        };
+        if is_malformed {
+            self.source = Source::Unread(Unread::Malformed);
+        }
+    }
+
+    /// Whether what follows of the body says nothing more.
+    pub fn is_done(&self) -> bool {
+        matches!(self.source, Source::Unread(_)) || self.is_whole()
+    }
+
+    /// Whether all that is wanted was read to its end.
+    pub fn is_whole(&self) -> bool {
+        match &self.source {
+            Source::Object(tokenizer, object) => tokenizer.is_ended() || object.is_done(),
+            Source::Operations(tokenizer, _) | Source::Part(tokenizer, _) => tokenizer.is_ended(),
+            Source::Protobuf(_, object) => object.is_done(),
+            Source::Unread(_) => false,
+        }
+    }
+
+    /// Why the body was not read, or not to its end.
+    pub fn unread(&self) -> Option<Unread> {
+        match self.source {
+            Source::Unread(unread) => Some(unread),
+            _ => None,
+        }
+    }
+
+    /// What was found.
+    pub fn finish(self) -> Sent {
+        self.sent
+    }
+}
