@@ -53,7 +53,7 @@ pub(super) struct AuditArgs {
 
 /// Compare the record of a run with the audit log of the API server.
 ///
-/// Request by request where the run recorded audit IDs (run --audit-ids), by counts otherwise.
+/// Request by request where the run kept a journal (run --journal), by counts otherwise.
 /// Exits with 0 only when nothing is unexplained, with 3 otherwise, and with 4 where record and
 /// log don't overlap.
 #[derive(Debug, Args)]

@@ -108,9 +108,9 @@ struct OpenOptions {
     /// Tell the calls for this namespace from others.
     #[arg(long, value_name = "NAME", default_value = "")]
     namespace: String,
-    /// Record the audit ID of each request, for `kubetoll verify`.
+    /// Keep a line of each request, for `kubetoll why`, `kubetoll journal` and `kubetoll verify`.
     #[arg(long)]
-    audit_ids: bool,
+    journal: bool,
 }
 
 /// What is needed when they are closed.
@@ -275,7 +275,7 @@ impl OpenOptions {
     fn plan(&self, id: &str) -> Plan {
         Plan {
             namespace: self.namespace.clone(),
-            journal: self.audit_ids,
+            journal: self.journal,
             ..empty_plan(id)
         }
     }

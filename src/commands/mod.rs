@@ -12,6 +12,7 @@ mod export;
 mod graph;
 mod import;
 mod install;
+mod journal;
 mod kubeconfig;
 mod measure;
 mod rbac;
@@ -19,6 +20,7 @@ mod report;
 mod run;
 mod runs;
 mod shared;
+mod why;
 
 use std::{
     io::{self, Write as _},
@@ -59,6 +61,8 @@ enum Command {
     Rbac(rbac::RbacArgs),
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
+    Why(why::WhyArgs),
+    Journal(journal::JournalArgs),
     Report(report::ReportArgs),
     Graph(graph::GraphArgs),
     Docs(graph::DocsArgs),
@@ -110,6 +114,8 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Rbac(args) => rbac::run(&args),
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Journal(args) => until_done(|_| journal::run(args)),
         Command::Report(args) => report::run(&args),
         Command::Graph(args) => graph::run_graph(&args),
         Command::Docs(args) => graph::run_docs(&args),

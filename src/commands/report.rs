@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::shared::{
@@ -12,7 +12,7 @@ use super::shared::{
 };
 use record::{HistoryRun, RunRecord, RunResult};
 use report::{Asked, Budget, document};
-use store::{Filter, Location, Store};
+use store::{Filter, Location};
 use terminal::{exit::Exit, lines};
 
 /// Write the report of one run: a page, Markdown, JSON or JUnit.
@@ -124,7 +124,7 @@ impl ReportArgs {
         let record = if path.is_file() {
             read_record(path)?
         } else {
-            self.find(&mut store)?
+            self.store.find_record(&mut store, &self.run)?
         };
         let filter = Filter {
             scenario: Some(record.scenario.clone()),
@@ -134,17 +134,6 @@ impl ReportArgs {
         let mut history = store.runs(&filter)?;
         history.extend(store.run(&record.id)?);
         Ok((record, history))
-    }
-
-    fn find(&self, store: &mut Store) -> Result<RunRecord> {
-        let (id, history) = (&self.run, self.store.location()?);
-        let run = store.run(id)?;
-        let run =
-            run.with_context(|| format!("{id} is no file and no run of the history {history}"))?;
-        let record = run.record.with_context(|| {
-            format!("run {id} was imported: the history has its numbers, but no record to report")
-        })?;
-        Ok(*record)
     }
 
     fn form(&self) -> Result<Form> {

@@ -31,7 +31,7 @@ impl Run<'_> {
         let asked = OpenRun {
             pairs: pairs_to_ask_for(self.plan),
             lease_seconds: 2 * self.gone_timeout().as_secs(),
-            ..OpenRun::default()
+            journal: self.plan.journal,
         };
         let opened = try_ask_all(proxies, |proxy| proxy.open_run(&id, &asked)).await?;
         self.delete_all().await?;
@@ -124,6 +124,8 @@ fn deletion(admin: &str, opened: &Snapshot, closed: RunDetailRecord) -> (Deletio
         difference,
         closed: closed.snapshot,
         objects: closed.objects,
+        journal: closed.journal,
+        clients: closed.clients,
     };
     (deletion, checks)
 }

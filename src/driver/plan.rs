@@ -25,8 +25,8 @@ pub struct Plan {
     pub keep: bool,
     /// Creates and deletes one object first.
     pub primer: bool,
-    /// Lets the proxies record the audit ID of each request.
-    pub audit_ids: bool,
+    /// Lets the proxies keep a line of each request.
+    pub journal: bool,
     /// Whether KubeVirt is simulated.
     pub simulated: bool,
     /// More of what was asked for, for the record.

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::transport::AdminTransport;
 use record::{
-    ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RunDetailRecord, RunProgress, Snapshot, printable_line,
+    ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RecentRequests, RunDetailRecord, RunProgress, Snapshot,
+    printable_line,
 };
 
 /// Longest wait for an answer.
@@ -149,6 +150,20 @@ impl ProxyClient {
     /// One instant of the books (`GET /snapshot`).
     pub async fn snapshot(&self) -> Result<Snapshot, ProxyError> {
         self.call(Method::GET, "/snapshot", Bytes::new()).await
+    }
+
+    /// The last requests that it keeps (`GET /requests`).
+    pub async fn recent(&self) -> Result<RecentRequests, ProxyError> {
+        let answer = self.call(Method::GET, "/requests", Bytes::new()).await;
+        answer.map_err(|error| match error {
+            // No run is lost: it keeps none.
+            ProxyError::Lost { url, detail } => ProxyError::Refused {
+                url,
+                status: StatusCode::NOT_FOUND,
+                detail,
+            },
+            other => other,
+        })
     }
 
     /// Opens a run (`PUT /runs/ID`); gives the books as they were then.

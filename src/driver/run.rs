@@ -158,7 +158,7 @@ impl Run<'_> {
             id: self.id.clone(),
             scenario: self.plan.spec.name().to_owned(),
             namespace: self.namespace.clone(),
-            journal: self.plan.audit_ids,
+            journal: self.plan.journal,
             pairs: pairs_to_ask_for(self.plan),
             lease: self.plan.timeout
                 + self.gone_timeout()

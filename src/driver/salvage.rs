@@ -140,6 +140,7 @@ fn last_known(
         journal: Vec::new(),
         journal_lost: 0,
         journal_lost_others: 0,
+        clients: Vec::new(),
     };
     let (run, mut checks) = measure::proxy_run(proxy, (url, opened), closed);
     checks.push(Check::new(LATE_CHECK, false, format!("{error}: {until}")));

@@ -11,8 +11,8 @@ use super::{
     written::{ExportError, Written, folder},
 };
 use record::{
-    HISTORY_SCHEMA, HistoryLine, HistoryRun, KubevirtCiRun, KubevirtPoint, KubevirtWeek,
-    KubevirtWeekData, PerfAuditResults, PerfAuditValue,
+    FINDING_METRICS, HISTORY_SCHEMA, HistoryLine, HistoryRun, KubevirtCiRun, KubevirtPoint,
+    KubevirtWeek, KubevirtWeekData, PerfAuditResults, PerfAuditValue,
 };
 use stats::week::{monday_of, weekly_means};
 
@@ -72,6 +72,11 @@ fn is_kubevirts(scenario: &str) -> bool {
     ["vmi", "vm"].contains(&scenario)
 }
 
+/// KubeVirt's tools know nothing of findings.
+fn is_kubevirts_metric(name: &str) -> bool {
+    !name.starts_with(FINDING_METRICS)
+}
+
 /// One file for each build, with the results of both scenarios.
 fn results(series: &Series<'_>, written: &mut Written) -> Result<(), ExportError> {
     let mut builds: BTreeMap<String, KubevirtCiRun> = BTreeMap::new();
@@ -117,7 +122,11 @@ fn build(run: &HistoryRun, job: &str, scenario: &str) -> String {
 }
 
 fn perf_audit(run: &HistoryRun) -> PerfAuditResults {
-    let values = run.values.iter().map(|(name, value)| {
+    let values = run
+        .values
+        .iter()
+        .filter(|(name, _)| is_kubevirts_metric(name));
+    let values = values.map(|(name, value)| {
         let value = PerfAuditValue {
             value: *value,
             threshold_result: None,
@@ -142,7 +151,8 @@ fn weekly(
         );
         return Ok(());
     }
-    for (metric, points) in by_metric(runs) {
+    let metrics = by_metric(runs).into_iter();
+    for (metric, points) in metrics.filter(|(metric, _)| is_kubevirts_metric(metric)) {
         let means = weekly_means(points.iter().map(|(run, value)| (run.at, *value)));
         for (monday, week) in means {
             let of_week = points.iter().filter(|(run, _)| monday_of(run.at) == monday);

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{party::Party, row::Outcome};
 use classify::CallName;
+use recorder::Line;
 
 /// What is known of the client of a request when it is booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +34,10 @@ pub struct Answer<'a> {
     pub name: &'a WithName<'a>,
     /// Time since the request's head was read.
     pub elapsed: Duration,
-    /// The moment, in microseconds since 1970, for a journal.
-    pub at_micros: i64,
-    /// The API server's `Audit-Id` response header.
-    pub audit_id: Option<&'a str>,
     /// Namespace and name of the object; asked for only while a run has detail open.
     pub object: &'a dyn Fn() -> ObjectRef,
+    /// Its line in a journal, given the id of its row; asked for only while one is kept.
+    pub line: &'a dyn Fn(u32) -> Line,
 }
 
 /// The object that a request names.

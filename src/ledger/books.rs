@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -14,9 +14,12 @@ use super::{
     answer::Standing,
     open_run::OpenRun,
     party::{Party, UNAUTHENTICATED, UNPROVEN},
+    recent::Recent,
     row::{CallBook, Outcome, Row},
+    snapshot::Snapshot,
 };
 use classify::{CallName, OTHER};
+use recorder::Line;
 
 /// Most rows of authenticated clients, and most of their calls, that the books hold apart.
 pub const ROWS_MAX: usize = 20_000;
@@ -40,6 +43,9 @@ pub struct Books {
     /// How many of the rows are of clients that are not authenticated.
     folded_rows: AtomicUsize,
     next_id: AtomicU32,
+    /// Whether the open run keeps a journal.
+    pub(super) keeps_journal: AtomicBool,
+    pub(super) recent: Recent,
     pub(super) shared: SharedNames,
 }
 
@@ -76,6 +82,11 @@ impl Default for Books {
 impl Books {
     /// Empty books.
     pub fn new() -> Self {
+        Self::with_recent(0)
+    }
+
+    /// The same, which keep the lines of the last so many requests.
+    pub fn with_recent(lines: usize) -> Self {
         let shared = SharedNames::new();
         Self {
             snapshot_lock: RwLock::new(None),
@@ -85,6 +96,8 @@ impl Books {
             rows: DashMap::new(),
             folded_rows: AtomicUsize::new(0),
             next_id: AtomicU32::new(shared.len()),
+            keeps_journal: AtomicBool::new(false),
+            recent: Recent::new(lines),
             shared,
         }
     }
@@ -117,6 +130,18 @@ impl Books {
             });
             Arc::clone(&party)
         })
+    }
+
+    /// Whether lines are kept now, for which more is needed of a request than the books have.
+    pub fn keeps_lines(&self) -> bool {
+        self.recent.is_kept() || self.keeps_journal.load(Ordering::Relaxed)
+    }
+
+    /// The lines of the last requests, the oldest first, with the books that name them; nothing if
+    /// none are kept.
+    pub fn recent(&self) -> Option<(Snapshot, Vec<Arc<Line>>)> {
+        let lines = self.recent.is_kept().then(|| self.recent.lines())?;
+        Some((self.snapshot(), lines))
     }
 
     /// The run that is open, while something is booked. No snapshot is taken meanwhile.

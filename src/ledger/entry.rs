@@ -14,6 +14,7 @@ use super::{
     row::{CallBook, Outcome, Reason, Row},
 };
 use classify::CallName;
+use recorder::{EventCounts, Line, Unread};
 
 /// How a request ended after it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,16 +72,16 @@ impl Entry {
         self.row.is_some()
     }
 
-    /// Books the answer; only the first one counts.
-    pub fn answer(&mut self, answer: Answer<'_>) {
+    /// Books the answer; only the first one counts. Gives its line, if a journal is kept.
+    pub fn answer(&mut self, answer: Answer<'_>) -> Option<Arc<Line>> {
         if self.row.is_some() {
-            return;
+            return None;
         }
         let call = self.call_of(&answer);
         let row = self
             .books
             .row(answer.party, &call, answer.outcome, answer.standing);
-        {
+        let line = {
             let open_run = self.books.lock_for_booking();
             if !Arc::ptr_eq(&self.call, &row.call) {
                 row.call.opened.fetch_add(1, Ordering::Relaxed);
@@ -89,11 +90,10 @@ impl Entry {
             }
             row.answered.fetch_add(1, Ordering::Relaxed);
             row.to_head.observe(answer.elapsed);
-            if let Some(run) = open_run.as_ref() {
-                run.note(row.id, &answer);
-            }
-        }
+            self.books.note(open_run.as_deref(), row.id, &answer)
+        };
         self.row = Some(row);
+        line
     }
 
     /// What the request is booked as.
@@ -134,6 +134,20 @@ impl Entry {
         }
     }
 
+    /// Counts the events of a watch that have come since `before`, without the snapshot lock.
+    pub fn add_events(&self, before: &EventCounts, now: &EventCounts) {
+        if let Some(row) = &self.row {
+            row.events.add(before, now);
+        }
+    }
+
+    /// Counts a watch whose events can't be read.
+    pub fn add_unread_watch(&self, why: Unread) {
+        if let Some(row) = &self.row {
+            row.events.add_unread(why);
+        }
+    }
+
     /// Closes the entry `elapsed` after the request's head was read; only the first time counts.
     pub fn close(&mut self, ending: Ending, elapsed: Duration) {
         if std::mem::replace(&mut self.closed, true) {
@@ -166,9 +180,11 @@ impl Drop for Entry {
                 standing: Standing::Configured,
                 name: &|_| {},
                 elapsed: Duration::ZERO,
-                at_micros: 0,
-                audit_id: None,
                 object: &ObjectRef::default,
+                line: &|row| Line {
+                    row,
+                    ..Line::default()
+                },
             });
         }
         self.close(Ending::Dropped, Duration::ZERO);

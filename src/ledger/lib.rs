@@ -6,8 +6,8 @@
 //!
 //! A booking holds the snapshot lock for reading while it changes the counters that are compared
 //! (opened, answered, closed); a snapshot holds it for writing. So a snapshot is one instant of all
-//! of these, and the difference of two is exactly what was answered in between. Bytes of bodies are
-//! added without the lock.
+//! of these, and the difference of two is exactly what was answered in between. Bytes of bodies and
+//! events of watches are added without the lock.
 //!
 //! Names come from [`CallName`] and are bounded. A call has a row of its own only once an
 //! authenticated client has made it; before, and for clients that are not authenticated, requests
@@ -21,17 +21,20 @@ mod books;
 mod entry;
 mod open_run;
 mod party;
+mod recent;
 mod row;
 mod run;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod watch_events;
 
 pub use answer::{Answer, ObjectRef, Standing, WithName};
 pub use books::{Books, FOLDED_ROWS_MAX, PARTIES_MAX, ROWS_MAX};
 pub use entry::{Ending, Entry};
-pub use open_run::{JournalLine, OBJECTS_MAX, ObjectCount, RunDetail, RunOptions, kept_audit_id};
+pub use open_run::{OBJECTS_MAX, ObjectCount, RunDetail, RunOptions};
 pub use party::{Party, UNAUTHENTICATED, UNPROVEN};
 pub use row::{BUCKETS_SECONDS, Histogram, Outcome, Reason};
 pub use run::RunError;
 pub use snapshot::{CallCount, RowCount, Snapshot};
+pub use watch_events::WatchCount;

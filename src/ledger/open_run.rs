@@ -1,13 +1,17 @@
 //! What the books keep while a run is open, besides rows: namespaces, names and audit IDs.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use dashmap::DashMap;
 
-use super::answer::{Answer, ObjectRef, Standing};
+use super::{
+    answer::{Answer, ObjectRef, Standing},
+    books::Books,
+};
+use recorder::Line;
 
 /// Most (row, namespace, name) triples that a run holds apart if it asks for no other number.
 pub const OBJECTS_MAX: usize = 200_000;
@@ -17,10 +21,6 @@ const OBJECTS_MOST: usize = 2_000_000;
 const JOURNAL_MAX: usize = 1_000_000;
 /// Most lines for all others, so that these can't fill the journal.
 const JOURNAL_OTHERS_MAX: usize = 100_000;
-/// Longest audit ID that is kept, in bytes. The API server makes UUIDs of 36, but repeats whatever
-/// a client asks for.
-const AUDIT_ID_MAX: usize = 128;
-
 /// What a run asks of the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunOptions {
@@ -50,27 +50,15 @@ pub struct ObjectCount {
     pub count: u64,
 }
 
-/// One request of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalLine {
-    /// The row's id in the snapshot.
-    pub row: u32,
-    /// When it was answered, in microseconds since 1970.
-    pub at_micros: i64,
-    /// The beginning of the API server's audit ID, 128 bytes at most; empty where no
-    /// response came.
-    pub audit_id: Box<str>,
-}
-
 /// What the books kept for a run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RunDetail {
     /// Counts by row and object, in no order.
     pub objects: Vec<ObjectCount>,
     /// Requests that found the table of objects full.
     pub objects_lost: u64,
     /// One line per request, if it was asked for.
-    pub journal: Vec<JournalLine>,
+    pub journal: Vec<Arc<Line>>,
     /// Requests of authenticated clients that found the journal full.
     pub journal_lost: u64,
     /// Requests of others that found their part of it full.
@@ -90,7 +78,7 @@ pub(super) struct OpenRun {
 
 #[derive(Default)]
 struct Journal {
-    lines: Vec<JournalLine>,
+    lines: Vec<Arc<Line>>,
     /// How many of the lines are of clients that are not authenticated.
     others: usize,
     lost: u64,
@@ -98,8 +86,8 @@ struct Journal {
 }
 
 impl Journal {
-    fn note(&mut self, row: u32, answer: &Answer<'_>) {
-        let is_other = answer.standing != Standing::Authenticated;
+    /// Whether there was room for the line.
+    fn note(&mut self, line: &Arc<Line>, is_other: bool) -> bool {
         let (count, most, lost) = if is_other {
             (self.others, JOURNAL_OTHERS_MAX, &mut self.lost_others)
         } else {
@@ -107,15 +95,37 @@ impl Journal {
         };
         if count >= most {
             *lost += 1;
-            return;
+            return false;
         }
         self.others += usize::from(is_other);
-        let audit_id = answer.audit_id.unwrap_or_default();
-        self.lines.push(JournalLine {
-            row,
-            at_micros: answer.at_micros,
-            audit_id: kept_audit_id(audit_id).into(),
-        });
+        self.lines.push(Arc::clone(line));
+        true
+    }
+}
+
+impl Books {
+    /// Keeps what an answer says beyond its row, and gives its line, if any is kept.
+    pub(super) fn note(
+        &self,
+        run: Option<&OpenRun>,
+        row: u32,
+        answer: &Answer<'_>,
+    ) -> Option<Arc<Line>> {
+        if let Some(run) = run {
+            run.note_answer(row, answer);
+        }
+        let journal = run.and_then(|run| run.journal.as_ref());
+        if journal.is_none() && !self.recent.is_kept() {
+            return None;
+        }
+        let line = Arc::new((answer.line)(row));
+        let is_other = answer.standing != Standing::Authenticated;
+        let is_noted = journal.is_some_and(|journal| locked(journal).note(&line, is_other));
+        let is_recent = self.recent.is_kept() && !is_other;
+        if is_recent {
+            self.recent.add(&line);
+        }
+        (is_noted || is_recent).then_some(line)
     }
 }
 
@@ -131,16 +141,13 @@ impl OpenRun {
         }
     }
 
-    /// Keeps what an answer says beyond its row. Only authenticated clients name objects.
-    pub(super) fn note(&self, row: u32, answer: &Answer<'_>) {
+    /// Keeps what an answer says of its object. Only authenticated clients name objects.
+    fn note_answer(&self, row: u32, answer: &Answer<'_>) {
         let object = match answer.standing {
             Standing::Authenticated => (answer.object)(),
             Standing::Configured | Standing::Unauthenticated => ObjectRef::default(),
         };
         self.note_object((row, object));
-        if let Some(journal) = &self.journal {
-            locked(journal).note(row, answer);
-        }
     }
 
     /// How many requests named `namespace`.
@@ -179,15 +186,6 @@ impl OpenRun {
                 .map_or_else(Vec::new, |mut journal| std::mem::take(&mut journal.lines)),
         }
     }
-}
-
-/// What is kept of an audit ID: its first 128 bytes.
-pub fn kept_audit_id(id: &str) -> &str {
-    let mut end = id.len().min(AUDIT_ID_MAX);
-    while !id.is_char_boundary(end) {
-        end -= 1;
-    }
-    &id[..end]
 }
 
 fn locked(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {

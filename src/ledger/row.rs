@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::party::Party;
+use super::{party::Party, watch_events::WatchEvents};
 use classify::CallName;
 
 /// How a request was answered.
@@ -113,6 +113,7 @@ pub(super) struct Row {
     pub(super) response_bytes: AtomicU64,
     pub(super) to_head: AtomicHistogram,
     pub(super) to_end: AtomicHistogram,
+    pub(super) events: WatchEvents,
 }
 
 impl Row {
@@ -129,6 +130,7 @@ impl Row {
             response_bytes: AtomicU64::new(0),
             to_head: AtomicHistogram::default(),
             to_end: AtomicHistogram::default(),
+            events: WatchEvents::default(),
         }
     }
 }

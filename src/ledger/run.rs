@@ -1,6 +1,6 @@
 //! A run on the books: opened and closed by a snapshot each.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     books::Books,
@@ -29,6 +29,7 @@ impl Books {
                 return Err(RunError::Busy(run.id.clone()));
             }
             *open = Some(Arc::new(OpenRun::new(id, options)));
+            self.keeps_journal.store(options.journal, Ordering::Relaxed);
             self.read(&mut counters);
         }
         Ok(counters.into_snapshot())
@@ -43,6 +44,7 @@ impl Books {
             let run = open
                 .take_if(|run| run.id == id)
                 .ok_or_else(|| RunError::Unknown(id.to_owned()))?;
+            self.keeps_journal.store(false, Ordering::Relaxed);
             self.read(&mut counters);
             run
         };

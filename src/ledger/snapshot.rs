@@ -8,17 +8,21 @@ use std::sync::{
 use super::{
     books::Books,
     row::{CallBook, Histogram, Outcome, Row},
+    watch_events::WatchCount,
 };
 use classify::CallName;
 
-/// All counters at one instant, in the order of their ids. Bytes of bodies are as of some moment
-/// while they were read: they are added without the snapshot lock.
+/// All counters at one instant, in the order of their ids. Bytes of bodies and
+/// events of watches are as of some moment while they were read: they are added without the snapshot
+/// lock.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// What was answered.
     pub rows: Vec<RowCount>,
     /// What was opened and closed.
     pub calls: Vec<CallCount>,
+    /// The events that watches have delivered.
+    pub events: Vec<WatchCount>,
     /// Requests that the full books could not tell apart: counted in the overflow row, or for the
     /// overflow party.
     pub overflowed: u64,
@@ -182,6 +186,12 @@ impl Counters {
     /// Gives the counters their names and their order.
     pub(super) fn into_snapshot(self) -> Snapshot {
         let overflowed = self.overflowed;
+        let mut events: Vec<WatchCount> = self
+            .rows
+            .iter()
+            .filter_map(|(row, _)| row.events.read(row.id))
+            .collect();
+        events.sort_unstable_by_key(|count| count.row);
         let answered = self.rows.into_iter().filter(|(_, row)| row.answered > 0);
         let mut rows: Vec<RowCount> = answered.map(|(row, count)| named(&row, count)).collect();
         rows.sort_unstable_by_key(|row| row.id);
@@ -200,6 +210,7 @@ impl Counters {
         Snapshot {
             rows,
             calls,
+            events,
             overflowed,
         }
     }

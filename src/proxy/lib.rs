@@ -41,6 +41,7 @@ mod upstream;
 mod wire;
 
 pub use accept::{Listener, serve};
+pub use accounting::reading::Never;
 pub use counters::ConnectionCounters;
 pub use proxy::{Credential, Gate, Options, Presented, Presenting, Proxy};
 pub use upstream::{

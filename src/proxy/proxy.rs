@@ -12,8 +12,11 @@ use std::{
 use http::HeaderValue;
 
 use crate::{
-    accounting::kept_bodies::KeptBodies, counters::ConnectionCounters,
-    downstream::heads::HeadBudget, drain::Drain, upstream::dial::Dialer,
+    accounting::{kept_bodies::KeptBodies, reading::Never, recording::Recorder},
+    counters::ConnectionCounters,
+    downstream::heads::HeadBudget,
+    drain::Drain,
+    upstream::dial::Dialer,
 };
 use identity::client::Clients;
 use ledger::Books;
@@ -33,6 +36,10 @@ pub struct Options {
     pub watch_drain: Duration,
     /// Server names of clients whose connections pass through as bytes.
     pub sni_passthrough: Vec<Box<str>>,
+    /// How many of the last requests are kept, to be asked for at any time.
+    pub recorder: usize,
+    /// Resources whose bodies are not read for a journal, Secrets among them.
+    pub journal_never: Never,
     /// If set, every client must present this bearer token, and it is not forwarded: the proxy
     /// presents the user's own credential instead. Only `exec` does this.
     pub gate: Option<Arc<Gate>>,
@@ -47,6 +54,8 @@ impl Default for Options {
             drain: Duration::from_secs(10),
             watch_drain: Duration::from_secs(5),
             sni_passthrough: Vec::new(),
+            recorder: 0,
+            journal_never: Never::new(&[]),
             gate: None,
         }
     }
@@ -105,6 +114,7 @@ pub struct Proxy {
     pub(crate) drain: Arc<Drain>,
     pub(crate) heads: Arc<HeadBudget>,
     pub(crate) kept_bodies: Arc<KeptBodies>,
+    pub(crate) recorder: Arc<Recorder>,
     is_ready: AtomicBool,
 }
 
@@ -121,7 +131,7 @@ impl Proxy {
         front_proxy: Option<Dialer>,
         options: Options,
     ) -> Arc<Self> {
-        let books = Arc::new(Books::new());
+        let books = Arc::new(Books::with_recent(options.recorder));
         let clients = Clients::new(options.component.clone(), Arc::clone(&books));
         let connections = Arc::<ConnectionCounters>::default();
         Arc::new(Self {
@@ -133,6 +143,7 @@ impl Proxy {
             clients,
             drain: Drain::new(options.watch_drain),
             heads: Arc::default(),
+            recorder: Arc::default(),
             is_ready: AtomicBool::new(true),
             options,
         })

@@ -201,6 +201,9 @@ pub struct Checked {
     pub damage: Vec<String>,
 }
 
+/// What the names of metrics of findings begin with.
+pub const FINDING_METRICS: &str = "why:";
+
 /// The name of a component's metric in [`HistoryRun::components`]: kube-apiserver's verb in capitals,
 /// resource and subresource, or the class of the path of a non-resource request.
 pub fn component_metric(verb: &str, resource: &str, subresource: &str, path: &str) -> String {

@@ -11,14 +11,17 @@ mod crosscheck;
 mod drawn;
 mod exchange;
 mod failure;
+mod finding;
 mod history;
 mod installation;
+mod journal;
 mod markers;
 mod outcome;
 mod printable;
 mod result;
 mod run;
 mod snapshot;
+mod watch_events;
 
 pub use audit::{AuditCount, AuditLog, AuditReport, Difference, Value, Verification};
 pub use budget::{
@@ -39,11 +42,19 @@ pub use exchange::{
 pub use failure::{
     BooksKept, Cause, CauseSource, FailureReason, NotRunning, NotRunningGroup, RunFailure,
 };
+pub use finding::{
+    CallExample, CallFinding, CallFindingKind, FindingChange, FindingChangeKind, ObjectCalls,
+    PerObject,
+};
 pub use history::{
-    Acknowledgement, Checked, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin, Tally,
-    component_metric, label,
+    Acknowledgement, Checked, FINDING_METRICS, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin,
+    Tally, component_metric, label,
 };
 pub use installation::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
+pub use journal::{
+    CauseSeen, ClientRecord, JournalLine, JournalRecord, ObjectSeen, OwnerSeen, QueryRecord,
+    SentRecord, StatusRecord, WatchRecord,
+};
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use outcome::{Kept, Outcome};
 pub use printable::{printable, printable_line};
@@ -57,7 +68,8 @@ pub use run::{
     DriverCall, ENDED_CHECK, ObjectTimes, PodRecord, ProxyRun, RUN_SCHEMA, RunRecord,
 };
 pub use snapshot::{
-    ADMIN_TOKEN_HEADER, CallRecord, Durations, InFlight, JournalRecord, NotComparable,
-    ObjectRecord, OpenRun, ProxyInfo, RowRecord, RunDetailRecord, RunProgress, Snapshot,
-    UNAUTHENTICATED, UNPROVEN, kept_audit_id,
+    ADMIN_TOKEN_HEADER, CallRecord, Durations, InFlight, NotComparable, ObjectRecord, OpenRun,
+    ProxyInfo, RecentRequests, RowRecord, RunDetailRecord, RunProgress, Snapshot, UNAUTHENTICATED,
+    UNPROVEN, kept_audit_id,
 };
+pub use watch_events::WatchEvents;

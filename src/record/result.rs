@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallRecord, Check, ClusterRecord, CommandRecord, Crosscheck, DriverCall, Kept, Outcome,
-    PodRecord, RunFailure,
+    CallFinding, CallRecord, Check, ClusterRecord, CommandRecord, Crosscheck, DriverCall, Kept,
+    Outcome, PerObject, PodRecord, RunFailure,
 };
 
 /// The result of a run, derived from its record.
@@ -42,6 +42,15 @@ pub struct RunResult {
     /// What the deletion of the run's objects cost; not part of `rows` and `values`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deletion: Vec<ResultRow>,
+    /// Which calls failed or could go, and why, if the run kept a journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<CallFinding>>,
+    /// The same of the deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_findings: Option<Vec<CallFinding>>,
+    /// What single objects cost, if the run kept a journal and made some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_object: Option<PerObject>,
     /// `VERB-resource-count` over KubeVirt's components, by KubeVirt's rule.
     pub values: BTreeMap<String, u64>,
     /// From creation to Running.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Crosscheck, ObjectRecord, RowRecord, RunDetailRecord, RunFailure, Snapshot};
+use super::{
+    ClientRecord, Crosscheck, JournalRecord, ObjectRecord, RowRecord, RunDetailRecord, RunFailure,
+    Snapshot,
+};
 
 /// The schema's name and version.
 pub const RUN_SCHEMA: &str = "kubetoll.run/1";
@@ -150,6 +153,12 @@ pub struct Deletion {
     pub difference: Vec<RowRecord>,
     /// By row and object.
     pub objects: Vec<ObjectRecord>,
+    /// One line per request, if the run kept a journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub journal: Vec<JournalRecord>,
+    /// The programs that the journal's lines name by their place here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientRecord>,
 }
 
 /// The times of one object.
@@ -210,6 +219,21 @@ impl RunRecord {
     /// The rows of all proxies.
     pub fn rows(&self) -> impl Iterator<Item = &RowRecord> {
         self.proxies.iter().flat_map(|proxy| &proxy.difference)
+    }
+
+    /// Whether the run kept a line of each request.
+    pub fn keeps_journal(&self) -> bool {
+        let mut proxies = self.proxies.iter();
+        proxies.any(|proxy| !proxy.closed.journal.is_empty())
+    }
+
+    /// The same of the deletion of its objects.
+    pub fn keeps_deletion_journal(&self) -> bool {
+        let mut deletions = self
+            .proxies
+            .iter()
+            .filter_map(|proxy| proxy.deletion.as_ref());
+        deletions.any(|deletion| !deletion.journal.is_empty())
     }
 
     /// Whether the run came to its end and all checks hold.

@@ -1,13 +1,14 @@
 //! One instant of a proxy's books, as its admin port gives it out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::{ClientRecord, JournalRecord, Outcome, WatchEvents};
 use classify::CallName;
-pub use ledger::{UNAUTHENTICATED, UNPROVEN, kept_audit_id};
+pub use ledger::{UNAUTHENTICATED, UNPROVEN};
+pub use recorder::kept_audit_id;
 
 /// The schema's name and version.
 const SCHEMA: &str = "kubetoll.snapshot/1";
@@ -29,6 +30,9 @@ pub struct Snapshot {
     pub rows: Vec<RowRecord>,
     /// Requests that were opened and closed, by call; the difference is in flight.
     pub calls: Vec<InFlight>,
+    /// The events that watches have delivered, since the process started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches: Vec<WatchEvents>,
 }
 
 /// Which proxy, and since when.
@@ -168,6 +172,38 @@ pub struct RunDetailRecord {
     /// Other requests that have no line, because there were too many of these.
     #[serde(default)]
     pub journal_lost_others: u64,
+    /// The programs that the journal's lines name by their place here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientRecord>,
+}
+
+/// The last requests that a proxy keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecentRequests {
+    /// The books, whose rows the lines name.
+    pub snapshot: Snapshot,
+    /// A line for each, the oldest first.
+    pub journal: Vec<JournalRecord>,
+    /// The programs that the lines name by their place here.
+    pub clients: Vec<ClientRecord>,
+}
+
+impl RecentRequests {
+    /// These lines, which name clients by their places.
+    pub fn new(
+        snapshot: Snapshot,
+        lines: &[Arc<recorder::Line>],
+        clients: Vec<recorder::Client>,
+    ) -> Self {
+        Self {
+            snapshot,
+            journal: lines
+                .iter()
+                .map(|line| JournalRecord::from(&**line))
+                .collect(),
+            clients: clients.into_iter().map(ClientRecord::from).collect(),
+        }
+    }
 }
 
 /// How often a row's requests named an object.
@@ -183,17 +219,6 @@ pub struct ObjectRecord {
     pub name: String,
     /// Requests answered that named the object.
     pub count: u64,
-}
-
-/// One request of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalRecord {
-    /// [`RowRecord::id`] of the row that counts it.
-    pub row: u32,
-    /// When it was answered, in microseconds since 1970.
-    pub at: i64,
-    /// The API server's `Audit-Id`, empty where no response came.
-    pub audit_id: String,
 }
 
 /// Two snapshots that have no difference.
@@ -217,6 +242,7 @@ impl Snapshot {
             overflowed: books.overflowed,
             rows: books.rows.into_iter().map(RowRecord::from).collect(),
             calls: books.calls.into_iter().map(InFlight::from).collect(),
+            watches: books.events.iter().map(WatchEvents::from).collect(),
         }
     }
 
@@ -367,26 +393,27 @@ impl From<ledger::CallCount> for InFlight {
 }
 
 impl RunDetailRecord {
-    /// What the books kept for a run.
-    pub fn new(snapshot: Snapshot, detail: ledger::RunDetail) -> Self {
+    /// What the books kept for a run, whose journal names clients by their places.
+    pub fn new(
+        snapshot: Snapshot,
+        detail: ledger::RunDetail,
+        clients: Vec<recorder::Client>,
+    ) -> Self {
         let objects = detail.objects.into_iter().map(|count| ObjectRecord {
             row: count.row,
             namespace: count.object.namespace.into(),
             name: count.object.name.into(),
             count: count.count,
         });
-        let journal = detail.journal.into_iter().map(|line| JournalRecord {
-            row: line.row,
-            at: line.at_micros,
-            audit_id: line.audit_id.into(),
-        });
+        let journal = detail.journal.iter();
         Self {
             snapshot,
             objects: objects.collect(),
             objects_lost: detail.objects_lost,
-            journal: journal.collect(),
+            journal: journal.map(|line| JournalRecord::from(&**line)).collect(),
             journal_lost: detail.journal_lost,
             journal_lost_others: detail.journal_lost_others,
+            clients: clients.into_iter().map(ClientRecord::from).collect(),
         }
     }
 }

@@ -28,6 +28,7 @@ mod nearest;
 mod number;
 mod run;
 pub mod text;
+pub mod why;
 
 pub use budgets::{
     budget::Budget,

@@ -66,7 +66,7 @@ fn every_shell_gets_completions_that_know_the_commands() {
         let output = run(kubetoll().args(["completions", shell]), b"");
         let script = String::from_utf8(output.stdout).unwrap();
         assert!(
-            script.contains("classify") && script.contains("audit-ids"),
+            script.contains("classify") && script.contains("no-journal"),
             "{shell}"
         );
     }

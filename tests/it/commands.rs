@@ -220,7 +220,7 @@ async fn measure_opens_and_closes_the_books_of_a_running_proxy() {
         "measure",
         "--proxy",
         &proxy.admin,
-        "--audit-ids",
+        "--journal",
         "--settle",
         "300ms",
         "--output",

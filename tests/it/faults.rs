@@ -134,7 +134,7 @@ fn plan(scenario: Scenario, count: usize) -> Plan {
         namespace: None,
         keep: false,
         primer: true,
-        audit_ids: true,
+        journal: true,
         simulated: true,
         configuration: std::collections::BTreeMap::new(),
     }

@@ -79,6 +79,8 @@ mod support;
 mod tidy;
 mod transparency;
 mod upgrades;
+mod watch_events;
 mod watches;
 mod way_upstream;
+mod why;
 mod wire;

@@ -176,7 +176,7 @@ fn check_files(dir: &Path, result: &RunResult) {
 
 /// As many as two nodes take, at once.
 #[test]
-fn full_nodes_are_exact_without_audit_ids() {
+fn full_nodes_are_exact_without_a_journal() {
     let arguments = [
         "--count",
         "220",
@@ -184,7 +184,7 @@ fn full_nodes_are_exact_without_audit_ids() {
         "2",
         "--pause",
         "0ms",
-        "--no-audit-ids",
+        "--no-journal",
     ];
     let result = run("vmi", &arguments);
     check_counts(&result, 220);
@@ -354,7 +354,7 @@ fn wrong_calls_are_refused_before_anything_runs() {
         (&["run", "vmi", "--kubevirt-namespace", "kubevirt"], 2),
         (&["run", "vmi", "--nodes", "0"], 2),
         (&["run", "vmi", "--nodes", "3", "--context", "c"], 2),
-        (&["run", "vmi", "--audit-ids", "--no-audit-ids"], 2),
+        (&["run", "vmi", "--journal", "--no-journal"], 2),
         (&["run", "vmi", "--proxy-via", "auto"], 2),
         (&["run", "vmi", "--proxy-token-file", "/nowhere"], 2),
         (&["run", "vmi", "--namespace", "a b"], 2),

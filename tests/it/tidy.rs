@@ -51,18 +51,22 @@ fn dependencies(manifest: &str) -> BTreeSet<&str> {
 }
 
 /// Crates that get time and bytes as values.
-const PURE: [&str; 5] = ["classify", "exchange", "ledger", "stats", "verify"];
+const PURE: [&str; 7] = [
+    "classify", "exchange", "findings", "ledger", "recorder", "stats", "verify",
+];
 /// All that they are built with. What is of this workspace is pure itself, but for the formats.
-const PURE_DEPENDENCIES: [&str; 16] = [
+const PURE_DEPENDENCIES: [&str; 18] = [
     "classify",
     "csv",
     "dashmap",
     "exchange",
     "jiff",
     "ledger",
+    "memchr",
     "rand",
     "rand_chacha",
     "record",
+    "recorder",
     "serde",
     "serde-saphyr",
     "serde_json",

@@ -55,6 +55,10 @@ pub(super) struct ExecArgs {
     /// own cache of kubectl holds. Cold is the same on every machine.
     #[arg(long, value_enum, default_value_t)]
     discovery: Discovery,
+    /// Keep no line of each request: less memory for a command that runs for days, but
+    /// `kubetoll why` and `kubetoll journal` know nothing of it.
+    #[arg(long)]
+    no_journal: bool,
     /// Take it for right that no call came through the proxy.
     #[arg(long)]
     allow_no_calls: bool,
@@ -135,7 +139,7 @@ impl ExecArgs {
     ) -> Result<Exit> {
         let environment = Environment::make(access, proxy, token, self.discovery)?;
         let proxies = [proxy.admin.clone()];
-        let plan = plan();
+        let plan = plan(!self.no_journal);
         let opened = measure::open(&plan, &proxies).await?;
         let variables = environment.variables();
         let Some(ended) = run_command(&self.command, &variables, stop).await? else {
@@ -217,12 +221,12 @@ fn calls_came(record: &RunRecord) -> Check {
     Check::new("calls came through the proxy", calls > 0, detail)
 }
 
-fn plan() -> Plan {
+fn plan(journal: bool) -> Plan {
     Plan {
         id: format!("exec-{:08x}", rand::random::<u32>()),
         scenario: SCENARIO.to_owned(),
         namespace: String::new(),
-        journal: false,
+        journal,
         pairs: None,
         lease: Duration::from_secs(7 * 24 * 3600),
         silence: SILENCE,

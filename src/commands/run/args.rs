@@ -46,7 +46,7 @@ const NODES_MOST: u32 = 200;
 #[command(after_help = "Examples:
   kubetoll run vmi
   kubetoll run vm --lab real --results-dir results
-  kubetoll run vmi --count 10000 --pause 0ms --no-audit-ids
+  kubetoll run vmi --count 10000 --pause 0ms --no-journal
   kubetoll run vmi --context kind-kubevirt --count 20
   kubetoll run vmi --in-cluster --kubevirt-namespace kubevirt --proxy-token-file /token/token
   kubetoll run vmi --context kind-kubevirt --proxy http://127.0.0.1:16444
@@ -106,13 +106,14 @@ pub(in crate::commands) struct RunArgs {
     /// JSON file with perfscale-audit's thresholdExpectations, as below.
     #[arg(help_heading = "History and limits", long, value_name = "FILE")]
     pub(super) thresholds: Option<PathBuf>,
-    /// Record the audit ID of each request, for `kubetoll verify` (as a rule in a lab).
+    /// Keep a line of each request, for `kubetoll why`, `kubetoll journal` and `kubetoll verify` (as a
+    /// rule in a lab).
     #[arg(help_heading = "Proxies", long)]
-    pub(super) audit_ids: bool,
-    /// Record none in a lab, either: a run of thousands of objects takes less memory, and is compared
+    pub(super) journal: bool,
+    /// Keep none in a lab, either: a run of thousands of objects takes less memory, and is compared
     /// with the API server's own log count by count in place of request by request.
-    #[arg(help_heading = "Proxies", long, conflicts_with = "audit_ids")]
-    pub(super) no_audit_ids: bool,
+    #[arg(help_heading = "Proxies", long, conflicts_with = "journal")]
+    pub(super) no_journal: bool,
     /// Admin address of a proxy that takes part, such as http://127.0.0.1:16444; repeatable.
     /// Without it the attached proxies take part.
     #[arg(help_heading = "Proxies", long, value_name = "URL")]
@@ -242,7 +243,7 @@ impl RunArgs {
             namespace: self.namespace.clone(),
             keep: self.keep,
             primer: !self.no_primer,
-            audit_ids: self.audit_ids || (in_lab && !self.no_audit_ids),
+            journal: self.journal || (in_lab && !self.no_journal),
             simulated: in_lab,
             configuration,
         }

@@ -242,7 +242,7 @@ mod tests {
             namespace: None,
             keep: false,
             primer: true,
-            audit_ids: true,
+            journal: true,
             simulated: true,
             configuration: BTreeMap::new(),
         };

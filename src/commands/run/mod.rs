@@ -48,7 +48,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
         None => driver.run(&plan).await,
     };
     progress.finish();
-    let how = if plan.audit_ids {
+    let how = if plan.journal {
         Compared::ByRequest
     } else {
         Compared::ByCount

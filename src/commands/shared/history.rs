@@ -1,12 +1,16 @@
 //! The history that a command works on, and which of its runs.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::limits::LimitArgs;
+use super::{inputs::read_record, limits::LimitArgs};
 use record::{HistoryRun, Origin, RunRecord, label};
 use store::{Filter, Location, Store, StoreError};
 use terminal::{exit::Exit, tell};
@@ -77,6 +81,27 @@ impl StoreArgs {
             Some(named) => named.parse().ok(),
             None => Some(Location::Sqlite(named.into())),
         }
+    }
+
+    /// The record of a run: a file, or its id in the history.
+    pub(crate) fn record(&self, run: &str) -> Result<RunRecord> {
+        let path = Path::new(run);
+        if path.is_file() {
+            return read_record(path);
+        }
+        self.find_record(&mut self.open()?, run)
+    }
+
+    /// The record of the history's run with this id.
+    pub(crate) fn find_record(&self, store: &mut Store, id: &str) -> Result<RunRecord> {
+        let history = self.location()?;
+        let run = store.run(id)?;
+        let run =
+            run.with_context(|| format!("{id} is no file and no run of the history {history}"))?;
+        let record = run.record.with_context(|| {
+            format!("run {id} was imported: the history has its numbers, but no record of it")
+        })?;
+        Ok(*record)
     }
 
     /// Where the history is.

@@ -2,7 +2,9 @@
 
 use http::{Method, Uri, uri::PathAndQuery};
 
-use classify::{CallName, Target, TargetError, kubevirt::kubevirt_call};
+use classify::{
+    CallName, RequestOptions, Target, TargetError, kubevirt::kubevirt_call, request_options,
+};
 use ledger::ObjectRef;
 
 /// The path and verb in the ledger of what no API server would take for a request.
@@ -56,12 +58,35 @@ pub(crate) fn name_call<T>(
     }
 }
 
+/// What a request's target names and asks for.
+#[derive(Default)]
+pub(super) struct AskedFor {
+    pub(super) object: ObjectRef,
+    pub(super) options: RequestOptions,
+}
+
 /// The object that a request names.
 pub(super) fn object(method: &Method, uri: &Uri) -> ObjectRef {
+    let target = Target::parse(method.as_str(), received(uri).as_bytes());
+    target.map_or_else(
+        |_| ObjectRef::default(),
+        |target| object_of(method, &target),
+    )
+}
+
+/// The object that a request names, and its options.
+pub(super) fn asked_for(method: &Method, uri: &Uri) -> AskedFor {
     let Ok(target) = Target::parse(method.as_str(), received(uri).as_bytes()) else {
-        return ObjectRef::default();
+        return AskedFor::default();
     };
-    let call = classify::classify(method.as_str(), &target);
+    AskedFor {
+        object: object_of(method, &target),
+        options: request_options(&target),
+    }
+}
+
+fn object_of(method: &Method, target: &Target<'_>) -> ObjectRef {
+    let call = classify::classify(method.as_str(), target);
     let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(253)]).into();
     ObjectRef {
         namespace: text(call.namespace),

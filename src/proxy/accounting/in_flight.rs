@@ -1,14 +1,18 @@
 //! A request in flight and its entry in the ledger, from its head to the end of its response.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
 use super::{
     call,
-    events::Events,
     kept_bodies::{Kept, KeptBodies},
+    reading,
+    recording::{self, Answered, Recording, RequestHead},
     request_body::{RequestBody, SentBody},
 };
 use crate::{downstream::guard::RequestGuard, wire::headers::ConnectionNames};
@@ -17,8 +21,7 @@ use identity::{
     proof::{Proof, RequestKind},
 };
 use ledger::{Answer, Ending, Entry, Outcome, Reason, Standing};
-
-const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+use recorder::{Events, Unread};
 
 /// A request in flight and its ledger entry. Whatever happens, it is answered and closed once: if it
 /// is dropped before an answer, its client has reset it.
@@ -27,8 +30,9 @@ pub(crate) struct InFlight {
     guard: RequestGuard,
     started: Instant,
     request: RequestFacts,
+    recording: Option<Box<Recording>>,
     body: Option<SentBody>,
-    /// Of a watch, how far its events have been passed on.
+    /// Of a watch, its events as far as they have been passed on.
     pub(super) events: Option<Events>,
     /// What the response's `Connection` named.
     pub(super) connection_names: ConnectionNames,
@@ -44,12 +48,19 @@ pub(crate) struct RequestFacts {
 }
 
 impl InFlight {
-    pub(crate) fn new(entry: Entry, guard: RequestGuard, request: RequestFacts) -> Self {
+    /// `head` is what a line of the journal needs, if there may be one.
+    pub(crate) fn new(
+        entry: Entry,
+        guard: RequestGuard,
+        request: RequestFacts,
+        head: Option<RequestHead>,
+    ) -> Self {
         Self {
             entry,
             guard,
             started: Instant::now(),
             request,
+            recording: head.map(Recording::new).map(Box::new),
             body: None,
             events: None,
             connection_names: ConnectionNames::default(),
@@ -66,7 +77,9 @@ impl InFlight {
         bodies: &Arc<KeptBodies>,
     ) -> RequestBody {
         let kept = || Kept::new(Arc::clone(bodies), self.guard.is_authenticated());
-        let (body, sent) = RequestBody::of(body, version, names, kept);
+        let recording = self.recording.as_ref();
+        let reader = recording.and_then(|recording| recording.request_reader());
+        let (body, sent) = RequestBody::of(body, version, names, kept, reader);
         self.body = sent;
         body
     }
@@ -76,6 +89,13 @@ impl InFlight {
         self.request.client = Arc::new(self.request.client.vouched());
     }
 
+    /// Notes how often the request was sent again before its answer came.
+    pub(crate) fn note_repeats(&mut self, repeats: u32) {
+        if let Some(recording) = &mut self.recording {
+            recording.note_repeats(repeats);
+        }
+    }
+
     /// The response's trailers lose what its `Connection` named.
     pub(crate) fn set_connection_names(&mut self, names: ConnectionNames) {
         self.connection_names = names;
@@ -83,15 +103,44 @@ impl InFlight {
 
     /// Books the API server's response.
     pub(crate) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
-        if self.request.is_watch && status == StatusCode::OK {
-            self.events = Some(Events::of(headers));
-        }
         if let Some(body) = &self.body {
             body.drop_kept();
         }
-        let audit_id = headers.get(AUDIT_ID).and_then(|id| id.to_str().ok());
         let proof = Proof::of(status, headers, self.request.kind);
-        self.book(Outcome::Code(status.as_u16()), proof, audit_id);
+        let outcome = Outcome::Code(status.as_u16());
+        self.book(outcome, proof, Some((status, headers)));
+        if self.request.is_watch {
+            self.begin_watch(status, headers);
+        }
+    }
+
+    fn begin_watch(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            self.entry.add_unread_watch(Unread::WebSocket);
+        }
+        if status != StatusCode::OK {
+            return;
+        }
+        let events = Events::new(reading::form(headers));
+        if let Some(why) = events.unread() {
+            self.entry.add_unread_watch(why);
+        }
+        self.events = Some(events);
+    }
+
+    /// Reads along what of the response is passed on to the client.
+    pub(super) fn read_response(&mut self, data: &[u8]) {
+        self.add_response_bytes(data.len() as u64);
+        if let Some(events) = &mut self.events {
+            let (before, was_read) = (events.counts(), events.unread().is_none());
+            events.read(data);
+            self.entry.add_events(&before, &events.counts());
+            if let Some(why) = events.unread().filter(|_| was_read) {
+                self.entry.add_unread_watch(why);
+            }
+        } else if let Some(recording) = &mut self.recording {
+            recording.read_response(data);
+        }
     }
 
     /// Books that there is no response, and why. There won't be anything more.
@@ -103,6 +152,9 @@ impl InFlight {
     /// Counts bytes that went to the client.
     pub(crate) fn add_response_bytes(&self, bytes: u64) {
         self.entry.add_response_bytes(bytes);
+        if let Some(recording) = &self.recording {
+            recording.add_response_bytes(bytes);
+        }
     }
 
     /// Whether the response is a watch that may end here as if it were at its end: its client goes
@@ -115,17 +167,25 @@ impl InFlight {
     /// Counts bytes that an upgraded connection took from the client.
     pub(crate) fn add_request_bytes(&self, bytes: u64) {
         self.entry.add_request_bytes(bytes);
+        if let Some(recording) = &self.recording {
+            recording.add_request_bytes(bytes);
+        }
     }
 
     /// Closes the entry; later endings don't count.
     pub(crate) fn close(&mut self, ending: Ending) {
         if let Some(body) = self.body.take() {
-            self.entry.add_request_bytes(body.bytes());
+            self.add_request_bytes(body.bytes());
         }
-        self.entry.close(ending, self.started.elapsed());
+        let elapsed = self.started.elapsed();
+        self.entry.close(ending, elapsed);
+        if let Some(recording) = &mut self.recording {
+            let events = self.events.as_ref().map(Events::counts);
+            recording.end(micros(elapsed), ending, events);
+        }
     }
 
-    fn book(&mut self, outcome: Outcome, proof: Proof, audit_id: Option<&str>) {
+    fn book(&mut self, outcome: Outcome, proof: Proof, response: Option<(StatusCode, &HeaderMap)>) {
         let RequestFacts {
             client,
             method,
@@ -133,22 +193,44 @@ impl InFlight {
             ..
         } = &self.request;
         let booked = client.book(proof);
-        if booked.standing == Standing::Authenticated {
+        let is_authenticated = booked.standing == Standing::Authenticated;
+        if is_authenticated {
             self.guard.note_authenticated();
         }
-        self.entry.answer(Answer {
+        let elapsed = self.started.elapsed();
+        let answered = Answered {
+            at_micros: jiff::Timestamp::now().as_microsecond(),
+            head_micros: micros(elapsed),
+            response,
+        };
+        let head = self
+            .recording
+            .as_ref()
+            .and_then(|recording| recording.head());
+        let asked = || recording::asked(head, (method, uri), &answered);
+        let line = self.entry.answer(Answer {
             outcome,
             party: booked.party,
             standing: booked.standing,
             name: &|with| call::name_call(method, uri, |name, _| with(name)),
-            elapsed: self.started.elapsed(),
-            at_micros: jiff::Timestamp::now().as_microsecond(),
-            audit_id,
+            elapsed,
             object: &|| call::object(method, uri),
+            line: &|row| recording::line(row, &answered, is_authenticated.then(asked)),
         });
+        match line {
+            Some(line) => {
+                let recording = self.recording.get_or_insert_default();
+                recording.set_line(line, &answered);
+            }
+            None => self.recording = None,
+        }
         // A watch has no more use for it, and it may be long.
         self.request.uri = Uri::default();
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Drop for InFlight {

@@ -3,8 +3,9 @@
 
 mod body_end;
 pub(crate) mod call;
-mod events;
 pub(crate) mod in_flight;
 pub(crate) mod kept_bodies;
+pub(crate) mod reading;
+pub(crate) mod recording;
 pub(crate) mod request_body;
 pub(crate) mod response_body;

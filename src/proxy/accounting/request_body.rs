@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use super::{
     body_end::{CutShort, is_cut_short},
     kept_bodies::Kept,
+    reading::RequestReader,
 };
 use crate::wire::headers::{self, ConnectionNames};
 
@@ -57,6 +58,7 @@ struct SharedBody {
     /// What the request's `Connection` named.
     connection_names: ConnectionNames,
     bytes: Arc<AtomicU64>,
+    reader: Option<RequestReader>,
     state: Mutex<BodyState>,
 }
 
@@ -69,12 +71,14 @@ struct BodyState {
 
 impl RequestBody {
     /// The body of a request that came by this version of HTTP, and what is known of it as it is
-    /// sent on; its trailers lose what its `Connection` named. `kept` is still empty.
+    /// sent on; its trailers lose what its `Connection` named. `kept` is still empty. It is read as
+    /// it passes, if there is a reader.
     pub(super) fn of(
         body: Incoming,
         version: Version,
         names: ConnectionNames,
         kept: impl FnOnce() -> Kept,
+        reader: Option<RequestReader>,
     ) -> (Self, Option<SentBody>) {
         let mut own = Self {
             shared: None,
@@ -84,7 +88,7 @@ impl RequestBody {
         if body.is_end_stream() {
             return (own, None);
         }
-        let shared = Arc::new(SharedBody::new(body, version, names, kept()));
+        let shared = Arc::new(SharedBody::new(body, version, names, kept(), reader));
         let sent = SentBody {
             bytes: Arc::clone(&shared.bytes),
             shared: Arc::downgrade(&shared),
@@ -120,6 +124,7 @@ impl SharedBody {
         version: Version,
         connection_names: ConnectionNames,
         kept: Kept,
+        reader: Option<RequestReader>,
     ) -> Self {
         let state = BodyState {
             inner,
@@ -130,6 +135,7 @@ impl SharedBody {
             version,
             connection_names,
             bytes: Arc::default(),
+            reader,
             state: Mutex::new(state),
         }
     }
@@ -174,6 +180,9 @@ impl Body for RequestBody {
             if let Some(data) = frame.data_ref() {
                 let length = data.len() as u64;
                 shared.bytes.fetch_add(length, Ordering::Relaxed);
+                if let Some(reader) = &shared.reader {
+                    reader.read(data);
+                }
                 state.kept.add(data);
                 this.next = state.kept.frames().len();
             } else if let Some(trailers) = frame.trailers_mut() {

@@ -89,10 +89,7 @@ impl Body for ResponseBody {
         match &mut frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    in_flight.add_response_bytes(data.len() as u64);
-                    if let Some(events) = &mut in_flight.events {
-                        events.read(data);
-                    }
+                    in_flight.read_response(data);
                     close_at_end(body, in_flight);
                 } else if let Some(trailers) = frame.trailers_mut() {
                     headers::prepare_response_trailers(trailers, &in_flight.connection_names);

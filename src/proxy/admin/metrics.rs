@@ -22,6 +22,7 @@ use super::{
     compat,
     family::{counter, counter_family, family, gauge, gauge_family, labelled},
     naming::{Named, Naming},
+    watches,
 };
 use crate::{LastDial, Proxy};
 use ledger::{BUCKETS_SECONDS, Outcome, Reason, RowCount, Snapshot};
@@ -103,6 +104,8 @@ impl Collector for BooksCollector {
                 |row| row.response_bytes,
             ),
             head_seconds(&books),
+            watches::events(&books),
+            watches::unread(&books),
             self.connections(),
             counter_family(
                 "kubetoll_ledger_overflow_total",

@@ -29,6 +29,7 @@ mod runs;
 mod server;
 mod slots;
 mod state;
+mod watches;
 mod write_timeout;
 
 pub use certificates::Certificate;

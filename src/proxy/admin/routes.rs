@@ -85,6 +85,7 @@ impl Routes {
                 "this needs the proxy's admin token as a bearer token\n",
             ),
             (&Method::GET, "/snapshot") => shared(&self.snapshot, JSON).await,
+            (&Method::GET, "/requests") => self.make(recent).await,
             (_, path) => match path.strip_prefix("/runs/").map(str::to_owned) {
                 Some(id) if is_run_id(&id) => self.runs(slot, id, request).await,
                 _ => text(StatusCode::NOT_FOUND, "no such page\n"),
@@ -172,6 +173,16 @@ fn run_reply(result: Result<impl Serialize, RunError>) -> Reply {
         Ok(value) => json(StatusCode::OK, &value),
         Err(error @ RunError::Busy(_)) => text(StatusCode::CONFLICT, &format!("{error}\n")),
         Err(error @ RunError::Unknown(_)) => text(StatusCode::NOT_FOUND, &format!("{error}\n")),
+    }
+}
+
+fn recent(admin: &Admin) -> Reply {
+    match admin.recent() {
+        Some(recent) => json(StatusCode::OK, &recent),
+        None => text(
+            StatusCode::NOT_FOUND,
+            "this proxy keeps no requests: start it with --recorder N\n",
+        ),
     }
 }
 

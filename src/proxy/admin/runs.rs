@@ -45,9 +45,12 @@ impl Admin {
         let taken = Timestamp::now();
         let (snapshot, detail) = self.proxy.books.close_run(id)?;
         *lease = None;
-        Ok(RunDetailRecord::new(
-            self.record_at(snapshot, taken),
-            detail,
-        ))
+        let clients = if detail.journal.is_empty() {
+            Vec::new()
+        } else {
+            self.proxy.recorder.clients.all()
+        };
+        let snapshot = self.record_at(snapshot, taken);
+        Ok(RunDetailRecord::new(snapshot, detail, clients))
     }
 }

@@ -11,7 +11,7 @@ use super::{
     metrics::Exporter,
 };
 use crate::Proxy;
-use record::{ProxyInfo, Snapshot};
+use record::{ProxyInfo, RecentRequests, Snapshot};
 
 /// What the admin port shows.
 pub struct Admin {
@@ -74,6 +74,13 @@ impl Admin {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         self.record(self.proxy.books.snapshot())
+    }
+
+    /// The last requests, if they are kept.
+    pub(super) fn recent(&self) -> Option<RecentRequests> {
+        let (books, lines) = self.proxy.books.recent()?;
+        let clients = self.proxy.recorder.clients.all();
+        Some(RecentRequests::new(self.record(books), &lines, clients))
     }
 
     pub(super) fn record(&self, books: ledger::Snapshot) -> Snapshot {

@@ -18,7 +18,7 @@ pub struct ProxyArgs {
     /// for all addresses of this machine.
     #[arg(long, env = "KUBETOLL_LISTEN", value_name = "HOST:PORT")]
     pub(super) listen: Option<String>,
-    /// The same for /metrics, /readyz, /livez, /snapshot and /runs, in plain HTTP.
+    /// The same for /metrics, /readyz, /livez, /snapshot, /runs and /requests, in plain HTTP.
     #[arg(long, env = "KUBETOLL_ADMIN", value_name = "HOST:PORT")]
     pub(super) admin: Option<String>,
     /// The API server: https://HOST:PORT (several addresses with commas: one that can't be reached
@@ -67,7 +67,7 @@ pub struct ProxyArgs {
     /// Worker threads; by default one for each CPU that the process may use.
     #[arg(long, env = "KUBETOLL_THREADS", value_name = "N")]
     pub(super) threads: Option<String>,
-    /// File with the bearer token that /snapshot and /runs ask for. Needed where the admin
+    /// File with the bearer token that /snapshot, /runs and /requests ask for. Needed where the admin
     /// address is not loopback.
     #[arg(long, env = "KUBETOLL_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub(super) admin_token_file: Option<PathBuf>,
@@ -92,6 +92,19 @@ pub struct ProxyArgs {
     /// A body is kept up to 3 MiB, as much as kube-apiserver takes, until its answer comes.
     #[arg(long, env = "KUBETOLL_RESEND_MEMORY", value_name = "BYTES")]
     pub(super) resend_memory: Option<String>,
+    /// Keep the last N requests, to be asked for at any time with `kubetoll journal --proxy`; about
+    /// 600 bytes each, and at most 1000000 [default: 0].
+    #[arg(long, env = "KUBETOLL_RECORDER", value_name = "N")]
+    pub(super) recorder: Option<String>,
+    /// Resource, as `configmaps` or `widgets.example.com`, of whose bodies nothing is read for a
+    /// journal; of Secrets nothing ever is. Repeatable, or with commas.
+    #[arg(
+        long,
+        env = "KUBETOLL_JOURNAL_NEVER",
+        value_name = "RESOURCE",
+        value_delimiter = ','
+    )]
+    pub(super) journal_never: Vec<String>,
     /// How long requests in flight may take after SIGTERM [default: 10s].
     #[arg(long, env = "KUBETOLL_DRAIN", value_name = "DURATION")]
     pub(super) drain: Option<String>,

@@ -55,7 +55,12 @@ impl ProxyArgs {
     }
 
     fn or(self, mut file: ProxyFile, errors: &mut Errors) -> Self {
-        let listed = file.take_list("sni-passthrough", errors);
+        let mut or_list = |given: Vec<String>, name: &str| {
+            let filed = file.take_list(name, errors);
+            if given.is_empty() { filed } else { given }
+        };
+        let sni_passthrough = or_list(self.sni_passthrough, "sni-passthrough");
+        let journal_never = or_list(self.journal_never, "journal-never");
         let mut or = |given: Option<String>, name: &str| {
             let filed = file.take(name, errors);
             given.or(filed)
@@ -76,15 +81,13 @@ impl ProxyArgs {
             admin: or(self.admin, "admin"),
             upstream: or(self.upstream, "upstream"),
             upstream_server_name: or(self.upstream_server_name, "upstream-server-name"),
-            sni_passthrough: if self.sni_passthrough.is_empty() {
-                listed
-            } else {
-                self.sni_passthrough
-            },
+            sni_passthrough,
+            journal_never,
             component: or(self.component, "component"),
             threads: or(self.threads, "threads"),
             compat_metrics: or(self.compat_metrics, "compat-metrics"),
             connections_max: or(self.connections_max, "connections-max"),
+            recorder: or(self.recorder, "recorder"),
             resend_memory: or(self.resend_memory, "resend-memory"),
             drain: or(self.drain, "drain"),
             watch_drain: or(self.watch_drain, "watch-drain"),

@@ -13,7 +13,7 @@ use super::{
     errors::Errors,
     listen::ListenAddress,
 };
-use crate::{Dialer, DialerError, Options};
+use crate::{Dialer, DialerError, Never, Options};
 use identity::{
     IdentityError,
     client_certificate::{ClientCa, ClientCertificates},
@@ -21,6 +21,9 @@ use identity::{
     server::ServingCertificate,
     upstream::{CaSource, Upstream},
 };
+
+/// Most requests that `--recorder` keeps.
+const RECORDER_MAX: usize = 1_000_000;
 
 /// What a proxy needs to run.
 pub(super) struct Config {
@@ -199,6 +202,8 @@ impl ProxyArgs {
         let drain = drain.unwrap_or(default.drain);
         let watch_drain = errors.duration("--watch-drain", self.watch_drain.as_deref());
         let resend_memory = errors.bytes("--resend-memory", self.resend_memory.as_deref());
+        let recorder = self.recorder.as_ref();
+        let recorder = recorder.and_then(|text| errors.parse("--recorder", text));
         let connections_max = self.connections_max.as_ref();
         let component = self.component.as_deref();
         if component
@@ -219,6 +224,8 @@ impl ProxyArgs {
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            recorder: recorder.unwrap_or(default.recorder).min(RECORDER_MAX),
+            journal_never: Never::new(&self.journal_never),
             gate: None,
         }
     }

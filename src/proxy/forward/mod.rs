@@ -17,11 +17,12 @@ use crate::{
     accounting::{
         call::name_call,
         in_flight::{InFlight, RequestFacts},
+        reading::Wanted,
         response_body::ResponseBody,
     },
     counters::count,
     downstream::{guard::RequestGuard, heads},
-    upstream::error::SendError,
+    upstream::{connections::Repeats, error::SendError},
     wire::{
         framing,
         headers::{self, ConnectionHeader},
@@ -106,8 +107,11 @@ fn open(
     request: &Request<Incoming>,
 ) -> (InFlight, bool, Option<TargetError>) {
     let (method, uri) = (request.method(), request.uri());
+    let proxy = &session.proxy;
+    let stream = session.numbers.next();
+    let keeps_lines = proxy.books.keeps_lines();
     name_call(method, uri, |name, target| {
-        let entry = session.proxy.books.open(name, client.is_known());
+        let entry = proxy.books.open(name, client.is_known());
         let facts = RequestFacts {
             client,
             method: method.clone(),
@@ -119,7 +123,12 @@ fn open(
             .guard
             .set_answers_half_closed(!target.is_long_running);
         let is_watch = facts.is_watch;
-        (InFlight::new(entry, guard, facts), is_watch, target.error)
+        let head = keeps_lines.then(|| {
+            let wanted = Wanted::of(name, &proxy.options.journal_never);
+            session.numbers.head(stream, request.headers(), wanted)
+        });
+        let in_flight = InFlight::new(entry, guard, facts, head);
+        (in_flight, is_watch, target.error)
     })
 }
 
@@ -184,6 +193,9 @@ async fn send(
     let bodies = &session.proxy.kept_bodies;
     let request = request.map(|body| in_flight.count_request_body(body, version, names, bodies));
     let mut response = session.upstream.send(request).await?;
+    if let Some(Repeats(repeats)) = response.extensions_mut().remove() {
+        in_flight.note_repeats(repeats);
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for it: what follows is not HTTP.
         return Err(SendError::bad_response("an upgrade that nobody asked for"));

@@ -8,6 +8,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Response, header::CONNECTION};
 
 use crate::{
+    accounting::recording::Numbers,
     downstream::{
         guard::ConnectionGuard, handshake::Protocol, peer::Peer, permit::ConnectionPermit,
     },
@@ -24,6 +25,7 @@ pub(crate) struct Session {
     pub(super) permit: Arc<ConnectionPermit>,
     pub(crate) guard: Arc<ConnectionGuard>,
     pub(super) upstream: UpstreamConnections,
+    pub(super) numbers: Numbers,
     names: Mutex<ClientNames>,
     protocol: Protocol,
 }
@@ -58,6 +60,7 @@ impl Session {
             protocol,
         );
         Self {
+            numbers: proxy.recorder.connection(),
             proxy,
             client,
             peer,

@@ -29,7 +29,7 @@ use crate::{
 use ledger::Reason;
 
 /// How often a request that was provably not sent is given to a fresh connection.
-const ATTEMPTS_MAX: usize = 3;
+const ATTEMPTS_MAX: u32 = 3;
 /// How many connections that the API server ended are replaced while no credential is proved: it
 /// ends each of them after one request, so that such a client pays for a handshake per request.
 const ENDED_UNPROVED_MAX: usize = 3;
@@ -111,7 +111,7 @@ impl UpstreamConnections {
     ) -> Result<Response<Incoming>, SendError> {
         request.headers_mut().remove(header::HOST);
         let asked = request.uri().clone();
-        for _ in 0..ATTEMPTS_MAX {
+        for repeats in 0..ATTEMPTS_MAX {
             let Http2Sender {
                 mut sender,
                 endpoint,
@@ -128,7 +128,7 @@ impl UpstreamConnections {
             let response = sender.try_send_request(request);
             drop(sender);
             match response.await {
-                Ok(response) => return Ok(response),
+                Ok(response) => return Ok(repeated(response, repeats)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => {
@@ -270,7 +270,7 @@ impl UpstreamConnections {
             Some(first) => Some(first),
             None => self.http1.take(self.dialer.generation()).await,
         };
-        for _ in 0..ATTEMPTS_MAX {
+        for repeats in 0..ATTEMPTS_MAX {
             let open = match next.take() {
                 Some(open) => open,
                 None => self.fresh_http1().await?,
@@ -282,7 +282,7 @@ impl UpstreamConnections {
                     if let Some(open) = open {
                         self.http1.put(open);
                     }
-                    return Ok(response);
+                    return Ok(repeated(response, repeats));
                 }
                 Err(mut error) => match (error.take_message(), again) {
                     (Some(unsent), _) => request = unsent,
@@ -319,6 +319,17 @@ impl UpstreamConnections {
             }
         }
     }
+}
+
+/// Among a response's extensions: how often its request was sent again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repeats(pub(crate) u32);
+
+fn repeated(mut response: Response<Incoming>, repeats: u32) -> Response<Incoming> {
+    if repeats > 0 {
+        response.extensions_mut().insert(Repeats(repeats));
+    }
+    response
 }
 
 /// Drops the sender of a connection that takes no more requests.

@@ -6,20 +6,32 @@ use std::{
 };
 
 use crate::{
-    budgets::row_name::{COUNT, RowName},
+    budgets::{
+        finding_name::{finding_count, finding_names, is_finding_name},
+        row_name::{COUNT, RowName},
+    },
     nearest::meant,
 };
-use record::{BudgetVerdict, OtherCount, ResultRow};
+use record::{BudgetVerdict, CallFinding, OtherCount, ResultRow};
 
 /// A budget: a name, and `<=N`, or `<N`, or `=N`.
 ///
 /// `VERB-resource[/subresource][@code]` is a row; `VERB-resource-count` is KubeVirt's value, over
-/// KubeVirt's components and with the subresources that its rule folds into their resource.
+/// KubeVirt's components and with the subresources that its rule folds into their resource;
+/// `why:KIND` is how many calls findings of that kind have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     text: String,
-    row: RowName,
+    of: Name,
     bound: Bound,
+}
+
+/// What a budget is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    Row(RowName),
+    /// `why:KIND`.
+    Finding(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +47,8 @@ impl FromStr for Budget {
         let wrong = || {
             format!(
                 "{text:?} is no budget: write VERB-resource[/subresource][@code]<=N, such as \
-                 PATCH-pods<=200 or UPDATE-virtualmachines@409<=0, or KubeVirt's name of a value, \
-                 such as PATCH-pods-count<=300"
+                 PATCH-pods<=200 or UPDATE-virtualmachines@409<=0, KubeVirt's name of a value, such \
+                 as PATCH-pods-count<=300, or a kind of finding, such as why:no-op-write<=0"
             )
         };
         let at = text.find(['<', '=']).ok_or_else(wrong)?;
@@ -51,34 +63,52 @@ impl FromStr for Budget {
         };
         Ok(Self {
             text: text.to_owned(),
-            row: name.parse().map_err(|()| wrong())?,
+            of: if is_finding_name(name) {
+                Name::Finding(name.to_owned())
+            } else {
+                Name::Row(name.parse().map_err(|()| wrong())?)
+            },
             bound,
         })
     }
 }
 
 impl Budget {
-    /// Whether the rows, or KubeVirt's values, keep it. What is not known to be a name of either is
-    /// not said to be kept.
+    /// Whether the rows, KubeVirt's values or the findings of a journal keep it. What is not known to
+    /// be a name of any of these is not said to be kept.
     pub(crate) fn judge(
         &self,
         rows: &[ResultRow],
         values: &BTreeMap<String, u64>,
+        findings: Option<&[CallFinding]>,
     ) -> BudgetVerdict {
-        let count = count(&self.row, rows, values);
+        let count = match &self.of {
+            Name::Row(row) => count(row, rows, values),
+            Name::Finding(name) => findings.and_then(|found| finding_count(name, found)),
+        };
         let kept = count.map(|count| match self.bound {
             Bound::AtMost(bound) => count <= bound,
             Bound::Exactly(bound) => count == bound,
         });
-        let meant = match count {
-            Some(_) => String::new(),
-            None => what_was_meant(&self.row, rows, values),
+        let meant = match (&self.of, count) {
+            (_, Some(_)) => String::new(),
+            (Name::Row(row), None) => what_was_meant(row, rows, values),
+            (Name::Finding(_), None) if findings.is_none() => {
+                "the run kept no journal, which findings are made of".to_owned()
+            }
+            (Name::Finding(name), None) => {
+                let known: Vec<String> = finding_names().collect();
+                meant(name, known.iter().map(String::as_str))
+            }
         };
         BudgetVerdict {
             budget: self.text.clone(),
             count: count.unwrap_or_default(),
             kept: kept.into(),
-            other: count.and_then(|count| other(&self.row, count, rows, values)),
+            other: match &self.of {
+                Name::Row(row) => count.and_then(|count| other(row, count, rows, values)),
+                Name::Finding(_) => None,
+            },
             meant,
         }
     }
@@ -200,7 +230,7 @@ mod tests {
 
     fn judged(text: &str, rows: &[ResultRow]) -> BudgetVerdict {
         let values = [("PATCH-pods-count".to_owned(), 207)].into();
-        text.parse::<Budget>().unwrap().judge(rows, &values)
+        text.parse::<Budget>().unwrap().judge(rows, &values, None)
     }
 
     #[test]

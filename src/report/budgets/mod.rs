@@ -2,4 +2,5 @@
 
 pub(crate) mod budget;
 pub(crate) mod file;
+pub(crate) mod finding_name;
 pub(crate) mod row_name;

@@ -127,6 +127,12 @@ impl<'r> Document<'r> {
         self.wasted().iter().map(|call| call.count).sum()
     }
 
+    /// Calls that could go.
+    pub(super) fn saved_count(&self) -> u64 {
+        let findings = self.result.findings.iter().flatten();
+        findings.map(|finding| finding.saved).sum()
+    }
+
     pub(super) fn all_count(&self) -> u64 {
         self.calls.iter().map(|call| call.count).sum()
     }

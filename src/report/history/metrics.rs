@@ -4,11 +4,15 @@
 //!   terms. `PATCH-pods` is without subresources.
 //! - `virt-controller:PATCH-pods`: the same of one component; written with `-count` at its end.
 //! - `PATCH-pods-count`: KubeVirt's value, over KubeVirt's components, into which its rule folds the
-//!   subresources. All other names are KubeVirt's, too.
+//!   subresources. All other names are KubeVirt's, too, but for those of findings:
+//! - `why:no-op-write`: how many calls findings of that kind have; `why:saved`: how many could go.
 
 use std::collections::BTreeSet;
 
-use crate::{budgets::row_name::COUNT, nearest::meant};
+use crate::{
+    budgets::{finding_name::is_finding_name, row_name::COUNT},
+    nearest::meant,
+};
 use record::HistoryRun;
 
 /// Between the component and the metric in the name of a component's metric.
@@ -18,12 +22,20 @@ const ANY: char = '*';
 
 /// A metric's value in a run that has it.
 pub fn metric(run: &HistoryRun, name: &str) -> Option<f64> {
-    let value = match name.split_once(OF_COMPONENT) {
+    let value = match name
+        .split_once(OF_COMPONENT)
+        .filter(|_| is_of_component(name))
+    {
         Some((component, name)) => run.components.get(component)?.get(name).copied(),
         None if is_row(name) => row(run, name),
         None => run.values.get(name).copied(),
     };
     value.filter(|value| value.is_finite())
+}
+
+/// Whether a name is that of a component's metric.
+fn is_of_component(name: &str) -> bool {
+    name.contains(OF_COMPONENT) && !is_finding_name(name)
 }
 
 /// A row of the books over all components.
@@ -45,12 +57,12 @@ fn is_row(name: &str) -> bool {
 
 /// Whether a metric counts calls, so that it grows with the number of objects.
 pub(crate) fn is_count(metric: &str) -> bool {
-    metric.ends_with(COUNT) || is_row(metric)
+    metric.ends_with(COUNT) || is_row(metric) || is_finding_name(metric)
 }
 
 /// Whether a metric is what a user calls `name`.
 pub(crate) fn is_named(metric: &str, name: &str) -> bool {
-    let of_component = metric.contains(OF_COMPONENT);
+    let of_component = is_of_component(metric);
     metric == name || (of_component && metric.strip_suffix(COUNT) == Some(name))
 }
 
@@ -115,7 +127,7 @@ impl Metrics {
 
     /// Whether a name is that of a component's metric.
     pub fn of_components(&self) -> bool {
-        self.names.iter().any(|name| name.contains(OF_COMPONENT))
+        self.names.iter().any(|name| is_of_component(name))
     }
 
     /// The metrics of these runs. Where a row is named, KubeVirt's value of nearly the same name is
@@ -168,7 +180,7 @@ fn fits(metric: &str, name: &str) -> bool {
     if !name.contains(ANY) {
         return is_named(metric, name);
     }
-    let of_component = metric.contains(OF_COMPONENT);
+    let of_component = is_of_component(metric);
     let without_count = metric.strip_suffix(COUNT).filter(|_| of_component);
     matches(metric, name) || without_count.is_some_and(|metric| matches(metric, name))
 }

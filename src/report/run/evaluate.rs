@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
 use record::{
-    BudgetVerdict, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes, OtherCount,
-    Outcome, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun, ProxyTook, Quantiles,
-    ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation, ThresholdFile,
-    ThresholdVerdict, Took, Total, Window,
+    BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes,
+    OtherCount, Outcome, PerObject, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun,
+    ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation,
+    ThresholdFile, ThresholdVerdict, Took, Total, Window,
 };
 use stats::nearest_rank;
 use terminal::exit::Exit;
@@ -18,9 +18,11 @@ use crate::{
     Budget,
     budgets::{
         budget::{count, other},
+        finding_name::{finding_count, finding_names},
         row_name::RowName,
     },
     nearest::meant,
+    run::per_object::per_object,
 };
 
 /// Components whose calls the lab assumes, since no recording of them exists.
@@ -59,8 +61,9 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let thresholds = asked.thresholds.filter(|_| is_judged);
     let thresholds = thresholds.map(|file| counted.judge(file));
     let thresholds = thresholds.unwrap_or_default();
+    let findings = found(record, record.keeps_journal(), findings::requests);
     let budgets = asked.budgets.iter().filter(|_| is_judged);
-    let budgets = budgets.map(|budget| budget.judge(&rows, &values));
+    let budgets = budgets.map(|budget| budget.judge(&rows, &values, findings.as_deref()));
     let budgets: Vec<BudgetVerdict> = budgets.collect();
     let exit = verdict(record.is_valid(), &thresholds, &budgets);
     RunResult {
@@ -83,6 +86,13 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
                 Some((&deletion.difference[..], &deletion.objects[..]))
             }),
         ),
+        deletion_findings: found(
+            record,
+            record.keeps_deletion_journal(),
+            findings::deletion_requests,
+        ),
+        per_object: cost_per_object(record),
+        findings,
         thresholds,
         values,
         latency,
@@ -93,6 +103,27 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         command: record.command.clone(),
         child_exit_code: asked.child_exit_code,
     }
+}
+
+/// The findings of a journal, if one was kept.
+fn found<'r>(
+    record: &'r RunRecord,
+    is_kept: bool,
+    requests: impl FnOnce(&'r RunRecord) -> Vec<findings::Request<'r>>,
+) -> Option<Vec<CallFinding>> {
+    let objects = (!record.objects.is_empty()).then_some(record.objects.len() as u64);
+    is_kept.then(|| findings::findings(&requests(record), objects))
+}
+
+/// What each of the run's objects cost, by the journal.
+fn cost_per_object(record: &RunRecord) -> Option<PerObject> {
+    if !record.keeps_journal() {
+        return None;
+    }
+    let names = record.objects.iter().map(|object| &*object.name);
+    let requests = findings::requests(record);
+    let namespace = &record.cluster.namespace;
+    per_object(findings::calls_per_object(&requests, namespace, names))
 }
 
 /// How a command that made or read a run ends.
@@ -172,7 +203,20 @@ pub fn perf_audit_file_name(scenario: &str) -> Option<&'static str> {
 /// The metrics of a run by KubeVirt's names: counts, and quantiles in seconds. Not what components
 /// use: machines differ in that from run to run, and the history's runs are compared.
 pub(crate) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
-    metrics(&kubevirt_values(record), &latency(&record.objects), None)
+    let mut metrics = metrics(&kubevirt_values(record), &latency(&record.objects), None);
+    if let Some(findings) = found(record, record.keeps_journal(), findings::requests) {
+        metrics.extend(finding_metrics(&findings));
+    }
+    metrics
+}
+
+/// Calls by the kind of their findings, `why:no-op-write` and so on, and what could go. A kind that
+/// was not found is 0: the journal tells.
+fn finding_metrics(findings: &[CallFinding]) -> impl Iterator<Item = (String, f64)> + '_ {
+    finding_names().map(|name| {
+        let count = finding_count(&name, findings).unwrap_or_default();
+        (name, count as f64)
+    })
 }
 
 /// Everything answered by KubeVirt's components, by KubeVirt's rule.

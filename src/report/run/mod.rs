@@ -2,5 +2,6 @@
 
 pub(crate) mod evaluate;
 mod failure;
+mod per_object;
 pub(crate) mod table;
 pub mod text;

@@ -8,6 +8,8 @@ use crate::{
     crosscheck,
     graph::scenario_title,
     number::{bytes, grouped},
+    text::align_right,
+    why::calls,
 };
 use record::{
     BudgetVerdict, Kept, OtherCount, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict,
@@ -43,6 +45,8 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
     total(&mut text, result);
     baseline(&mut text, result);
     wasted(&mut text, result);
+    per_object(&mut text, result);
+    what_could_go(&mut text, result);
     values(&mut text, result);
     latency(&mut text, result);
     failure::not_running(&mut text, result);
@@ -230,6 +234,72 @@ fn wasted(text: &mut String, result: &RunResult) {
         put_row(text, row);
         text.push('\n');
     }
+}
+
+fn per_object(text: &mut String, result: &RunResult) {
+    let Some(cost) = result.per_object.as_ref().filter(|_| result.count > 1) else {
+        return;
+    };
+    put_line!(
+        text,
+        "\nCalls for one object and what it owns: {} to {}, P50 {}, P95 {}",
+        cost.least,
+        cost.most,
+        cost.p50,
+        cost.p95
+    );
+    for outlier in &cost.outliers {
+        put_line!(text, "  {:>6}  {}", outlier.calls, outlier.name);
+    }
+}
+
+/// How many findings a run's text shows; `kubetoll why` has them all.
+const FINDINGS_SHOWN: usize = 5;
+
+fn what_could_go(text: &mut String, result: &RunResult) {
+    let findings = result.findings.as_deref().unwrap_or_default();
+    let saved: u64 = findings.iter().map(|finding| finding.saved).sum();
+    if saved == 0 {
+        return;
+    }
+    put_line!(text, "\nWhat could go: {}", calls(saved));
+    let titles = [
+        "CALLS",
+        "COULD GO",
+        "FINDING",
+        "COMPONENT",
+        "CALL",
+        "CODE",
+        "WHY",
+    ];
+    let mut table = crate::text::table(&titles);
+    let saving = findings.iter().filter(|finding| finding.saved > 0);
+    for finding in saving.clone().take(FINDINGS_SHOWN) {
+        table.add_row([
+            finding.calls.to_string(),
+            finding.saved.to_string(),
+            finding.kind.to_string(),
+            finding.component.clone(),
+            finding.call.clone(),
+            finding.code.clone(),
+            finding.reason.clone(),
+        ]);
+    }
+    align_right(&mut table, &[0, 1, 5]);
+    for line in table.to_string().lines() {
+        put_line!(text, "  {}", line.trim_end());
+    }
+    let more = saving.count().saturating_sub(FINDINGS_SHOWN);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(", {more} findings more")
+    };
+    put_line!(
+        text,
+        "  kubetoll why {} has an example of each{more}",
+        result.id
+    );
 }
 
 fn values(text: &mut String, result: &RunResult) {

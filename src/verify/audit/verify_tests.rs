@@ -57,6 +57,7 @@ fn snapshot(taken: i64, rows: Vec<RowRecord>, opened: u64) -> Snapshot {
         },
         taken: at(taken),
         overflowed: 0,
+        watches: Vec::new(),
         calls: vec![InFlight {
             call: call(),
             opened,
@@ -81,6 +82,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
         } else {
             format!("id-{}", row.id)
         },
+        ..JournalRecord::default()
     });
     let closed = RunDetailRecord {
         journal: journal.collect(),
@@ -89,6 +91,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
         objects_lost: 0,
         journal_lost: 0,
         journal_lost_others: 0,
+        clients: Vec::new(),
     };
     RunRecord {
         schema: RUN_SCHEMA.to_owned(),

@@ -94,7 +94,7 @@ fn runs(stage: &Stage, user: &Path) {
             NAMESPACE,
             "--output",
             "json",
-            "--audit-ids",
+            "--journal",
         ])
         .arg("--results-dir")
         .arg(&results)
