@@ -25,7 +25,7 @@ use super::shared::{
 };
 use cluster::{client::Manner, kubeconfig::write_private};
 use driver::{
-    Roster,
+    LastKnown, Roster,
     measure::{self, Opened, Plan},
     proxies::{ProxyClient, ProxyError},
 };
@@ -154,8 +154,10 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let id = format!("measure-{:08x}", rand::random::<u32>());
     let plan = args.close.plan(&args.open.plan(&id));
     let opened = measure::open(&plan, &proxies).await?;
-    let ended = run_command(&args.command, &[], &stop).await;
-    let ended = match ended {
+    let mut last = LastKnown::default();
+    let run = (&*plan.id, &*plan.namespace);
+    let command = run_command(&args.command, &[], &stop);
+    let ended = match last.look_during(run, &proxies, command).await {
         Ok(Some(ended)) if !ended.was_interrupted => ended,
         interrupted_or_failed => {
             measure::abandon(&plan.id, &proxies).await;
@@ -174,10 +176,13 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
             let kept = args.close.keep_in.keep(record).await;
             Ok(exit?.or(kept))
         }
-        Err(error) => {
-            // A proxy that still has it would have no other until its lease ends.
-            measure::abandon(&plan.id, &proxies).await;
-            Ok(exit_of(Some(status), not_closed(error)?))
+        Err(failed) => {
+            let exit = explain(&failed.cause);
+            let mut record = failed.salvaged(&plan, &proxies, roster, last).await;
+            record.command = Some(ended.record(&args.command));
+            args.close.report_failed(&record, Some(status));
+            args.close.keep_in.keep(record).await;
+            Ok(exit_of(Some(status), exit))
         }
     }
 }
@@ -214,22 +219,28 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
             Ok(exit?.or(kept))
         }
         // A proxy that is away keeps the run: if it is the only one, it can be closed later.
-        Err(error) => {
-            let exit = not_closed(error)?;
-            measure::abandon(name, &proxies).await;
+        Err(failed) if !failed.cause.is_loss() => Err(failed.cause.into()),
+        Err(failed) => {
+            let exit = explain(&failed.cause);
+            // Nobody looked at the books since they were opened.
+            let unknown = LastKnown::default();
+            let record = failed.salvaged(&plan, &proxies, None, unknown).await;
             fs::remove_file(&path)?;
+            options.report_failed(&record, None);
+            options.keep_in.keep_named(record).await;
             Ok(exit)
         }
     }
 }
 
 /// A run that a proxy lost is over, and what was counted is not valid; anything else failed.
-fn not_closed(error: ProxyError) -> Result<Exit> {
-    if !error.is_loss() {
-        return Err(error.into());
-    }
+fn explain(error: &ProxyError) -> Exit {
     tell!("kubetoll: {error}");
-    Ok(Exit::NotValid)
+    if error.is_loss() {
+        Exit::NotValid
+    } else {
+        Exit::Failed
+    }
 }
 
 fn empty_plan(id: &str) -> Plan {
@@ -318,6 +329,14 @@ impl CloseOptions {
         }
         printed?;
         Ok(exit_of(status, ours))
+    }
+
+    /// What a failed run came to is a result as well. The exit code stays that of the failure,
+    /// whatever becomes of this.
+    fn report_failed(&self, record: &RunRecord, status: Option<ExitStatus>) {
+        if let Err(error) = self.report(record, None, status) {
+            tell!("kubetoll: {error:#}");
+        }
     }
 }
 

@@ -11,12 +11,12 @@ use record::Snapshot;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The newest snapshot of each proxy, in the proxies' order.
-#[derive(Default)]
-pub(super) struct LastKnown(Vec<Option<Snapshot>>);
+#[derive(Debug, Default)]
+pub struct LastKnown(Vec<Option<Snapshot>>);
 
 impl LastKnown {
     /// Looks at the run's books again and again until `work` is done.
-    pub(super) async fn look_during<T>(
+    pub async fn look_during<T>(
         &mut self,
         (run, namespace): (&str, &str),
         proxies: &[ProxyClient],

@@ -9,9 +9,12 @@ use tokio::time::sleep;
 use super::{
     at_once::ask_all,
     checks,
+    last_known::LastKnown,
     proxies::{ProxyClient, ProxyError},
     roster::{self, Roster},
+    salvage::failure,
     settle::{Settled, settle},
+    unclosed::Unclosed,
 };
 use record::{
     Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RunDetailRecord, RunRecord, Snapshot,
@@ -95,40 +98,81 @@ pub async fn abandon(id: &str, proxies: &[ProxyClient]) {
     }
 }
 
+/// Books that could not be closed at every proxy.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct NotClosed {
+    /// What the first proxy says that can't be asked or has lost the run, in the proxies' order; or
+    /// how the pods changed, if that explains it.
+    pub cause: ProxyError,
+    opened: Opened,
+    closed: Vec<Result<RunDetailRecord, ProxyError>>,
+}
+
 /// Waits until nothing goes on, then closes the books. With a `roster` of the pods it is also
 /// checked that they are what they were.
 ///
 /// # Errors
 ///
-/// What the first proxy says that can't be asked or has lost the run, in the proxies' order; or how
-/// the pods changed, if that explains it. At other proxies the run may be closed by then, and what
-/// they counted is lost.
+/// Why not all of them were closed, with what there is of them.
 pub async fn close(
     plan: &Plan,
     opened: Opened,
     proxies: &[ProxyClient],
     roster: Option<&dyn Roster>,
-) -> Result<RunRecord, ProxyError> {
-    match close_all(plan, opened, proxies).await {
-        Ok(mut record) => {
-            if let Some(roster) = roster {
-                record.checks.push(roster::check_roster(roster).await);
-            }
-            Ok(record)
-        }
-        Err(error) => Err(roster::explain(error, roster).await),
+) -> Result<RunRecord, Box<NotClosed>> {
+    let settled = match settled(plan, proxies).await {
+        Ok(settled) => settled,
+        Err(error) => return Err(not_closed(error, roster, opened, Vec::new()).await),
+    };
+    let closed = close_each(&plan.id, proxies).await;
+    let refusal = closed.iter().find_map(|closed| closed.as_ref().err());
+    if let Some(error) = refusal.cloned() {
+        return Err(not_closed(error, roster, opened, closed).await);
     }
+    let closed = closed.into_iter().flatten().collect();
+    let mut record = closed_record(plan, opened, proxies, &settled, closed);
+    if let Some(roster) = roster {
+        record.checks.push(roster::check_roster(roster).await);
+    }
+    Ok(record)
 }
 
-async fn close_all(
-    plan: &Plan,
+async fn not_closed(
+    error: ProxyError,
+    roster: Option<&dyn Roster>,
     opened: Opened,
-    proxies: &[ProxyClient],
-) -> Result<RunRecord, ProxyError> {
-    let settled = settled(plan, proxies).await?;
-    let closed = close_each(&plan.id, proxies).await;
-    let closed = closed.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(closed_record(plan, opened, proxies, &settled, closed))
+    closed: Vec<Result<RunDetailRecord, ProxyError>>,
+) -> Box<NotClosed> {
+    let cause = roster::explain(error, roster).await;
+    Box::new(NotClosed {
+        cause,
+        opened,
+        closed,
+    })
+}
+
+impl NotClosed {
+    /// The record of what there is, marked as failed: a proxy that gives nothing any more has what
+    /// the last look showed. The books are closed where they are still open.
+    pub async fn salvaged(
+        self,
+        plan: &Plan,
+        proxies: &[ProxyClient],
+        roster: Option<&dyn Roster>,
+        last: LastKnown,
+    ) -> RunRecord {
+        let mut record = new_record(plan, self.opened.started);
+        let unclosed = Unclosed {
+            opened: self.opened,
+            closed: self.closed,
+            last,
+        };
+        let books = unclosed.enter(&mut record, proxies, roster).await;
+        record.fail(failure(&self.cause.into(), books));
+        record.finished = Timestamp::now();
+        record
+    }
 }
 
 /// Waits until nothing goes on.

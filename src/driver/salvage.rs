@@ -3,21 +3,17 @@
 use jiff::Timestamp;
 
 use super::{
-    at_once::ask_all,
-    checks::LATE_CHECK,
     context::Run,
     create::Created,
     error::{RunError, RunFailed},
     last_known::LastKnown,
     measure::{self, Opened},
     observe::Observer,
-    proxies::{ProxyClient, ProxyError},
-    roster,
+    proxies::ProxyError,
     times::times,
+    unclosed::Unclosed,
 };
-use record::{
-    BooksKept, Check, ProxyRun, RunDetailRecord, RunFailure, RunRecord, Snapshot, printable_line,
-};
+use record::{BooksKept, RunDetailRecord, RunFailure, RunRecord, Snapshot, printable_line};
 
 /// How far a run has come.
 pub(super) struct SoFar {
@@ -73,27 +69,12 @@ impl Run<'_> {
             measure::abandon(&self.id, proxies).await;
             return BooksKept::None;
         };
-        let mut closed = std::mem::take(&mut so_far.closed);
-        if closed.is_empty() {
-            closed = ask_all(proxies, |proxy| proxy.close_run(&self.id)).await;
-        }
-        let mut books = BooksKept::Closed;
-        let all = proxies.iter().zip(opened.proxies).zip(closed);
-        for (at, ((proxy, opened), closed)) in all.enumerate() {
-            let (run, checks) = match closed {
-                Ok(closed) => measure::proxy_run(proxy, opened, closed),
-                Err(error) => {
-                    books = BooksKept::LastKnown;
-                    last_known(proxy, opened, so_far.last.take(at), &error)
-                }
-            };
-            record.proxies.push(run);
-            record.checks.extend(checks);
-        }
-        if let Some(roster) = self.driver.roster {
-            record.checks.push(roster::check_roster(roster).await);
-        }
-        books
+        let unclosed = Unclosed {
+            opened,
+            closed: std::mem::take(&mut so_far.closed),
+            last: std::mem::take(&mut so_far.last),
+        };
+        unclosed.enter(record, proxies, self.driver.roster).await
     }
 
     /// Enters where and how the run took place.
@@ -117,32 +98,4 @@ pub(super) fn failure(cause: &RunError, books: BooksKept) -> RunFailure {
         books,
         not_running: None,
     }
-}
-
-/// A proxy that gave nothing at the end: what the last look showed, if that is the same process.
-fn last_known(
-    proxy: &ProxyClient,
-    (url, opened): (String, Snapshot),
-    last: Option<Snapshot>,
-    error: &ProxyError,
-) -> (ProxyRun, Vec<Check>) {
-    let is_known = last.is_some();
-    let snapshot = last.unwrap_or_else(|| opened.clone());
-    let until = if is_known {
-        format!("the rows are what it had counted at {}", snapshot.taken)
-    } else {
-        "nothing is known of what it counted".to_owned()
-    };
-    let closed = RunDetailRecord {
-        snapshot,
-        objects: Vec::new(),
-        objects_lost: 0,
-        journal: Vec::new(),
-        journal_lost: 0,
-        journal_lost_others: 0,
-        clients: Vec::new(),
-    };
-    let (run, mut checks) = measure::proxy_run(proxy, (url, opened), closed);
-    checks.push(Check::new(LATE_CHECK, false, format!("{error}: {until}")));
-    (run, checks)
 }

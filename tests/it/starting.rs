@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use record::{BooksKept, FailureReason, RunRecord};
+
 use crate::{
     cli::{kubetoll, run, said},
     kit::built::kubetoll_proxy,
+    support::lines::assert_line,
 };
-
-use crate::support::lines::assert_line;
 
 /// A proxy with fixed ports, so that it can be started again.
 struct ProxyProcess {
@@ -77,13 +78,32 @@ fn a_proxy_that_is_restarted_makes_the_measurement_invalid() {
     let away = measure(&["stop", "by-hand"]);
     assert_eq!(away.status.code(), Some(1), "{}", said(&away));
     let proxy = start_proxy(dir.path(), listen, admin);
-    let stopped = measure(&["stop", "by-hand"]);
+    let results = dir.path().join("results");
+    let stopped = measure(&[
+        "stop",
+        "by-hand",
+        "--results-dir",
+        results.to_str().unwrap(),
+    ]);
     assert_eq!(stopped.status.code(), Some(4), "{}", said(&stopped));
     let lost = format!(
         "kubetoll: the proxy at {url} lost the run, so that its counts are not valid: no run by-hand is \
          open on these books"
     );
     assert_line(&said(&stopped), &lost);
+    assert_line(&said(&stopped), "kept as by-hand-… in the history …");
+    let text = String::from_utf8_lossy(&stopped.stdout);
+    assert_line(&text, "THE RUN FAILED: a proxy lost the run");
+    assert_line(&text, lost.trim_start_matches("kubetoll: "));
+    assert_line(&text, "THE COUNTS ARE NOT VALID");
+    let record = std::fs::read(results.join("record.json")).unwrap();
+    let record: RunRecord = serde_json::from_slice(&record).unwrap();
+    assert!(!record.is_valid());
+    let failure = record.failure.unwrap();
+    assert_eq!(
+        (failure.reason, failure.books),
+        (FailureReason::ProxyLost, BooksKept::LastKnown)
+    );
     let again = measure(&["stop", "by-hand"]);
     assert_eq!(again.status.code(), Some(1), "{}", said(&again));
     // A bad file is told before the command is run.

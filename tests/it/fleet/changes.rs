@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use record::RunResult;
+use record::{BooksKept, FailureReason, RunResult};
 use serde_json::{Value, json};
 
 use super::{NODES, Stage, name};
@@ -210,10 +210,25 @@ async fn invalid_where_a_proxy_is_restarted(stage: &Stage) {
     let kubevirt = &stage.kubevirt;
     let handlers = kubevirt.pods_of("virt-handler").await;
     let first = name(&handlers[0]);
-    let measuring = stage.begin(&["--proxy-via", "pod-network"]).await;
+    let measuring = stage.begin(&["--proxy-via", "api-server"]).await;
+    let controllers = kubevirt.pods_of("virt-controller").await;
+    stage.call(&handlers[0], 3).await;
+    stage.call(&controllers[0], 2).await;
+    wait_for_a_look_at(stage, first).await;
     kubevirt.restart_proxy(first);
     wait_for_admin(&handlers[0]).await;
-    let (said, _) = measuring.end(4);
+    let (said, result) = measuring.end(4);
+    // What the proxy had counted at the last look is kept, and what the others gave.
+    let result = result.unwrap();
+    let failure = result.failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.reason, failure.books),
+        (FailureReason::ProxyLost, BooksKept::LastKnown)
+    );
+    let expected = BTreeMap::from([("virt-controller", 2), ("virt-handler", 3)]);
+    assert_eq!(lists(&result), expected);
+    assert!(!result.valid);
+    assert_line(&said, &format!("kept as {} in the history …", result.id));
     let lost = format!(
         "kubetoll: the proxy at {} lost the run, so that its counts are not valid: no run measure-… is \
          open on these books",
@@ -228,13 +243,34 @@ async fn invalid_where_a_proxy_is_restarted(stage: &Stage) {
     status[0]["restartCount"] = json!(1);
     let status = json!({"initContainerStatuses": status});
     kubevirt.merge_status("Pod", first, status).await;
-    let (said, _) = measuring.end(4);
+    let (said, result) = measuring.end(4);
+    let failure = result.unwrap().failure.unwrap();
+    assert_eq!(failure.reason, FailureReason::PodsChanged);
     let expected = format!(
         "kubetoll: not the same proxies took part all the time, so that the counts are not valid: \
          container kubetoll-proxy of pod {first} on node \
          lab-node-1 was restarted"
     );
     assert_line(&said, &expected);
+}
+
+/// Waits until the books of a pod's proxy were looked at, through the API server: one look that may
+/// have begun earlier, and another, before which the first has come back.
+async fn wait_for_a_look_at(stage: &Stage, pod: &str) {
+    let log = stage.kubevirt.cluster.audit_log();
+    let path = format!("/pods/http:{pod}:");
+    let looks = || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let ended = ["\"stage\":\"ResponseComplete\"", "\"verb\":\"get\""];
+        let is_look = |line: &&str| {
+            line.contains(&path)
+                && line.contains("/proxy/runs/measure-")
+                && ended.iter().all(|field| line.contains(field))
+        };
+        log.lines().filter(is_look).count()
+    };
+    let before = looks();
+    wait::until("two looks", async || looks() >= before + 2).await;
 }
 
 /// Waits until a pod's new proxy listens.
