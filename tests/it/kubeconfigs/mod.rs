@@ -2,6 +2,7 @@
 //! `exec`, by real programs on a real kube-apiserver.
 
 mod fields;
+mod in_cluster;
 mod life;
 mod stage;
 
