@@ -21,6 +21,7 @@
 //! - `installing`: `attach`, `status` and `detach` on a KubeVirt whose operator is played
 //! - `kubeconfigs`: what a kubeconfig means to kubectl, directly and under `exec`
 //! - `metrics`: what Prometheus reads from a proxy, with a real one
+//! - `on_terminal`: what a run looks like on a terminal
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `refusals`: runs on a cluster that cannot succeed
@@ -65,6 +66,7 @@ mod installing;
 mod kit;
 mod kubeconfigs;
 mod metrics;
+mod on_terminal;
 mod oracle;
 mod pages;
 mod refusals;
