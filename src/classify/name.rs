@@ -26,6 +26,14 @@ pub struct CallName<'a> {
     pub kubevirt_resource: &'a str,
 }
 
+/// Subresources whose requests and responses are objects of the API, as the resource itself is.
+const OBJECTS: [&str; 5] = ["", "status", "scale", "finalize", "binding"];
+
+/// Whether the requests and responses of a subresource, empty for none, are objects of the API.
+pub fn has_objects(subresource: &str) -> bool {
+    OBJECTS.contains(&subresource)
+}
+
 impl<'a> CallName<'a> {
     /// The row of requests that full books can't tell apart any more.
     pub const OVERFLOW: CallName<'static> = CallName {

@@ -6,12 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::shared::{
-    audit_logs::{ReadLogs, read_all},
-    history::time,
-    inputs::read_record,
-    output::Output,
-};
+use super::shared::{audit_logs::read_all, history::time, inputs::read_record, output::Output};
 use record::Verification;
 use report::meant;
 use terminal::{exit::Exit, lines, tell};
@@ -77,7 +72,7 @@ pub(super) fn run_audit(args: AuditArgs) -> Result<Exit> {
     let read = read_all(&args.files, |entry| counter.add(&entry))?;
     let unknown = tell_unknown(&counter);
     let report = counter.report(read.log.clone());
-    let counted = tell_nothing(&read, report.counts.is_empty());
+    let counted = read.tell_nothing(report.counts.is_empty());
     let text = args.output.of(&report, report::text::audit)?;
     Ok(lines::print(&text).or(read.exit()).or(counted).or(unknown))
 }
@@ -91,15 +86,6 @@ fn tell_unknown(counter: &AuditCounter) -> Exit {
         exit = Exit::NotValid;
     }
     exit
-}
-
-/// Says why nothing was counted, if that is so.
-fn tell_nothing(read: &ReadLogs, is_nothing: bool) -> Exit {
-    if !is_nothing {
-        return Exit::Ok;
-    }
-    tell!("kubetoll: nothing was counted: {}", read.nothing());
-    Exit::NotValid
 }
 
 pub(super) fn run_verify(args: &VerifyArgs) -> Result<Exit> {

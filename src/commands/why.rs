@@ -1,16 +1,24 @@
-//! `kubetoll why`: which calls of a run need not have been made, and why they were.
+//! `kubetoll why`: which calls of a run, or of an audit log, need not have been made, and why they were.
+
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{journal::needs_journal, shared::history::StoreArgs};
-use findings::Request;
+use super::{
+    journal::needs_journal,
+    shared::{audit_logs::read_requests, history::StoreArgs},
+};
+use findings::{Answer, Request};
 use record::{CallFinding, RunRecord};
-use report::why::{self, Of};
+use report::{
+    meant,
+    why::{self, AuditBodies, Of, Source},
+};
 use terminal::{
     exit::{Exit, Misuse},
-    lines,
+    lines, tell,
 };
 
 /// Say why a run's calls were made that failed or could go.
@@ -19,18 +27,32 @@ use terminal::{
 /// reads of what was known, hot objects, lists without limit and more, in the journal that a run keeps
 /// (`run --journal`, in a lab and with `exec` by itself). Of two runs it says what is new, gone, more
 /// and less.
+///
+/// With --audit it looks in kube-apiserver's audit logs, as `kubetoll audit` reads them, without a
+/// proxy, and says what they don't tell. Writes that changed nothing and who wrote before a conflict
+/// are only in a log of level RequestResponse. It exits with 4 where requests can't be counted:
+/// nothing was found, or the API server's audit policy leaves out a stage.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll why run-1795496959-j5vw5
   kubetoll why results/record.json --component virt-controller
   kubetoll why before.json after.json
+  kubetoll why --audit audit.log audit-old.log.gz --component virt-handler
   kubetoll why results/record.json --output json | jq '.[] | select(.kind == \"no-op-write\")'
 
 Each failed call is in one finding with a code. What could go is counted once over all findings.")]
 pub(super) struct WhyArgs {
     /// The run's record.json, or its id in the history; two to compare them.
-    #[arg(value_name = "RUN", required = true, num_args = 1..=2)]
+    #[arg(value_name = "RUN", required_unless_present = "audit", num_args = 1..=2)]
     runs: Vec<String>,
+    /// Audit logs of kube-apiserver in place of a run; `-` is standard input.
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        conflicts_with_all = ["runs", "deletion"]
+    )]
+    audit: Vec<PathBuf>,
     /// Only findings of this component.
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
@@ -60,6 +82,9 @@ enum WhyOutput {
 }
 
 pub(super) fn run(args: &WhyArgs) -> Result<Exit> {
+    if !args.audit.is_empty() {
+        return args.of_audit();
+    }
     let records: Vec<RunRecord> = args
         .runs
         .iter()
@@ -76,12 +101,57 @@ pub(super) fn run(args: &WhyArgs) -> Result<Exit> {
 impl WhyArgs {
     fn of_one(&self, record: &RunRecord) -> Result<String> {
         let requests = self.requests(record)?;
-        let mut found = self.find(record, &requests);
-        found.truncate(self.top.unwrap_or(found.len()));
-        let of = Of {
-            run: &record.id,
+        let source = Source::Run {
+            id: &record.id,
             scenario: &record.scenario,
             simulated: record.simulated,
+        };
+        self.shown(source, &requests, self.find(record, &requests))
+    }
+
+    /// Of audit logs. What these don't tell is said behind the findings, or beside them if they are
+    /// for a program.
+    fn of_audit(&self) -> Result<Exit> {
+        let (log, read) = read_requests(&self.audit)?;
+        let requests = log.requests();
+        let files = self.audit.iter().map(|file| file.display().to_string());
+        let files = files.collect::<Vec<_>>().join(", ");
+        let found = self.only(findings::findings(&requests, None));
+        let mut text = self.shown(Source::AuditLog(&files), &requests, found)?;
+        let untold = why::untold(&read.log, &bodies(&requests));
+        if self.output == WhyOutput::Json {
+            tell!("kubetoll: {untold}");
+        } else {
+            text += &format!("\n{untold}");
+        }
+        read.tell_wrapped();
+        let counted = read.tell_nothing(requests.is_empty());
+        let known = self.tell_unknown(&requests);
+        Ok(lines::print(&text).or(read.exit()).or(counted).or(known))
+    }
+
+    /// Says it if the log has no request of the component that was asked for.
+    fn tell_unknown(&self, requests: &[Request<'_>]) -> Exit {
+        let known: BTreeSet<&str> = requests.iter().map(|request| request.component).collect();
+        match &self.component {
+            Some(name) if !known.contains(&**name) => {
+                let meant = meant(name, known.into_iter());
+                tell!("kubetoll: the log has no request of {name}, at any time: {meant}");
+                Exit::NotValid
+            }
+            _ => Exit::Ok,
+        }
+    }
+
+    fn shown(
+        &self,
+        source: Source<'_>,
+        requests: &[Request<'_>],
+        mut found: Vec<CallFinding>,
+    ) -> Result<String> {
+        found.truncate(self.top.unwrap_or(found.len()));
+        let of = Of {
+            source,
             calls: requests.iter().filter(|request| !request.is_before).count() as u64,
         };
         Ok(match self.output {
@@ -114,12 +184,41 @@ impl WhyArgs {
 
     fn find(&self, record: &RunRecord, requests: &[Request<'_>]) -> Vec<CallFinding> {
         let objects = (!record.objects.is_empty()).then_some(record.objects.len() as u64);
-        let mut found = findings::findings(requests, objects);
+        self.only(findings::findings(requests, objects))
+    }
+
+    /// Those of the component that was asked for.
+    fn only(&self, mut found: Vec<CallFinding>) -> Vec<CallFinding> {
         if let Some(component) = &self.component {
             found.retain(|finding| finding.component == *component);
         }
         found
     }
+}
+
+/// Of how many updates and patches the bodies are not known.
+fn bodies(requests: &[Request<'_>]) -> AuditBodies {
+    let mut bodies = AuditBodies::default();
+    for request in requests {
+        let is_patch = request.call.verb == "patch";
+        if !is_patch && request.call.verb != "update" {
+            continue;
+        }
+        let [no_request, no_response] =
+            [request.known.sent, request.known.object].map(|is_known| u64::from(!is_known));
+        if request.answer.is_success() {
+            bodies.written += 1;
+            bodies.written_unread += no_response;
+        } else if request.answer == Answer::Code(409) {
+            bodies.refused += 1;
+            bodies.refused_unread += no_request;
+        }
+        if is_patch {
+            bodies.patches += 1;
+            bodies.patches_unread += no_request;
+        }
+    }
+    bodies
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String> {

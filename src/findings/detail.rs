@@ -25,7 +25,13 @@ pub(crate) fn detail(
         watch_seconds,
         ..
     } = options;
-    let (sent, read) = (bytes(group.request_bytes), bytes(group.response_bytes));
+    // What isn't known is left out.
+    let moved = |count, how: &str| match group.unmeasured {
+        true => String::new(),
+        false => format!("; {} {how}", bytes(count)),
+    };
+    let sent = moved(group.request_bytes, "were sent for that");
+    let read = moved(group.response_bytes, "came for that");
     match key.kind {
         Kind::Retry => format!(
             "{share} came within {retry_seconds} s after the same call on the same object had \
@@ -33,10 +39,9 @@ pub(crate) fn detail(
             failed_with(&key.why),
             group.succeeded,
         ),
-        Kind::NoOpWrite => format!(
-            "{share} changed nothing, since the object kept the version that it had; {sent} were \
-             sent for that."
-        ),
+        Kind::NoOpWrite => {
+            format!("{share} changed nothing, since the object kept the version that it had{sent}.")
+        }
         Kind::HotObject => format!(
             "{share} wrote one of {} that the component wrote more than {hot_writes} times \
              within {hot_seconds} s, up to {} times.",
@@ -44,21 +49,19 @@ pub(crate) fn detail(
             group.most,
         ),
         Kind::RepeatedRead => format!(
-            "{share} read again within {read_seconds} s what the same process had read, and {}; \
-             {read} came for that.",
+            "{share} read again within {read_seconds} s what the same process had read, and \
+             {}{read}.",
             still(&key.why),
         ),
-        Kind::GetOfWatched => format!(
-            "{share} asked for an object {}; {read} came for that.",
-            of_watch(&key.why)
-        ),
+        Kind::GetOfWatched => format!("{share} asked for an object {}{read}.", of_watch(&key.why)),
         Kind::UnboundedList => format!(
             "{share} had neither resourceVersion nor limit, so that the API server read {} from \
-             etcd; {read} came of them.",
+             etcd{}.",
             all_of(&key.why),
+            moved(group.response_bytes, "came of them"),
         ),
         Kind::Relist => format!(
-            "{share} listed what the same process had listed before{}; {read} came for that.",
+            "{share} listed what the same process had listed before{}{read}.",
             after(&key.why)
         ),
         Kind::ShortWatch => format!(
@@ -119,9 +122,11 @@ fn because(key: &Key<'_>, lines: &Lines<'_>) -> String {
         Why::Written(Some(writer)) => {
             format!(": {} had written the object in between", by(*writer))
         }
-        Why::Written(None) => ": it is unknown who had written the object in between, since that \
-                               was not through these proxies"
-            .to_owned(),
+        Why::Written(None) => {
+            ": it is unknown who had written the object in between, since no write \
+                               that was seen is known to be it"
+                .to_owned()
+        }
         Why::Status(_, fields) if key.kind == Kind::Conflict && !fields.is_empty() => {
             format!(": another manager owns {}", fields.join(", "))
         }

@@ -148,11 +148,16 @@ impl Objects {
     }
 
     /// The same of one that was answered 409: by the UID that it wanted, which no object has any
-    /// more. An object that a delete gave a new version, and that is still there, is none of these.
+    /// more. An object that a delete gave a new version, and that is still there, is none of these, nor
+    /// one of which it isn't known whether it is.
     fn gone_for_conflict<'r>(&self, line: &Line<'_>, lines: &Lines<'_>) -> Option<Why<'r>> {
         let deleted = &lines.all[self.0.get(&line.object?)?.deleted?];
         let (left, wanted) = (deleted.request.version(), line.request.sent_version());
-        let is_gone = left.is_empty() || (!wanted.is_empty() && !is_newer(left, wanted));
+        let is_gone = match (left, wanted) {
+            ("", _) => deleted.request.known.object,
+            (_, "") => false,
+            (left, wanted) => !is_newer(left, wanted),
+        };
         is_gone.then(|| deleted_by(deleted))
     }
 }

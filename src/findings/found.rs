@@ -34,6 +34,8 @@ pub(crate) struct Group<'r> {
     pub(crate) succeeded: u64,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
+    /// Whether the bytes of one are not known.
+    pub(crate) unmeasured: bool,
     /// Microseconds until they were answered, together.
     pub(crate) waited: i64,
     pub(crate) objects: HashSet<u32>,
@@ -145,6 +147,7 @@ impl Group<'_> {
         self.succeeded += u64::from(request.answer.is_success());
         self.request_bytes = self.request_bytes.saturating_add(request.request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(request.response_bytes);
+        self.unmeasured |= !request.known.bytes;
         let waited = request.answered.saturating_sub(request.begun);
         self.waited = self.waited.saturating_add(waited);
         self.objects.extend(line.object);
@@ -157,6 +160,7 @@ impl Group<'_> {
         self.succeeded += other.succeeded;
         self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);
+        self.unmeasured |= other.unmeasured;
         self.waited = self.waited.saturating_add(other.waited);
         self.objects.extend(other.objects);
         self.most = self.most.max(other.most);

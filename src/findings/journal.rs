@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use record::{ClientRecord, JournalRecord, Outcome, QueryRecord, RowRecord, RunRecord, Snapshot};
 
-use super::{Answer, Request};
+use super::{Answer, Known, Request};
 
 /// What a request without options has.
 static NO_OPTIONS: QueryRecord = QueryRecord {
@@ -101,7 +101,18 @@ fn request<'a>(
         dry_run: line.dry_run,
         repeats: line.repeats,
         warned: line.warned,
+        known: known(line, is_full),
         ..of_row(row, instance)
+    }
+}
+
+/// Nothing of a body that was not read is known, nor of one that had not ended.
+fn known(line: &JournalRecord, is_full: bool) -> Known {
+    let is_read = is_full && line.unread.is_empty() && line.end_us.is_some();
+    Known {
+        sent: is_read || line.sent.is_some(),
+        object: is_read || line.object.is_some(),
+        bytes: is_full,
     }
 }
 
@@ -140,6 +151,7 @@ fn of_row(row: &RowRecord, instance: u32) -> Request<'_> {
         dry_run: false,
         repeats: 0,
         warned: false,
+        known: Known::default(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Which calls of a run failed or were needless, and why.
 //!
-//! [`Request`] is one request, whatever told of it; [`requests`] takes those of a run's journals.
+//! [`Request`] is one request, whatever told of it; [`requests`] takes those of a run's journals, and
+//! the crate `verify` those of audit logs.
 //! [`findings`] groups what it finds in them by component, call and reason; [`compare`] says what
 //! another run has more and less of. docs/FORMATS.md defines each kind of finding.
 //!
-//! What one process did is held together by component and proxy. Several processes of a component
-//! behind the same proxy are taken for one.
+//! What one process did is held together by component and number of the process. Several processes of
+//! a component behind the same proxy are taken for one.
 //!
 //! Invariants: each failed request is in exactly one finding with a code; each request is saved at
 //! most once; the order of the requests that are handed in changes nothing. Memory grows with the
@@ -30,7 +31,7 @@ mod writes;
 pub use compare::compare;
 pub use journal::{deletion_requests, requests};
 pub use objects::calls_per_object;
-pub use request::{Answer, Request};
+pub use request::{Answer, Known, Request};
 
 use record::{CallFinding, CallFindingKind};
 

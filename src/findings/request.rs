@@ -12,7 +12,8 @@ pub struct Request<'a> {
     /// Whether it was made before the run: it is counted nowhere, and only what it began is of use,
     /// such as a watch that was still open.
     pub is_before: bool,
-    /// Tells processes of the same component apart: the number of the proxy.
+    /// Tells processes of the same component apart: the number of the proxy, or one that an audit log
+    /// gives to each.
     pub instance: u32,
     /// The component.
     pub component: &'a str,
@@ -58,6 +59,29 @@ pub struct Request<'a> {
     pub repeats: u32,
     /// Whether the response had a warning.
     pub warned: bool,
+    /// What of this its source could tell.
+    pub known: Known,
+}
+
+/// What the source of a request could tell of it. Where it could not, that there is nothing is no
+/// sign of anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    /// What the request's body said.
+    pub sent: bool,
+    /// The response's object, or that it had none.
+    pub object: bool,
+    /// The bytes of the bodies.
+    pub bytes: bool,
+}
+
+impl Known {
+    /// All of it.
+    pub const ALL: Self = Self {
+        sent: true,
+        object: true,
+        bytes: true,
+    };
 }
 
 /// How a request was answered.

@@ -116,6 +116,7 @@ impl<'r> Why<'r> {
             Self::OfAll => "all objects".to_owned(),
             Self::OfNamespace => "one namespace".to_owned(),
             Self::Again(cause) => cause.reason(),
+            Self::EndedBy("") => "ended by unknown".to_owned(),
             Self::EndedBy(who) => format!("ended by {who}"),
             Self::Api("", version) => (*version).to_owned(),
             Self::Api(group, version) => format!("{group}/{version}"),

@@ -114,8 +114,11 @@ fn is_no_op(line: &Line<'_>, versions: &Versions<'_>) -> bool {
     }
 }
 
-/// Whether a write made a version after the one that the other request wanted.
+/// Whether a write is known to have made a version after the one that the other request wanted.
 fn came_between(write: &Line<'_>, refused: &Line<'_>) -> bool {
+    if !refused.request.known.sent || !write.request.known.object {
+        return false;
+    }
     let (wanted, made) = (refused.request.sent_version(), write.request.version());
     match (wanted, made) {
         // It wanted the version that it was answered on.

@@ -24,6 +24,10 @@ pub struct AuditReport {
 pub struct AuditLog {
     /// Events by stage; a request has up to three.
     pub stages: BTreeMap<String, u64>,
+    /// Requests by the level at which the policy has them logged: `Metadata`, `Request` (with the
+    /// body of the request) or `RequestResponse` (with both).
+    #[serde(default)]
+    pub levels: BTreeMap<String, u64>,
     /// Events that were not lines by themselves, by the place where they were: `properties.log`.
     pub wrapped: BTreeMap<String, u64>,
     /// Stages that the API server's policy seems to leave out, so that requests are not counted:

@@ -85,7 +85,7 @@ pub struct JournalRecord {
 }
 
 /// A program behind a proxy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientRecord {
     /// Its `User-Agent`, 256 bytes at most.
@@ -136,7 +136,7 @@ impl<'r> JournalLine<'r> {
 }
 
 /// The options of a get, list or watch.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QueryRecord {
     /// `resourceVersion`, if it was given; `0` for any version.
@@ -217,7 +217,7 @@ pub struct OwnerSeen {
 }
 
 /// What a failure's `Status` said, without its messages.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StatusRecord {
     /// `reason`, such as `Conflict`.
@@ -235,7 +235,7 @@ pub struct StatusRecord {
 }
 
 /// One of the causes of a failure.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CauseSeen {
     /// Why, such as `FieldValueInvalid`.

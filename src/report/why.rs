@@ -1,31 +1,135 @@
 //! The findings of a run in words.
 
+use std::fmt;
+
 use jiff::Unit;
 
 use crate::number::{detailed, grouped};
-use record::{CallFinding, FindingChange, FindingChangeKind};
+use record::{AuditLog, CallFinding, FindingChange, FindingChangeKind};
 
 /// What findings are of.
 #[derive(Debug, Clone, Copy)]
 pub struct Of<'r> {
-    /// The run's id.
-    pub run: &'r str,
-    /// What was run.
-    pub scenario: &'r str,
-    /// Whether KubeVirt was simulated.
-    pub simulated: bool,
+    /// Where the calls were.
+    pub source: Source<'r>,
     /// All calls among which they were found.
     pub calls: u64,
 }
 
+/// Where calls were.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'r> {
+    /// In a run's journal.
+    Run {
+        /// The run's id.
+        id: &'r str,
+        /// What was run.
+        scenario: &'r str,
+        /// Whether KubeVirt was simulated.
+        simulated: bool,
+    },
+    /// In an audit log, of these files.
+    AuditLog(&'r str),
+}
+
 impl Of<'_> {
     fn title(&self) -> String {
-        let simulated = if self.simulated {
-            ", KubeVirt SIMULATED"
-        } else {
-            ""
+        match self.source {
+            Source::Run {
+                id,
+                scenario,
+                simulated,
+            } => {
+                let simulated = if simulated {
+                    ", KubeVirt SIMULATED"
+                } else {
+                    ""
+                };
+                format!("{scenario}{simulated}   run {id}")
+            }
+            Source::AuditLog(files) => format!("audit log   {files}"),
+        }
+    }
+}
+
+/// The updates and patches of an audit log, and of how many the log doesn't have the bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditBodies {
+    /// All that succeeded.
+    pub written: u64,
+    /// Those without the response's object.
+    pub written_unread: u64,
+    /// All that were answered 409.
+    pub refused: u64,
+    /// Those without the request's version or tests.
+    pub refused_unread: u64,
+    /// All patches.
+    pub patches: u64,
+    /// Those without the patch.
+    pub patches_unread: u64,
+}
+
+/// What an audit log doesn't tell of the calls that are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untold {
+    /// Which levels its requests are of.
+    pub levels: String,
+    /// What is not known, each in a few words.
+    pub what: Vec<String>,
+}
+
+/// What findings in an audit log don't know.
+pub fn untold(log: &AuditLog, bodies: &AuditBodies) -> Untold {
+    let levels = log.levels.iter().map(|(level, count)| {
+        let level = if level.is_empty() { "unknown" } else { level };
+        format!("{} of level {level}", grouped(*count))
+    });
+    let of = |unread: u64, all: u64| format!("{} of {}", grouped(unread), grouped(all));
+    let mut what = Vec::new();
+    if bodies.written_unread > 0 {
+        what.push(format!(
+            "what came of {} updates and patches, whose answer's body is not in the log: whether \
+             they changed anything, and which of them made another one fail",
+            of(bodies.written_unread, bodies.written)
+        ));
+    }
+    if bodies.refused_unread > 0 {
+        what.push(format!(
+            "who had written in between, of {} updates and patches that were answered 409: which \
+             version they wanted is not in the log",
+            of(bodies.refused_unread, bodies.refused)
+        ));
+    }
+    if bodies.patches_unread > 0 {
+        what.push(format!(
+            "what {} patches change and test",
+            of(bodies.patches_unread, bodies.patches)
+        ));
+    }
+    let always = [
+        "bytes, events and errors of watches, who ended a watch, why a request was throttled: \
+         these are in no audit log",
+        "processes and connections: what has the same user, user agent, and pod or address, is \
+         taken for one process",
+    ];
+    what.extend(always.map(str::to_owned));
+    Untold {
+        levels: levels.collect::<Vec<_>>().join(", "),
+        what,
+    }
+}
+
+impl fmt::Display for Untold {
+    /// As a list, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let levels = match &*self.levels {
+            "" => String::new(),
+            levels => format!(" (requests: {levels})"),
         };
-        format!("{}{simulated}   run {}", self.scenario, self.run)
+        write!(f, "not known from this log{levels}:\n\n")?;
+        self.what
+            .iter()
+            .try_for_each(|what| writeln!(f, "- {what}"))
     }
 }
 
@@ -216,9 +320,11 @@ mod tests {
 
     fn of() -> Of<'static> {
         Of {
-            run: "run-1",
-            scenario: "vm",
-            simulated: true,
+            source: Source::Run {
+                id: "run-1",
+                scenario: "vm",
+                simulated: true,
+            },
             calls: 2_017,
         }
     }
@@ -242,9 +348,52 @@ mod tests {
         | ---: | ---: | --- | --- | --- | --- | ---: | --- |
         | 91 | 91 | conflict | virt-controller | `UPDATE-virtualmachines/status` | 409 | 0.91 | 91 of 412 such calls failed with 409. |
         ");
+        let of_log = Of {
+            source: Source::AuditLog("audit.log, -"),
+            calls: 3,
+        };
+        assert_eq!(
+            text(&of_log, &[]),
+            "audit log   audit.log, -\nnothing was found in 3 calls\n"
+        );
         assert_eq!(
             text(&of(), &[]).lines().nth(1),
             Some("nothing was found in 2,017 calls")
+        );
+    }
+
+    #[test]
+    fn what_a_log_does_not_tell_is_told_by_what_its_bodies_are() {
+        let mut log = AuditLog::default();
+        log.levels.insert("Metadata".to_owned(), 1_063);
+        log.levels.insert("Request".to_owned(), 2);
+        let mut bodies = AuditBodies {
+            written: 30,
+            written_unread: 30,
+            refused: 3,
+            refused_unread: 1,
+            patches: 7,
+            patches_unread: 5,
+        };
+        insta::assert_snapshot!(untold(&log, &bodies), @r"
+        not known from this log (requests: 1,063 of level Metadata, 2 of level Request):
+
+        - what came of 30 of 30 updates and patches, whose answer's body is not in the log: whether they changed anything, and which of them made another one fail
+        - who had written in between, of 1 of 3 updates and patches that were answered 409: which version they wanted is not in the log
+        - what 5 of 7 patches change and test
+        - bytes, events and errors of watches, who ended a watch, why a request was throttled: these are in no audit log
+        - processes and connections: what has the same user, user agent, and pod or address, is taken for one process
+        ");
+        (
+            bodies.written_unread,
+            bodies.refused_unread,
+            bodies.patches_unread,
+        ) = (0, 0, 0);
+        assert_eq!(untold(&log, &bodies).what.len(), 2);
+        assert!(
+            untold(&AuditLog::default(), &bodies)
+                .to_string()
+                .starts_with("not known from this log:\n")
         );
     }
 }

@@ -12,7 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use record::AuditLog;
 use terminal::{exit::Exit, tell};
-use verify::audit::{AuditEntry, AuditReader};
+use verify::audit::{AuditEntry, AuditReader, AuditRequests, BadLine};
 
 /// Longest line that is read whole: the largest object twice, as request and response.
 const LINE_MAX: u64 = 64 << 20;
@@ -44,6 +44,15 @@ impl ReadLogs {
         }
     }
 
+    /// Says why nothing was counted, if that is so.
+    pub(crate) fn tell_nothing(&self, is_nothing: bool) -> Exit {
+        if !is_nothing {
+            return Exit::Ok;
+        }
+        tell!("kubetoll: nothing was counted: {}", self.nothing());
+        Exit::NotValid
+    }
+
     /// Why nothing was counted in the logs.
     pub(crate) fn nothing(&self) -> String {
         match self.log.events() {
@@ -71,11 +80,31 @@ impl ReadLogs {
 /// Reads logs, and names damaged lines.
 pub(crate) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> Result<ReadLogs> {
     let mut reader = AuditReader::default();
+    let damaged = read_lines(files, &mut |line| reader.line(line, &mut each))?;
+    Ok(ReadLogs {
+        damaged,
+        log: reader.log(),
+    })
+}
+
+/// The same for the requests that they have one by one.
+pub(crate) fn read_requests(files: &[PathBuf]) -> Result<(AuditRequests, ReadLogs)> {
+    let mut requests = AuditRequests::default();
+    let damaged = read_lines(files, &mut |line| requests.line(line))?;
+    let log = requests.log();
+    Ok((requests, ReadLogs { damaged, log }))
+}
+
+/// Takes a line.
+type Take<'f> = &'f mut dyn FnMut(&[u8]) -> Result<(), BadLine>;
+
+/// Gives each line of logs to `take`; gives the number of those that it could not take.
+fn read_lines(files: &[PathBuf], take: Take<'_>) -> Result<u64> {
     let mut damaged = 0;
     for file in files {
         let name = file.display();
         let mut log = open(file).with_context(|| format!("cannot read {name}"))?;
-        let in_this = read(&name, &mut *log, &mut reader, &mut each);
+        let in_this = read(&name, &mut *log, take);
         if in_this > NAMED_MAX {
             tell!(
                 "kubetoll: {name}: {} more lines are no audit events",
@@ -84,19 +113,11 @@ pub(crate) fn read_all(files: &[PathBuf], mut each: impl FnMut(AuditEntry)) -> R
         }
         damaged += in_this;
     }
-    Ok(ReadLogs {
-        damaged,
-        log: reader.log(),
-    })
+    Ok(damaged)
 }
 
 /// Reads one log; gives the number of its damaged lines, of which it names the first.
-fn read(
-    name: &dyn Display,
-    log: &mut dyn BufRead,
-    reader: &mut AuditReader,
-    each: &mut impl FnMut(AuditEntry),
-) -> u64 {
+fn read(name: &dyn Display, log: &mut dyn BufRead, take: Take<'_>) -> u64 {
     let mut damaged = 0;
     let mut line = Vec::new();
     for number in 1_u64.. {
@@ -109,7 +130,7 @@ fn read(
                 return damaged.max(1);
             }
         }
-        if let Err(bad) = reader.line(&line, &mut *each) {
+        if let Err(bad) = take(&line) {
             damaged += 1;
             if damaged <= NAMED_MAX {
                 tell!("kubetoll: {name}:{number}: {}", bad.reason);

@@ -8,7 +8,7 @@ use record::{
     ProxyInfo, ProxyRun, RUN_SCHEMA, RowRecord, RunDetailRecord, RunRecord, Snapshot,
 };
 
-use crate::{Answer, requests};
+use crate::{Answer, Known, requests};
 
 fn row(id: u32, verb: &str, outcome: Outcome, open: u64) -> RowRecord {
     RowRecord {
@@ -125,6 +125,52 @@ fn each_line_is_joined_with_its_row() {
     assert_eq!(request.client.unwrap().user_agent, "agent");
     // It had no options, which is known.
     assert!(request.query.is_some());
+}
+
+#[test]
+fn what_was_not_read_is_not_known() {
+    let line = JournalRecord {
+        row: 1,
+        end_us: Some(1),
+        connection: 1,
+        ..JournalRecord::default()
+    };
+    let cases = [
+        (line.clone(), Known::ALL),
+        (
+            JournalRecord {
+                unread: "never".to_owned(),
+                ..line.clone()
+            },
+            Known {
+                bytes: true,
+                ..Known::default()
+            },
+        ),
+        (
+            JournalRecord {
+                unread: "malformed".to_owned(),
+                object: Some(Box::default()),
+                ..line.clone()
+            },
+            Known {
+                sent: false,
+                ..Known::ALL
+            },
+        ),
+        (
+            JournalRecord {
+                connection: 0,
+                ..line
+            },
+            Known::default(),
+        ),
+    ];
+    for (line, known) in cases {
+        let row = row(1, "patch", Outcome::Code(200), 0);
+        let run = run(vec![proxy(Vec::new(), vec![row], vec![line])]);
+        assert_eq!(requests(&run)[0].known, known);
+    }
 }
 
 #[test]

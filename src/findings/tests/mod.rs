@@ -7,6 +7,7 @@ mod large;
 mod objects;
 mod properties;
 mod reading;
+mod unknown;
 mod watching;
 mod writing;
 
@@ -15,7 +16,7 @@ use record::{
     StatusRecord, WatchRecord,
 };
 
-use super::{Answer, Request, findings};
+use super::{Answer, Known, Request, findings};
 
 /// What requests refer to lives as long as the tests.
 fn kept<T>(value: T) -> &'static T {
@@ -60,6 +61,7 @@ fn made(at: i64, call: &str, name: &'static str, code: u16) -> Request<'static> 
         dry_run: false,
         repeats: 0,
         warned: false,
+        known: Known::ALL,
     }
 }
 
@@ -75,6 +77,8 @@ trait Made: Sized {
     fn patching(self, paths: &[&str], tests: &[&str]) -> Self;
     fn status(self, reason: &str, fields: &[&str]) -> Self;
     fn query(self, query: QueryRecord) -> Self;
+    /// Nothing is known of the bodies, as of a request in an audit log of level Metadata.
+    fn unread(self) -> Self;
     /// When a watch ended, in milliseconds after the beginning, and who ended it.
     fn ended(self, at: i64, by: &str) -> Self;
 }
@@ -140,6 +144,12 @@ impl Made for Request<'static> {
 
     fn query(mut self, query: QueryRecord) -> Self {
         self.query = Some(kept(query));
+        self
+    }
+
+    fn unread(mut self) -> Self {
+        (self.sent, self.object, self.known) = (None, None, Known::default());
+        (self.request_bytes, self.response_bytes) = (0, 0);
         self
     }
 

@@ -150,6 +150,27 @@ proptest! {
     }
 
     #[test]
+    fn without_bodies_the_same_calls_failed_and_no_more_is_claimed(requests in run()) {
+        let unread: Vec<_> = requests.iter().map(|one| one.unread()).collect();
+        let [told, untold] = [&requests, &unread].map(|requests| findings(requests, None));
+        let calls = |found: &[CallFinding], kinds: &[CallFindingKind]| {
+            let of_kinds = found.iter().filter(|one| kinds.contains(&one.kind));
+            of_kinds.map(|one| one.calls).sum::<u64>()
+        };
+        let failures = &CallFindingKind::ALL[..6];
+        prop_assert_eq!(calls(&untold, failures), calls(&told, failures));
+        let gone = &[CallFindingKind::GoneObject];
+        prop_assert!(calls(&untold, gone) <= calls(&told, gone));
+        for finding in untold {
+            prop_assert!(finding.kind != CallFindingKind::NoOpWrite);
+            let is_conflict = finding.kind == CallFindingKind::Conflict;
+            prop_assert!(!is_conflict || ["Conflict: unknown", "Conflict: a"].contains(&&*finding.reason));
+            prop_assert!(!finding.reason.contains("failed:") && !finding.reason.contains("one of"));
+            prop_assert!(finding.reason != "same version" && !finding.detail.contains("bytes"));
+        }
+    }
+
+    #[test]
     fn each_request_is_saved_at_most_once(requests in run()) {
         let lines = Lines::new(&requests);
         let options = Options::default();

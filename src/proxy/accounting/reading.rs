@@ -5,11 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, StatusCode, header};
 
-use classify::CallName;
+use classify::{CallName, has_objects};
 use recorder::{Change, Form, ObjectReader, Seen, Sent, SentReader, Unread};
-
-/// Subresources whose requests and responses are objects of the API.
-const OBJECTS: [&str; 5] = ["", "status", "scale", "finalize", "binding"];
 
 /// Resources of which nothing is read: group and resource.
 #[derive(Debug, Clone)]
@@ -58,7 +55,7 @@ impl Wanted {
             return Self::Never;
         }
         match name.verb {
-            _ if !OBJECTS.contains(&name.subresource) => Self::Failure,
+            _ if !has_objects(name.subresource) => Self::Failure,
             "create" | "update" | "patch" => Self::Both,
             "get" | "delete" => Self::Response,
             _ => Self::Failure,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use classify::Target;
 use record::CallRecord;
@@ -42,34 +43,55 @@ pub(super) struct Event<'a> {
     pub(super) request_uri: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) verb: Cow<'a, str>,
-    #[serde(default)]
-    pub(super) user: User,
-    pub(super) impersonated_user: Option<User>,
+    #[serde(borrow, default)]
+    pub(super) level: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) user: User<'a>,
+    #[serde(borrow)]
+    pub(super) impersonated_user: Option<User<'a>>,
     #[serde(default)]
     pub(super) object_ref: ObjectRef,
-    #[serde(default)]
-    pub(super) response_status: Status,
+    #[serde(borrow, default)]
+    pub(super) response_status: Status<'a>,
     pub(super) request_received_timestamp: Timestamp,
     pub(super) stage_timestamp: Timestamp,
+    // What follows is read only where it is asked for.
+    #[serde(borrow, rename = "sourceIPs")]
+    pub(super) source_ips: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) user_agent: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) request_object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) response_object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) annotations: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
-pub(super) struct User {
+pub(super) struct User<'a> {
     #[serde(default)]
     pub(super) username: String,
+    #[serde(borrow)]
+    pub(super) extra: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct ObjectRef {
-    namespace: String,
-    name: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) resource_version: String,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(super) struct Status {
+pub(super) struct Status<'a> {
     pub(super) code: u16,
+    #[serde(borrow)]
+    pub(super) reason: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) details: Option<&'a RawValue>,
 }
 
 impl Event<'_> {

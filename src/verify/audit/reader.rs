@@ -2,11 +2,11 @@
 
 use super::{
     event::{AuditEntry, Event},
-    recent::Counted,
+    recent::{Counted, Identity},
     seen::{Seen, Stage},
     wrapped,
 };
-use classify::{CallName, classify, kubevirt::kubevirt_call};
+use classify::{CallName, Target, classify, kubevirt::kubevirt_call};
 use record::{AuditLog, CallRecord};
 
 /// A line that is no audit event.
@@ -18,6 +18,17 @@ pub struct BadLine {
     /// What is wrong with it; never its text.
     pub reason: String,
 }
+
+/// What an event tells of a request.
+pub(super) enum Told<'e> {
+    /// All of it, for the first time.
+    Request(AuditEntry, Target<'e>),
+    /// What another event of it has not told yet.
+    More,
+}
+
+/// Takes what events tell.
+type Each<'f> = &'f mut dyn FnMut(Identity, Stage, &Event<'_>, Told<'_>);
 
 /// Takes the events of a log in any order and gives each request once.
 #[derive(Debug, Default)]
@@ -34,14 +45,24 @@ impl AuditReader {
     /// # Errors
     /// If the line is no event and has none in it, or one that can't be counted.
     pub fn line(&mut self, line: &[u8], mut each: impl FnMut(AuditEntry)) -> Result<(), BadLine> {
+        self.told(line, &mut |_, _, _, told| {
+            if let Told::Request(entry, _) = told {
+                each(entry);
+            }
+        })
+    }
+
+    /// The same with all that events tell of a request, the later ones of a long-running one too.
+    pub(super) fn told(&mut self, line: &[u8], each: Each<'_>) -> Result<(), BadLine> {
         self.line += 1;
-        let line = line.trim_ascii();
+        // What a client has put into a body need not be text.
+        let line = String::from_utf8_lossy(line.trim_ascii());
         if line.is_empty() {
             return Ok(());
         }
-        let counted = match serde_json::from_slice::<Event<'_>>(line) {
-            Ok(event) => self.event(&event, &mut each),
-            Err(error) => self.wrapped(line, &error, &mut each),
+        let counted = match serde_json::from_str::<Event<'_>>(&line) {
+            Ok(event) => self.event(&event, each),
+            Err(error) => self.wrapped(&line, &error, each),
         };
         counted.map_err(|reason| BadLine {
             line: self.line,
@@ -56,9 +77,9 @@ impl AuditReader {
 
     fn wrapped(
         &mut self,
-        line: &[u8],
+        line: &str,
         error: &serde_json::Error,
-        each: &mut impl FnMut(AuditEntry),
+        each: Each<'_>,
     ) -> Result<(), String> {
         let mut counted = Err(format!("not an audit event: {:?} error", error.classify()));
         let mut is_first = true;
@@ -73,11 +94,7 @@ impl AuditReader {
         counted
     }
 
-    fn event(
-        &mut self,
-        event: &Event<'_>,
-        each: &mut impl FnMut(AuditEntry),
-    ) -> Result<(), String> {
+    fn event(&mut self, event: &Event<'_>, each: Each<'_>) -> Result<(), String> {
         let stage = Stage::of(&event.stage).ok_or("an unknown stage")?;
         self.seen.event(stage, event);
         if stage == Stage::RequestReceived {
@@ -89,9 +106,15 @@ impl AuditReader {
         // A failed authentication ends with the start of its response.
         let ends = stage.is_last() || event.response_status.code == 401;
         let is_long_running = call.is_long_running();
-        if !(ends || is_long_running) || !self.counted.is_first(event, ends) {
+        if !(ends || is_long_running) {
             return Ok(());
         }
+        let request = self.counted.identity(event);
+        if !self.counted.is_first(request, ends) {
+            each(request, stage, event, Told::More);
+            return Ok(());
+        }
+        self.seen.counted(event);
         if is_long_running && stage == Stage::ResponseComplete {
             self.seen.counted_at_its_end(event);
         }
@@ -99,7 +122,8 @@ impl AuditReader {
         let mut call: CallRecord = name.into();
         // The log's word: a HEAD is a get in it, and its path doesn't tell.
         event.verb.as_ref().clone_into(&mut call.verb);
-        each(event.entry(call));
+        let entry = event.entry(call);
+        each(request, stage, event, Told::Request(entry, target));
         Ok(())
     }
 }

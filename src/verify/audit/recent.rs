@@ -17,7 +17,7 @@ const OPEN_MAX: usize = 1_000_000;
 /// What tells a request from all others. Its audit ID alone doesn't, since a client may give one:
 /// the time, what was asked for and by whom are the same in all of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Identity {
+pub(super) struct Identity {
     received: Timestamp,
     /// Of audit ID, verb, URI and user.
     hash: u64,
@@ -32,17 +32,22 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Whether this event is the first that counts its request; `ends` is whether none follows.
-    pub(super) fn is_first(&mut self, event: &Event<'_>, ends: bool) -> bool {
-        let request = Identity {
+    /// Which request an event is of.
+    pub(super) fn identity(&self, event: &Event<'_>) -> Identity {
+        let text = (
+            &event.audit_id,
+            &event.verb,
+            &event.request_uri,
+            &event.user.username,
+        );
+        Identity {
             received: event.request_received_timestamp,
-            hash: self.hasher.hash_one((
-                &event.audit_id,
-                &event.verb,
-                &event.request_uri,
-                &event.user.username,
-            )),
-        };
+            hash: self.hasher.hash_one(text),
+        }
+    }
+
+    /// Whether an event is the first that counts this request; `ends` is whether none follows.
+    pub(super) fn is_first(&mut self, request: Identity, ends: bool) -> bool {
         if self.recent.contains(&request) {
             return false;
         }

@@ -9,6 +9,8 @@ use record::AuditLog;
 
 /// How many places are told apart in which events were wrapped.
 const PLACES_MAX: usize = 20;
+/// How many levels are told apart; there are three.
+const LEVELS_MAX: usize = 10;
 /// All others.
 const OTHER: &str = "(other)";
 
@@ -54,6 +56,8 @@ impl Stage {
 pub(super) struct Seen {
     /// In the order of [`Stage::ALL`].
     stages: [u64; 4],
+    /// Requests.
+    levels: BTreeMap<String, u64>,
     wrapped: BTreeMap<String, u64>,
     first: Option<Timestamp>,
     /// When the last long-running request began whose end was there and its beginning not.
@@ -67,6 +71,10 @@ impl Seen {
         self.first = Some(self.first.map_or(at, |first| first.min(at)));
     }
 
+    pub(super) fn counted(&mut self, event: &Event<'_>) {
+        add_one(&mut self.levels, &event.level, LEVELS_MAX);
+    }
+
     pub(super) fn counted_at_its_end(&mut self, event: &Event<'_>) {
         self.last_without_start = self
             .last_without_start
@@ -74,13 +82,7 @@ impl Seen {
     }
 
     pub(super) fn wrapped(&mut self, place: &str) {
-        let is_full = self.wrapped.len() >= PLACES_MAX && !self.wrapped.contains_key(place);
-        let place = if is_full { OTHER } else { place };
-        if let Some(count) = self.wrapped.get_mut(place) {
-            *count += 1;
-        } else {
-            self.wrapped.insert(place.to_owned(), 1);
-        }
+        add_one(&mut self.wrapped, place, PLACES_MAX);
     }
 
     pub(super) fn log(&self) -> AuditLog {
@@ -90,6 +92,7 @@ impl Seen {
             stages: stages
                 .map(|(stage, count)| (stage.name().to_owned(), count))
                 .collect(),
+            levels: self.levels.clone(),
             wrapped: self.wrapped.clone(),
             missing: self
                 .missing()
@@ -108,5 +111,16 @@ impl Seen {
         let complete = never_complete.then_some(Stage::ResponseComplete);
         let started = never_started.then_some(Stage::ResponseStarted);
         complete.into_iter().chain(started)
+    }
+}
+
+/// Counts one more of a name, or of the others where there are very many.
+fn add_one(counts: &mut BTreeMap<String, u64>, name: &str, max: usize) {
+    let is_full = counts.len() >= max && !counts.contains_key(name);
+    let name = if is_full { OTHER } else { name };
+    if let Some(count) = counts.get_mut(name) {
+        *count += 1;
+    } else {
+        counts.insert(name.to_owned(), 1);
     }
 }

@@ -91,6 +91,23 @@ fn damaged_lines_are_named_and_the_rest_is_counted() {
 }
 
 #[test]
+fn a_body_that_is_no_text_costs_no_request() {
+    let good = event("a", "ResponseComplete", "patch", PODS, 200);
+    let line = good
+        .replace("?", "")
+        .replace("\"verb\"", "\"requestObject\":{\"data\":\"?\"},\"verb\"");
+    let line: Vec<u8> = line
+        .bytes()
+        .map(|byte| if byte == b'?' { 0xff } else { byte })
+        .collect();
+    let mut counted = 0;
+    AuditReader::default()
+        .line(&line, |_| counted += 1)
+        .unwrap();
+    assert_eq!(counted, 1);
+}
+
+#[test]
 fn what_is_remembered_is_bounded() {
     let mut ids = Latest::<char, 2>::default();
     for id in ['a', 'b', 'c'] {

@@ -23,10 +23,8 @@ const PLACE_MAX: usize = 100;
 const AFTER_TEXT: &str = "after other text";
 
 /// Gives each event in a line that is none itself, with where it is: `properties.log`.
-pub(super) fn events(line: &[u8], found: &mut dyn FnMut(&str, &Event<'_>)) {
-    if let Ok(text) = std::str::from_utf8(line) {
-        Search { depth: 0, found }.text(text, "");
-    }
+pub(super) fn events(line: &str, found: &mut dyn FnMut(&str, &Event<'_>)) {
+    Search { depth: 0, found }.text(line, "");
 }
 
 struct Search<'f> {
