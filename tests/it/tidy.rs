@@ -55,11 +55,12 @@ const PURE: [&str; 7] = [
     "classify", "exchange", "findings", "ledger", "recorder", "stats", "verify",
 ];
 /// All that they are built with. What is of this workspace is pure itself, but for the formats.
-const PURE_DEPENDENCIES: [&str; 18] = [
+const PURE_DEPENDENCIES: [&str; 19] = [
     "classify",
     "csv",
     "dashmap",
     "exchange",
+    "findings",
     "jiff",
     "ledger",
     "memchr",

@@ -20,15 +20,16 @@ pub struct BadLine {
 }
 
 /// What an event tells of a request.
-pub(super) enum Told<'e> {
-    /// All of it, for the first time.
-    Request(AuditEntry, Target<'e>),
-    /// What another event of it has not told yet.
-    More,
+pub(super) struct Told<'e> {
+    pub(super) request: Identity,
+    pub(super) stage: Stage,
+    pub(super) event: &'e Event<'e>,
+    /// The request, if this is the first event that counts it.
+    pub(super) first: Option<(AuditEntry, &'e Target<'e>)>,
 }
 
 /// Takes what events tell.
-type Each<'f> = &'f mut dyn FnMut(Identity, Stage, &Event<'_>, Told<'_>);
+type Each<'f> = &'f mut dyn FnMut(Told<'_>);
 
 /// Takes the events of a log in any order and gives each request once.
 #[derive(Debug, Default)]
@@ -45,8 +46,8 @@ impl AuditReader {
     /// # Errors
     /// If the line is no event and has none in it, or one that can't be counted.
     pub fn line(&mut self, line: &[u8], mut each: impl FnMut(AuditEntry)) -> Result<(), BadLine> {
-        self.told(line, &mut |_, _, _, told| {
-            if let Told::Request(entry, _) = told {
+        self.told(line, &mut |told| {
+            if let Some((entry, _)) = told.first {
                 each(entry);
             }
         })
@@ -110,8 +111,14 @@ impl AuditReader {
             return Ok(());
         }
         let request = self.counted.identity(event);
+        let mut told = Told {
+            request,
+            stage,
+            event,
+            first: None,
+        };
         if !self.counted.is_first(request, ends) {
-            each(request, stage, event, Told::More);
+            each(told);
             return Ok(());
         }
         self.seen.counted(event);
@@ -122,8 +129,8 @@ impl AuditReader {
         let mut call: CallRecord = name.into();
         // The log's word: a HEAD is a get in it, and its path doesn't tell.
         event.verb.as_ref().clone_into(&mut call.verb);
-        let entry = event.entry(call);
-        each(request, stage, event, Told::Request(entry, target));
+        told.first = Some((event.entry(call), &target));
+        each(told);
         Ok(())
     }
 }

@@ -79,13 +79,7 @@ impl AuditRequests {
     /// If the line is no event and has none in it, or one that can't be counted.
     pub fn line(&mut self, line: &[u8]) -> Result<(), BadLine> {
         let kept = &mut self.kept;
-        self.reader
-            .told(line, &mut |identity, stage, event, told| match told {
-                Told::Request(entry, target) => {
-                    kept.add(identity, stage, event, entry, &target);
-                }
-                Told::More => kept.add_more(identity, stage, event),
-            })
+        self.reader.told(line, &mut |told| kept.take(told))
     }
 
     /// What the log has been so far.
@@ -99,7 +93,12 @@ impl AuditRequests {
         let shared = Shared {
             callers: kept.callers.values(),
             calls: kept.calls.values(),
-            texts: kept.texts.values(),
+            texts: kept
+                .texts
+                .values()
+                .into_iter()
+                .map(|text| &**text)
+                .collect(),
             queries: kept.queries.values(),
             failures: kept.failures.values(),
         };
@@ -109,6 +108,13 @@ impl AuditRequests {
 }
 
 impl Kept {
+    fn take(&mut self, told: Told<'_>) {
+        match told.first {
+            Some((entry, target)) => self.add(told.request, told.stage, told.event, entry, target),
+            None => self.add_more(told.request, told.stage, told.event),
+        }
+    }
+
     fn add(
         &mut self,
         identity: Identity,
@@ -149,7 +155,7 @@ impl Kept {
             object: object.map(Box::new),
             knows_object,
             dry_run: options.dry_run,
-            warned: parsed::<Annotations>(event.annotations).deprecated == "true",
+            warned: is_warned(event),
             call: self.calls.of_owned(entry.call),
         };
         if !ends || is_end_only {
@@ -167,7 +173,15 @@ impl Kept {
         let request = &mut self.requests[at];
         match (stage, request.ended) {
             (Stage::ResponseStarted, Some(_)) => request.answered = staged,
-            (Stage::ResponseComplete | Stage::Panic, None) => request.ended = Some(staged),
+            (Stage::ResponseComplete | Stage::Panic, None) => {
+                request.ended = Some(staged);
+                request.warned |= is_warned(event);
+                // As a response starts there is only its code.
+                let failure = bodies::failure(event).filter(|_| request.failure.is_none());
+                if let Some(failure) = failure {
+                    request.failure = Some(self.failures.of_owned(failure));
+                }
+            }
             // The same once more.
             _ => {
                 self.open.insert(identity, at);
@@ -181,6 +195,11 @@ impl Kept {
 struct Annotations {
     #[serde(rename = "k8s.io/deprecated")]
     deprecated: String,
+}
+
+/// Whether the answer had the warning that the API is deprecated.
+fn is_warned(event: &Event<'_>) -> bool {
+    parsed::<Annotations>(event.annotations).deprecated == "true"
 }
 
 #[derive(Deserialize, Default)]
@@ -208,7 +227,7 @@ fn caller(event: &Event<'_>) -> Caller {
 struct Shared<'a> {
     callers: Vec<&'a Caller>,
     calls: Vec<&'a CallRecord>,
-    texts: Vec<&'a Box<str>>,
+    texts: Vec<&'a str>,
     queries: Vec<&'a QueryRecord>,
     failures: Vec<&'a StatusRecord>,
 }

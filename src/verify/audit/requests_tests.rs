@@ -259,6 +259,26 @@ fn a_watch_is_answered_as_it_starts_and_ends_as_it_is_complete_in_any_order() {
 }
 
 #[test]
+fn a_watch_that_failed_has_the_reason_with_its_end() {
+    let stage = |stage: &str, status: Value| {
+        event(&json!({
+            "verb": "watch", "stage": stage, "requestURI": "/api/v1/pods?watch=true",
+            "responseStatus": status,
+        }))
+    };
+    let log = log(&[
+        stage("ResponseStarted", json!({"code": 410})),
+        stage(
+            "ResponseComplete",
+            json!({"code": 410, "reason": "Expired"}),
+        ),
+    ]);
+    let requests = log.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].failure.unwrap().reason, "Expired");
+}
+
+#[test]
 fn processes_are_told_apart_by_pod_or_address_and_user_agent() {
     let user = "system:serviceaccount:kubevirt:kubevirt-handler";
     let of_pod = |pod: &str| json!({"username": user, "extra": {"authentication.kubernetes.io/pod-uid": [pod]}});
