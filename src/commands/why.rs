@@ -135,7 +135,7 @@ impl WhyArgs {
         let known: BTreeSet<&str> = requests.iter().map(|request| request.component).collect();
         match &self.component {
             Some(name) if !known.contains(&**name) => {
-                let meant = meant(name, known.into_iter());
+                let meant = meant(name, known);
                 tell!("kubetoll: the log has no request of {name}, at any time: {meant}");
                 Exit::NotValid
             }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::lines::assert_line;
 
-const LOG: &str = "tests/vectors/audit/instancetype-1.jsonl.gz";
+pub(crate) const LOG: &str = "tests/vectors/audit/instancetype-1.jsonl.gz";
 
 pub(crate) fn kubetoll() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubetoll"));

@@ -4,16 +4,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
 };
 
 use cluster::kubeconfig::Credential;
+use flate2::read::MultiGzDecoder;
 use lab::real::RealCluster;
 use record::{CallFinding, CallFindingKind, RunRecord};
 use serde_json::Value;
 
-use crate::support::{caller::Caller, proxy::TestProxy, real, wire::Upstream};
+use crate::{
+    cli::{LOG, kubetoll, said},
+    support::{caller::Caller, proxy::TestProxy, real, wire::Upstream},
+};
 
 /// All bodies, which only the API server itself sees besides the proxy.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1
@@ -123,10 +128,18 @@ impl Site {
     fn events(&self, ids: &BTreeSet<String>) -> Vec<Value> {
         let log = fs::read_to_string(self.cluster.audit_log()).unwrap();
         let events = log.lines().map(|line| serde_json::from_str(line).unwrap());
-        let complete = |event: &Value| event["stage"] == "ResponseComplete";
         events
-            .filter(|event| complete(event) && ids.contains(text(&event["auditID"])))
+            .filter(|event: &Value| ids.contains(text(&event["auditID"])))
             .collect()
+    }
+
+    /// The findings of a log of these events alone.
+    fn why_audit(&self, events: &[Value]) -> Vec<CallFinding> {
+        let log = events.iter().map(|event| format!("{event}\n"));
+        let file = self.home.path().join("audit.log");
+        fs::write(file, log.collect::<String>()).unwrap();
+        let found = self.done(&["why", "--audit", "audit.log", "--output", "json"]);
+        serde_json::from_str(&found).unwrap()
     }
 }
 
@@ -142,7 +155,8 @@ fn read_independently(events: &[Value]) -> Counts {
     let mut counts = Counts::new();
     let mut versions: HashMap<String, String> = HashMap::new();
     let mut gone = BTreeSet::new();
-    for event in events {
+    let complete = |event: &&Value| event["stage"] == "ResponseComplete";
+    for event in events.iter().filter(complete) {
         let verb = text(&event["verb"]);
         let reference = &event["objectRef"];
         let call = format!("{}-{}", verb.to_uppercase(), text(&reference["resource"]));
@@ -202,6 +216,106 @@ fn counts(findings: &[CallFinding]) -> Counts {
     counts
 }
 
+/// The same kinds, with the reason. A proxy calls a user that is no service account by its program.
+fn compared(findings: &[CallFinding]) -> BTreeSet<(String, u64, u64)> {
+    let kinds = |kind: CallFindingKind| kind.has_code() || kind == CallFindingKind::NoOpWrite;
+    let of_kinds = findings.iter().filter(|finding| kinds(finding.kind));
+    of_kinds
+        .map(|finding| {
+            let id = finding.id.replace(&finding.component, "USER");
+            (id, finding.calls, finding.saved)
+        })
+        .collect()
+}
+
+/// What of KubeVirt's own controllers failed, in an audit log of level Metadata.
+#[test]
+fn an_audit_log_without_bodies_has_all_failures_and_says_what_it_does_not_know() {
+    let output = |arguments: &[&str]| {
+        let output = kubetoll().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        output
+    };
+    let mut failed: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut requests = 0;
+    let log = MultiGzDecoder::new(fs::File::open(LOG).unwrap());
+    for line in BufReader::new(log).lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        // One event of each request.
+        assert_eq!(event["level"], "Metadata");
+        requests += 1;
+        let code = event["responseStatus"]["code"].as_u64().unwrap();
+        if code >= 400 {
+            let reference = &event["objectRef"];
+            let subresource = &reference["subresource"];
+            let subresource = subresource.as_str().map(|name| format!("/{name}"));
+            let call = format!(
+                "{}-{}{}",
+                text(&event["verb"]).to_uppercase(),
+                text(&reference["resource"]),
+                subresource.unwrap_or_default()
+            );
+            *failed.entry((call, code.to_string())).or_default() += 1;
+        }
+    }
+    let json = output(&["why", "--audit", LOG, "--output", "json"]);
+    let found: Vec<CallFinding> = serde_json::from_slice(&json.stdout).unwrap();
+    let mut told: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for finding in found.iter().filter(|finding| !finding.code.is_empty()) {
+        let key = (finding.call.clone(), finding.code.clone());
+        *told.entry(key).or_default() += finding.calls;
+    }
+    assert_eq!(told, failed);
+    assert_eq!(failed.values().sum::<u64>(), 3, "the log has failures");
+    let levels = format!("{requests} of level Metadata");
+    assert!(said(&json).contains(&levels), "{}", said(&json));
+    let printed = output(&["why", "--audit", LOG]).stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(
+        printed.contains(&format!("of {requests} calls could go")),
+        "{printed}"
+    );
+    assert!(printed.contains(&levels) && printed.contains("whether they changed anything"));
+    // Events in any order, wrapped and repeated are the same.
+    let log = MultiGzDecoder::new(fs::File::open(LOG).unwrap());
+    let lines: Vec<String> = BufReader::new(log).lines().map(Result::unwrap).collect();
+    let wrapped = lines
+        .iter()
+        .rev()
+        .chain(&lines)
+        .map(|line| format!("host: {{\"log\":{line}}}\n"));
+    let wrapped: String = wrapped.collect();
+    let again = crate::cli::run(
+        kubetoll().args(["why", "--audit", "-", "--output", "json"]),
+        wrapped.as_bytes(),
+    );
+    let again: Vec<CallFinding> = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(again, found);
+}
+
+#[test]
+fn a_run_and_an_audit_log_are_not_mixed_and_an_empty_log_is_an_answer() {
+    let code = |arguments: &[&str], input: &[u8]| {
+        let output = crate::cli::run(kubetoll().args(arguments), input);
+        (output.status.code().unwrap(), said(&output))
+    };
+    assert_eq!(code(&["why"], b"").0, 2);
+    assert_eq!(code(&["why", "run-1", "--audit", LOG], b"").0, 2);
+    assert_eq!(code(&["why", "--audit", LOG, "--deletion"], b"").0, 2);
+    let (empty, why) = code(&["why", "--audit", "-"], b"\n");
+    assert_eq!(empty, 4);
+    assert!(why.contains("there is no audit event in it"), "{why}");
+    assert_eq!(
+        code(&["why", "--audit", "-"], b"{}\n").0,
+        1,
+        "a damaged line"
+    );
+    let other = ["why", "--audit", LOG, "--component", "virt-controler"];
+    let (unknown, why) = code(&other, b"");
+    assert_eq!(unknown, 4);
+    assert!(why.contains("did you mean virt-controller?"), "{why}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn findings_are_those_of_an_audit_log_with_bodies_and_hold_no_value() {
     let Some(site) = Site::set().await else {
@@ -218,8 +332,12 @@ async fn findings_are_those_of_an_audit_log_with_bodies_and_hold_no_value() {
 
     let journal = &run.proxies[0].closed.journal;
     let ids = journal.iter().map(|line| line.audit_id.clone()).collect();
-    let expected = read_independently(&site.events(&ids));
+    let events = site.events(&ids);
+    let expected = read_independently(&events);
     assert_eq!(counts(&found), expected);
+    let of_log = site.why_audit(&events);
+    assert_eq!(compared(&of_log), compared(&found));
+    is_unknown_without_bodies(&site, events, &found);
     for kind in [
         "conflict",
         "already-exists",
@@ -286,11 +404,41 @@ async fn a_proxy_keeps_its_last_requests_and_no_more() {
     server.closed.close();
 }
 
+/// The same log of level Metadata: as many failures, and nothing that depends on bodies.
+fn is_unknown_without_bodies(site: &Site, mut events: Vec<Value>, found: &[CallFinding]) {
+    for event in &mut events {
+        event["level"] = "Metadata".into();
+        let members = event.as_object_mut().unwrap();
+        members.remove("requestObject");
+        members.remove("responseObject");
+    }
+    let of_log = site.why_audit(&events);
+    let failed = |findings: &[CallFinding]| {
+        let mut failed: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for finding in findings.iter().filter(|one| one.kind.has_code()) {
+            let key = (finding.call.clone(), finding.code.clone());
+            *failed.entry(key).or_default() += finding.calls;
+        }
+        failed
+    };
+    assert_eq!(failed(&of_log), failed(found));
+    for finding in &of_log {
+        assert_ne!(finding.kind, CallFindingKind::NoOpWrite);
+        let is_conflict = finding.kind == CallFindingKind::Conflict;
+        assert!(!is_conflict || finding.reason == "Conflict: unknown");
+        assert!(!finding.detail.contains("test"), "{}", finding.detail);
+    }
+}
+
 /// Everything that the run wrote and everything that is printed of it.
 fn no_value_leaks(site: &Site, run: &str) {
+    // All of it, with what did not go through the proxy.
+    let log = site.cluster.audit_log().display().to_string();
+    let why_audit = ["why", "--audit", &log];
     let mut texts = vec![
         ("why".to_owned(), site.done(&["why", run])),
         ("journal".to_owned(), site.done(&["journal", run])),
+        ("why --audit".to_owned(), site.done(&why_audit)),
         ("export".to_owned(), site.done(&["runs", "show", run])),
     ];
     for form in ["html", "md", "json"] {
