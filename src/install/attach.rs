@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     books,
+    clashes::clashes,
     component::Component,
     customize::{self, Entry},
     error::InstallError,
@@ -86,7 +87,7 @@ impl Installer<'_> {
                 .err()
                 .map(|error| error.to_string()),
         );
-        warnings.extend(late_patches(plan, found.as_ref()));
+        warnings.extend(clash_warnings(plan, found.as_ref()));
         let secret = Materials::mint()?.secret(&site.namespace);
         let ca = ca_of_secret(&secret).unwrap_or_default();
         let mut objects = vec![secret, config_map(&site.namespace, &ca, found.as_ref())];
@@ -137,7 +138,7 @@ impl Installer<'_> {
             self.look_at(&site, component, plan, before.as_ref())
                 .await?;
         }
-        for warning in late_patches(plan, before.as_ref()) {
+        for warning in clash_warnings(plan, before.as_ref()) {
             (self.say)(&format!("warning: {warning}"));
         }
         let mut changes = Changes {
@@ -410,23 +411,15 @@ fn look_at_kubevirt(plan: &Plan, kubevirt: &Value) -> Result<(), InstallError> {
     Ok(())
 }
 
-/// Patches of others that would find other elements at their places once a proxy is there.
-fn late_patches(plan: &Plan, customization: Option<&Value>) -> Vec<String> {
+/// What others have customized that would undo or misplace a proxy.
+fn clash_warnings(plan: &Plan, customization: Option<&Value>) -> Vec<String> {
     let components = plan
         .ordered()
         .filter(|component| component.is_customizable());
     components
         .flat_map(|component| {
-            let ours = plan.patch(component);
-            let paths = customize::late_patches_by_index(customization, component, &ours);
-            paths.into_iter().map(move |path| {
-                format!(
-                    "{}: a JSON patch of customizeComponents at {path} is applied after the \
-                     proxy's, since it is longer; its number may be another element's then: use a \
-                     strategic merge patch",
-                    component.name()
-                )
-            })
+            let found = clashes(customization, component, &plan.patch(component));
+            found.into_iter().map(move |clash| clash.warning(component))
         })
         .collect()
 }

@@ -105,49 +105,6 @@ pub fn foreign_kubeconfig(customization: Option<&Value>, component: Component) -
     (flag != KUBECONFIG).then_some(flag)
 }
 
-/// Patches of others that virt-operator would apply after ours to what ours changes, and that name
-/// places in lists by their number. virt-operator's order is that of the length of their text.
-pub fn late_patches_by_index(
-    customization: Option<&Value>,
-    component: Component,
-    ours: &Value,
-) -> Vec<String> {
-    let length = |patch: &Value| patch["patch"].as_str().unwrap_or_default().len();
-    let ours = ours.to_string().len();
-    let patches = customization.and_then(|all| all["patches"].as_array());
-    let late = patches.into_iter().flatten().filter(|patch| {
-        let name = patch["resourceName"].as_str().unwrap_or_default();
-        patch["type"] == "json"
-            && patch["resourceType"] == component.workload().kind()
-            && (name == "*" || name.eq_ignore_ascii_case(component.name()))
-            // Which of two of one length comes first is not said.
-            && length(patch) >= ours
-    });
-    late.filter_map(content)
-        .flat_map(|operations| operations.as_array().cloned().unwrap_or_default())
-        .filter_map(|operation| operation["path"].as_str().map(str::to_owned))
-        .filter(|path| is_by_index(path))
-        .collect()
-}
-
-/// Whether a JSON pointer names a place by its number in a list that a proxy is added to.
-fn is_by_index(path: &str) -> bool {
-    let lists = [
-        "initContainers",
-        "containers",
-        "env",
-        "volumeMounts",
-        "volumes",
-    ];
-    let mut before = "";
-    path.split('/').any(|part| {
-        let is_number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let found = is_number && lists.contains(&before);
-        before = part;
-        found
-    })
-}
-
 /// Exactly ours: the mark is in what the patch does, not in how it is written.
 fn is_for(patch: &Value, component: Component) -> bool {
     content(patch).is_some_and(|content| {

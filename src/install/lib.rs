@@ -1,7 +1,7 @@
 //! Puts proxies into a KubeVirt installation, takes them out again, and says how they are.
 //!
 //! Objects and patches are made by pure functions ([`objects`], [`patch`], [`customize`],
-//! [`template`], [`rollout`]); the rest talks to the API server and to nothing else: the books of a
+//! [`clashes`], [`template`], [`rollout`]); the rest talks to the API server and to nothing else: the books of a
 //! pod are read through its pod proxy.
 //!
 //! Invariants: nothing is changed that does not carry Kubetoll's mark, and a command that fails or
@@ -10,6 +10,7 @@
 mod attach;
 mod attached;
 mod books;
+pub mod clashes;
 mod component;
 pub mod customize;
 mod detach;

@@ -74,8 +74,20 @@ fn time_of(event: &Value) -> &str {
 
 fn said(name: &str, said: &Value) -> String {
     let text = |field: &str| said[field].as_str().unwrap_or_default();
-    let message: String = text("message").chars().take(MESSAGE_MAX).collect();
+    let message = shortened(text("message"));
     format!("{name} {}: {message}", text("reason"))
+}
+
+/// Without its middle: virt-operator puts all of a Deployment before what is wrong with it.
+fn shortened(message: &str) -> String {
+    let characters: Vec<char> = message.chars().collect();
+    if characters.len() <= MESSAGE_MAX {
+        return message.to_owned();
+    }
+    let (head, tail) = (MESSAGE_MAX / 3, MESSAGE_MAX - MESSAGE_MAX / 3);
+    let part = |part: &[char]| part.iter().collect::<String>();
+    let end = part(&characters[characters.len() - tail..]);
+    format!("{} … {end}", part(&characters[..head]))
 }
 
 /// KubeVirt's first version whose virt-operator knows init containers that go on running: an older
@@ -151,6 +163,15 @@ mod tests {
         ]}});
         let said = "the KubeVirt object: Degraded DeploymentFailed: no";
         assert_eq!(complaint_of_kubevirt(&kubevirt).unwrap(), said);
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_beginning_and_its_end() {
+        let long = format!("unable{}ü: duplicate value", "{}".repeat(400));
+        let short = shortened(&long);
+        assert_eq!(short.chars().count(), MESSAGE_MAX + 3);
+        assert!(short.starts_with("unable{}") && short.ends_with("ü: duplicate value"));
+        assert_eq!(shortened("ü"), "ü");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Objects and patches on paper, without a cluster.
 
+mod clashes;
 mod customizing;
 mod drifting;
 mod rights;

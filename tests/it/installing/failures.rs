@@ -208,9 +208,9 @@ async fn a_late_patch_by_index(stage: &Stage) {
         .merge("KubeVirt", "kubevirt", patches(theirs))
         .await;
     let warned = said(&stage.attach("virt-api", &["--dry-run"], 0));
-    let warning = "kubetoll: virt-api: a JSON patch of customizeComponents at /spec/template/spec/volumes/0 is \
-                   applied after the proxy's, since it is longer; its number may be another \
-                   element's then: use a strategic merge patch";
+    let warning = "kubetoll: virt-api: a JSON patch of customizeComponents at \
+                   /spec/template/spec/volumes/0 names an item of a list by its number, which may be \
+                   another one's beside a proxy: use a strategic merge patch";
     assert_line(&warned, warning);
     let handler = said(&stage.attach("virt-handler", &["--dry-run"], 0));
     assert!(!handler.contains("customizeComponents at"), "{handler}");
