@@ -6,4 +6,5 @@ package kubevirt
 import (
 	_ "kubevirt.io/kubevirt/cmd/virt-api"
 	_ "kubevirt.io/kubevirt/cmd/virt-controller"
+	_ "kubevirt.io/kubevirt/cmd/virt-operator"
 )

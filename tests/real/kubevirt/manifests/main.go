@@ -1,6 +1,6 @@
 // Manifests prints what KubeVirt needs in a cluster before its components can be started by hand,
 // out of the functions by which virt-operator makes it: resource definitions, priority class,
-// rights, and webhooks that are called at a URL.
+// rights, and webhooks that are called at a URL. Or what a release's manifest has: virt-operator.
 package main
 
 import (
@@ -20,10 +20,12 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	what := flag.String("what", "base", "base: all but the webhooks; webhooks: only those")
+	what := flag.String("what", "base", "base: all but the webhooks; webhooks: only those; operator: virt-operator, which makes the rest")
 	namespace := flag.String("namespace", "kubevirt", "KubeVirt's namespace")
 	url := flag.String("virt-api", "", "where virt-api serves, such as https://127.0.0.1:8443")
 	ca := flag.String("ca", "", "file with the authority of virt-api's certificate")
+	registry := flag.String("registry", "", "for operator: where its images come from")
+	version := flag.String("version", "", "for operator: KubeVirt's version, such as v1.8.0")
 	flag.Parse()
 
 	var objects []runtime.Object
@@ -34,8 +36,10 @@ func main() {
 		bundle, err := os.ReadFile(*ca)
 		check(err)
 		objects = webhooks(*namespace, *url, bundle)
+	case "operator":
+		objects = operator(*namespace, *registry, *version)
 	default:
-		log.Fatalf("manifests: -what is base or webhooks, not %q", *what)
+		log.Fatalf("manifests: -what is base, webhooks or operator, not %q", *what)
 	}
 	list := map[string]any{"apiVersion": "v1", "kind": "List", "items": objects}
 	check(json.NewEncoder(os.Stdout).Encode(list))
@@ -78,6 +82,31 @@ func base(namespace string) []runtime.Object {
 	objects = append(objects, rbac.GetAllCluster()...)
 	objects = append(objects, rbac.GetAllApiServer(namespace)...)
 	return append(objects, rbac.GetAllController(namespace, false)...)
+}
+
+// What is installed by hand: the one definition that virt-operator waits for, its rights, and one
+// replica of it. It asks for little memory, since the node may be small.
+func operator(namespace, registry, version string) []runtime.Object {
+	definition, err := components.NewKubeVirtCrd()
+	check(err)
+	objects := []runtime.Object{
+		&corev1.Namespace{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+			ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		},
+		components.NewKubeVirtPriorityClassCR(),
+		definition,
+	}
+	for _, right := range rbac.GetAllOperator(namespace) {
+		objects = append(objects, right.(runtime.Object))
+	}
+	none := ""
+	deployment := components.NewOperatorDeployment(
+		namespace, registry, none, version, "2", version, none, none, none, none, none, none, none,
+		none, none, none, none, none, none, none, corev1.PullIfNotPresent)
+	one := int32(1)
+	deployment.Spec.Replicas = &one
+	return append(objects, deployment)
 }
 
 // The webhooks by which virt-api fills in and checks what is created.
