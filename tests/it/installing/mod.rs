@@ -2,6 +2,7 @@
 //! operator, the workload controllers and the kubelet (support/kubevirt says how), and the
 //! proxies in the pods are real.
 
+mod customized;
 mod failures;
 
 use std::{

@@ -69,7 +69,7 @@ pub struct KubeVirt {
     /// Tokens by namespace and name of the service account.
     pub tokens: BTreeMap<(String, String), String>,
     pods: Pods,
-    applied: Applied,
+    operator: Arc<Operator>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -108,22 +108,25 @@ impl KubeVirt {
         }
         let faults = Arc::new(Faults::default());
         let applied = Applied::default();
-        let operator = Operator {
+        let operator = Arc::new(Operator {
             client: client.clone(),
             originals,
             applied: Arc::clone(&applied),
-        };
+        });
         let pods = Pods::default();
         let doubled = (client.clone(), Arc::clone(&faults), Arc::clone(&pods));
         let nodes = Nodes::new(&cluster, doubled.0, doubled.1, nodes, doubled.2);
-        let tasks = vec![tokio::spawn(operator.run()), tokio::spawn(nodes.run())];
+        let tasks = vec![
+            tokio::spawn(Arc::clone(&operator).run()),
+            tokio::spawn(nodes.run()),
+        ];
         Some(Self {
             cluster,
             client,
             faults,
             tokens,
             pods,
-            applied,
+            operator,
             tasks,
         })
     }
@@ -188,6 +191,16 @@ impl KubeVirt {
         pods
     }
 
+    /// What virt-operator's double makes of a workload. Nobody may play meanwhile.
+    pub async fn customized(&self, name: &str, kind: &str, customization: &Value) -> Value {
+        self.operator.wanted(name, kind, customization).await
+    }
+
+    /// A workload's `spec` with the API server's defaults. Nobody may play meanwhile.
+    pub async fn stored(&self, name: &str, kind: &str, spec: &Value) -> Value {
+        self.operator.stored(name, kind, spec).await
+    }
+
     /// Nobody plays from here on.
     pub fn stop_doubles(&self) {
         for task in &self.tasks {
@@ -229,7 +242,7 @@ impl KubeVirt {
         wait::until("workloads as the KubeVirt object says", async || {
             let kubevirt = self.get("KubeVirt", "kubevirt").await;
             let wanted = &kubevirt["spec"]["customizeComponents"];
-            let mut done = self.applied.lock().unwrap().as_ref() == Some(wanted);
+            let mut done = self.operator.applied.lock().unwrap().as_ref() == Some(wanted);
             for (name, kind) in WORKLOADS {
                 let workload = self.get(kind, name).await;
                 done &=
@@ -242,7 +255,7 @@ impl KubeVirt {
 }
 
 /// A workload as KubeVirt's manifests have it, without what does not matter here.
-fn workload(name: &str, kind: &str) -> Value {
+pub fn workload(name: &str, kind: &str) -> Value {
     let labels = json!({"kubevirt.io": name, "prometheus.kubevirt.io": "true"});
     let mut spec = json!({
         "selector": {"matchLabels": {"kubevirt.io": name}},

@@ -11,7 +11,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
     runtime::watcher,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{NAMESPACE, STRATEGY, WORKLOADS, api};
 
@@ -26,7 +26,7 @@ pub(super) struct Operator {
 pub(super) type Applied = Arc<Mutex<Option<Value>>>;
 
 impl Operator {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self: Arc<Self>) {
         let kinds = ["KubeVirt", "Deployment", "DaemonSet"];
         let watches = kinds.map(|kind| {
             let api = api(&self.client, NAMESPACE, kind);
@@ -64,14 +64,11 @@ impl Operator {
         replaced.is_ok()
     }
 
-    /// The API server does the merging, on an object that nobody runs.
-    async fn wanted(&self, name: &str, kind: &str, customization: &Value) -> Value {
+    /// What virt-operator makes the first time that it looks (later it applies the patches to what
+    /// it has made). The API server does the merging, on an object that nobody runs.
+    pub(super) async fn wanted(&self, name: &str, kind: &str, customization: &Value) -> Value {
+        self.stored(name, kind, &self.originals[name]).await;
         let api = api(&self.client, STRATEGY, kind);
-        let mut shadow = api.get(name).await.unwrap();
-        shadow.data["spec"] = self.originals[name].clone();
-        api.replace(name, &PostParams::default(), &shadow)
-            .await
-            .unwrap();
         let params = PatchParams::default();
         for (form, patch) in patches(name, kind, customization) {
             let patched = match form.as_str() {
@@ -88,36 +85,52 @@ impl Operator {
         }
         api.get(name).await.unwrap().data["spec"].clone()
     }
+
+    /// A `spec` as the API server has it, with its defaults.
+    pub(super) async fn stored(&self, name: &str, kind: &str, spec: &Value) -> Value {
+        let api = api(&self.client, STRATEGY, kind);
+        let mut shadow = api.get(name).await.unwrap();
+        shadow.data["spec"] = spec.clone();
+        let stored = api.replace(name, &PostParams::default(), &shadow).await;
+        stored.unwrap().data["spec"].clone()
+    }
 }
 
 /// The patches for a workload: type and content, the shortest first, flags last.
 fn patches(name: &str, kind: &str, customization: &Value) -> Vec<(String, Value)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let is_named = |pattern: &Value, name: &str| {
+        let pattern = text(pattern);
+        pattern == "*" || pattern.eq_ignore_ascii_case(name)
+    };
     let all = customization["patches"].as_array().cloned();
     let mut all = all.unwrap_or_default();
     all.sort_by_key(|patch| text(&patch["patch"]).len());
     all.retain(|patch| {
-        let wanted = text(&patch["resourceName"]);
-        patch["resourceType"] == kind && (wanted == "*" || wanted.eq_ignore_ascii_case(name))
+        is_named(&patch["resourceType"], kind) && is_named(&patch["resourceName"], name)
     });
-    let mut patches: Vec<_> = all
-        .iter()
-        .map(|patch| {
-            let content = serde_json::from_str(&text(&patch["patch"])).unwrap();
-            (text(&patch["type"]), content)
-        })
-        .collect();
+    let own = all.iter().map(|patch| {
+        let content = serde_json::from_str(&text(&patch["patch"])).unwrap();
+        (text(&patch["type"]), content)
+    });
     let section = name.trim_start_matches("virt-");
-    let flags = customization["flags"][section].as_object();
-    if let Some(flags) = flags.filter(|flags| !flags.is_empty()) {
-        let mut command = vec![name.to_owned()];
-        for (flag, value) in flags {
-            command.push(format!("--{}", flag.to_lowercase()));
-            command.push(text(value).to_lowercase());
+    let flags = of_flags(name, customization["flags"][section].as_object());
+    own.chain(flags).collect()
+}
+
+/// The patch that a component's flags become.
+fn of_flags(name: &str, flags: Option<&Map<String, Value>>) -> Option<(String, Value)> {
+    let flags = flags.filter(|flags| !flags.is_empty())?;
+    let mut command = vec![name.to_owned()];
+    for (flag, value) in flags {
+        let flag = format!("--{}", flag.to_lowercase());
+        match value.as_str().unwrap_or_default().to_lowercase() {
+            none if none.is_empty() => command.push(flag),
+            truth if truth == "true" || truth == "false" => command.push(format!("{flag}={truth}")),
+            other => command.extend([flag, other]),
         }
-        let containers = json!([{"name": name, "command": command}]);
-        let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-        patches.push(("strategic".to_owned(), patch));
     }
-    patches
+    let containers = json!([{"name": name, "command": command}]);
+    let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    Some(("strategic".to_owned(), patch))
 }
