@@ -134,9 +134,7 @@ fn because(key: &Key<'_>, lines: &Lines<'_>) -> String {
             format!(": the API server names {}", fields.join(", "))
         }
         Why::Deleted(writer) => format!(": {} had deleted the object before", by(*writer)),
-        Why::WasThere => {
-            ": the object had been there earlier in the run, and was not any more".to_owned()
-        }
+        Why::WasThere => ": the object had been there before, and was not any more".to_owned(),
         _ => String::new(),
     }
 }
