@@ -7,7 +7,7 @@ use super::{
     found::Found,
     lines::{Line, Lines},
     why::Why,
-    writes::{Writes, is_newer},
+    writes::Writes,
 };
 use record::CallFindingKind as Kind;
 
@@ -148,15 +148,15 @@ impl Objects {
     }
 
     /// The same of one that was answered 409: by the UID that it wanted, which no object has any
-    /// more. An object that a delete gave a new version, and that is still there, is none of these, nor
-    /// one of which it isn't known whether it is.
+    /// more. A delete that leaves an object in place gives it a new version; it is none of these, nor
+    /// is one whose client saw a version after that, or of which it isn't known whether it is there.
     fn gone_for_conflict<'r>(&self, line: &Line<'_>, lines: &Lines<'_>) -> Option<Why<'r>> {
         let deleted = &lines.all[self.0.get(&line.object?)?.deleted?];
         let (left, wanted) = (deleted.request.version(), line.request.sent_version());
         let is_gone = match (left, wanted) {
             ("", _) => deleted.request.known.object,
             (_, "") => false,
-            (left, wanted) => !is_newer(left, wanted),
+            (left, wanted) => left == wanted || deleted.request.is_removal(),
         };
         is_gone.then(|| deleted_by(deleted))
     }

@@ -129,7 +129,7 @@ fn came_between(write: &Line<'_>, refused: &Line<'_>) -> bool {
 }
 
 /// Whether a version is after another one. They are numbers, but for API servers of other makes.
-pub(crate) fn is_newer(version: &str, than: &str) -> bool {
+fn is_newer(version: &str, than: &str) -> bool {
     match (version.parse::<u64>(), than.parse::<u64>()) {
         (Ok(version), Ok(than)) => version > than,
         _ => version != than,

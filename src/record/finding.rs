@@ -22,7 +22,7 @@ pub enum CallFindingKind {
     /// A create that was answered 409, since the object is there. Saved: all.
     AlreadyExists,
     /// A call on an object that is gone: a get, update, patch or delete that was answered 404 after
-    /// the object had been deleted or been there in the run, 410, or 409 after it had been deleted.
+    /// the object had been deleted or been there in the run, 410, or 409 after it had been removed.
     /// Saved: all but a get that was answered 404.
     GoneObject,
     /// A call that was answered 429: come again later. Saved: all.

@@ -220,6 +220,30 @@ fn an_object_that_was_there_is_gone_and_one_that_never_was_is_not_found() {
 }
 
 #[test]
+fn an_object_that_a_delete_left_in_place_can_be_in_conflict() {
+    // It has finalizers, and its client has seen what was written after the delete.
+    let left = made(1, "delete pods", "a", 200).version("5");
+    let refused = |version| {
+        made(9, "update pods", "a", 409)
+            .sent(version)
+            .status("Conflict", &[])
+    };
+    for version in ["4", "7"] {
+        let requests = [left, refused(version)];
+        assert_eq!(found(Kind::GoneObject, &requests), none());
+        assert_eq!(found(Kind::Conflict, &requests).len(), 1);
+    }
+    let gone = [row("deleted: virt-controller DELETE-pods", 1, 1)];
+    assert_eq!(found(Kind::GoneObject, &[left, refused("5")]), gone);
+    let removed = made(5, "patch pods", "a", 200).removing("6");
+    let gone = [row("deleted: virt-controller PATCH-pods", 1, 1)];
+    assert_eq!(
+        found(Kind::GoneObject, &[left, removed, refused("5")]),
+        gone
+    );
+}
+
+#[test]
 fn a_namespace_is_the_same_object_by_the_url_of_its_create_and_by_its_own() {
     let of_core = |request: crate::Request<'static>, namespace| crate::Request {
         namespace,
