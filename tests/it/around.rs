@@ -300,7 +300,7 @@ async fn exec_is_kept_like_a_run_and_can_be_compared() {
         .unwrap();
     assert_line(
         &printed(&list),
-        &format!("{second}  …Z  exec                            counted                 0  yes"),
+        &format!("{second}  …Z  exec                            counted                16  yes"),
     );
     drop(site.cluster);
 }

@@ -454,7 +454,7 @@ fn a_run_is_put_beside_the_last_good_ones_of_its_kind() {
     assert_eq!(imported.status.code(), Some(1));
     assert_line(
         &String::from_utf8_lossy(&imported.stderr),
-        "kubetoll: run earlier-0 was imported: the history has its numbers, but no record to report",
+        "kubetoll: run earlier-0 was imported: the history has its numbers, but no record of it",
     );
 }
 

@@ -4,6 +4,8 @@ mod json;
 mod protobuf;
 mod reading;
 #[cfg(test)]
+mod removed_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use crate::{

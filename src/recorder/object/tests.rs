@@ -78,7 +78,7 @@ fn instance() -> Object {
 }
 
 /// As kube-apiserver writes a built-in object: the fields in the order of Go's types.
-const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"virt-launcher-testvm-x2x7q","generateName":"virt-launcher-testvm-","namespace":"default","uid":"5f0f5f3e-4d33-4c0e-9f65-6f1f7e6f3c11","resourceVersion":"48230","generation":1,"creationTimestamp":"2025-03-04T05:06:08Z","labels":{"kubevirt.io":"virt-launcher","vm.kubevirt.io/name":"testvm"},"ownerReferences":[{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachineInstance","name":"testvm","uid":"3c1de8b5-2f0c-4a62-90c3-3f7e9c1b2a77","controller":true,"blockOwnerDeletion":true}],"managedFields":[{"manager":"virt-controller","operation":"Update","apiVersion":"v1","time":"2025-03-04T05:06:08Z","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:generateName":{},"f:labels":{".":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"compute\"}":{".":{},"f:name":{}}}}}}]},"spec":{"containers":[{"name":"compute","image":"quay.io/kubevirt/virt-launcher:v1.5.0","command":["/usr/bin/virt-launcher-monitor"]}]},"status":{"phase":"Pending","qosClass":"Burstable"}}
+pub(super) const POD: &str = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"virt-launcher-testvm-x2x7q","generateName":"virt-launcher-testvm-","namespace":"default","uid":"5f0f5f3e-4d33-4c0e-9f65-6f1f7e6f3c11","resourceVersion":"48230","generation":1,"creationTimestamp":"2025-03-04T05:06:08Z","labels":{"kubevirt.io":"virt-launcher","vm.kubevirt.io/name":"testvm"},"ownerReferences":[{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachineInstance","name":"testvm","uid":"3c1de8b5-2f0c-4a62-90c3-3f7e9c1b2a77","controller":true,"blockOwnerDeletion":true}],"managedFields":[{"manager":"virt-controller","operation":"Update","apiVersion":"v1","time":"2025-03-04T05:06:08Z","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:generateName":{},"f:labels":{".":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"compute\"}":{".":{},"f:name":{}}}}}}]},"spec":{"containers":[{"name":"compute","image":"quay.io/kubevirt/virt-launcher:v1.5.0","command":["/usr/bin/virt-launcher-monitor"]}]},"status":{"phase":"Pending","qosClass":"Burstable"}}
 "#;
 
 /// What a Pod with this name says in protobuf, in which all fields are written that aren't
@@ -153,7 +153,11 @@ fn reader(form: Form, data: &[u8], pieces: &[usize]) -> ObjectReader {
 }
 
 /// All that a reader says at the end.
-fn said(form: Form, data: &[u8], pieces: &[usize]) -> (Seen, bool, bool, Option<Unread>) {
+pub(super) fn said(
+    form: Form,
+    data: &[u8],
+    pieces: &[usize],
+) -> (Seen, bool, bool, Option<Unread>) {
     let reader = reader(form, data, pieces);
     let says = (reader.is_done(), reader.is_whole(), reader.unread());
     (reader.finish(), says.0, says.1, says.2)
@@ -403,62 +407,6 @@ fn identities_that_are_too_long_are_left_out_and_reasons_cut() {
     assert_eq!(object.name, "");
 }
 
-fn removed(object: Seen) -> bool {
-    matches!(object, Seen::Object(object) if object.is_removed)
-}
-
-#[test]
-fn an_object_is_removed_that_is_being_deleted_and_kept_by_nothing() {
-    let deleted = |change: &dyn Fn(&mut Value)| {
-        let mut object = virtual_machine_instance();
-        let metadata = &mut object["metadata"];
-        metadata["deletionTimestamp"] = json!("2025-03-04T05:07:00Z");
-        metadata["deletionGracePeriodSeconds"] = json!(0);
-        metadata["finalizers"] = json!([]);
-        change(metadata);
-        removed(said(Form::Json, object.to_string().as_bytes(), &[]).0)
-    };
-    assert!(deleted(&|_| {}));
-    assert!(deleted(&|metadata| {
-        metadata.as_object_mut().unwrap().remove("finalizers");
-    }));
-    assert!(!deleted(&|metadata| metadata["finalizers"] = json!(["a"])));
-    assert!(!deleted(
-        &|metadata| metadata["deletionGracePeriodSeconds"] = json!(30)
-    ));
-    assert!(!deleted(
-        &|metadata| metadata["deletionTimestamp"] = Value::Null
-    ));
-    // Of a built-in object the finalizers come behind the owners.
-    let pod = |more: &str| {
-        let deleted = "\"creationTimestamp\":\"2025-03-04T05:06:08Z\",\
-                       \"deletionTimestamp\":\"2025-03-04T05:07:00Z\",\
-                       \"deletionGracePeriodSeconds\":0";
-        let text = POD.replace("\"creationTimestamp\":\"2025-03-04T05:06:08Z\"", deleted);
-        let text = text.replace("\"managedFields\"", &format!("{more}\"managedFields\""));
-        removed(said(Form::Json, text.as_bytes(), &[]).0)
-    };
-    assert!(pod("") && !pod("\"finalizers\":[\"a\"],"));
-}
-
-#[test]
-fn an_object_in_protobuf_is_removed_by_the_same_rule() {
-    let time = || Message::default().number(1, 1_741_064_768);
-    let pod = |grace_period, finalizer: bool| {
-        let metadata = Message::default().text(1, "x").text(6, "5");
-        let metadata = metadata.message(9, time()).number(10, grace_period);
-        let metadata = if finalizer {
-            metadata.text(14, "a")
-        } else {
-            metadata
-        };
-        let pod = document("Pod", Message::default().message(1, metadata));
-        removed(said(Form::Protobuf, &pod, &[]).0)
-    };
-    assert!(pod(0, false));
-    assert!(!pod(30, false) && !pod(0, true));
-}
-
 #[test]
 fn what_is_not_of_its_form_is_malformed() {
     for (form, data) in [
@@ -503,16 +451,8 @@ fn known(value: &Value) -> Object {
             name: text(&owner["name"], NAME_MAX),
             uid: text(&owner["uid"], UID_MAX),
         }),
-        is_removed: is_removed(metadata),
+        is_removed: removed_tests::is_removed(metadata),
     }
-}
-
-fn is_removed(metadata: &Value) -> bool {
-    let grace_period = metadata["deletionGracePeriodSeconds"].as_u64();
-    let finalizers = metadata["finalizers"].as_array();
-    metadata["deletionTimestamp"].is_string()
-        && grace_period.unwrap_or_default() == 0
-        && finalizers.is_none_or(Vec::is_empty)
 }
 
 fn any_object() -> impl Strategy<Value = Value> {
