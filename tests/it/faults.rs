@@ -179,8 +179,11 @@ async fn dropped_connections_throttling_expired_watches_and_slow_bodies_lose_no_
             found.unbooked <= found.unanswered,
             "more than the cut connections explain: {found:?}"
         );
+        // Who lost the answer to a create may make another pod before it sees the first.
         let unbooked_pods = found.unbooked_creates.get("pods").copied();
-        assert_eq!(created + unbooked_pods.unwrap_or_default(), 30, "{found:?}");
+        let unbooked_pods = unbooked_pods.unwrap_or_default();
+        let all = created + unbooked_pods;
+        assert!((30..=30 + unbooked_pods).contains(&all), "{found:?}");
         let may_fail: Vec<String> = found
             .unbooked_creates
             .keys()
