@@ -93,7 +93,7 @@ pub struct ProxyArgs {
     #[arg(long, env = "KUBETOLL_RESEND_MEMORY", value_name = "BYTES")]
     pub(super) resend_memory: Option<String>,
     /// Keep the last N requests, to be asked for at any time with `kubetoll journal --proxy`; about
-    /// 600 bytes each, and at most 1000000 [default: 0].
+    /// 1 kB of memory each, and at most 1000000 [default: 0].
     #[arg(long, env = "KUBETOLL_RECORDER", value_name = "N")]
     pub(super) recorder: Option<String>,
     /// Resource, as `configmaps` or `widgets.example.com`, of whose bodies nothing is read for a
