@@ -183,8 +183,7 @@ impl WhyArgs {
     }
 
     fn find(&self, record: &RunRecord, requests: &[Request<'_>]) -> Vec<CallFinding> {
-        let objects = (!record.objects.is_empty()).then_some(record.objects.len() as u64);
-        self.only(findings::findings(requests, objects))
+        self.only(findings::findings(requests, record.object_count()))
     }
 
     /// Those of the component that was asked for.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, hash::Hash};
 
 use super::Request;
-use record::CallRecord;
+use record::{CallRecord, call_name};
 
 /// A request and what it is known by.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +76,7 @@ impl<'r> Numbers<'r> {
     fn line(&mut self, request: &'r Request<'r>) -> Line<'r> {
         let call = self.calls.of(request.call);
         if call as usize == self.name_of_call.len() {
-            let name = self.names.of(call_name(request.call));
+            let name = self.names.of(name_of(request.call));
             self.name_of_call.push(name);
         }
         let component = self.components.of(request.component);
@@ -131,16 +131,6 @@ impl<'r> Lines<'r> {
     }
 }
 
-/// `UPDATE-virtualmachines/status`, or verb and path.
-fn call_name(call: &CallRecord) -> String {
-    let verb = call.verb.to_uppercase();
-    match (&*call.resource, &*call.subresource) {
-        ("", _) => format!("{verb}-{}", call.path),
-        (resource, "") => format!("{verb}-{resource}"),
-        (resource, subresource) => format!("{verb}-{resource}/{subresource}"),
-    }
-}
-
 /// Namespace and name. A namespace is in itself by its URL, and in none by that of its create.
 fn object_of<'r>(request: &Request<'r>) -> Option<(&'r str, &'r str)> {
     let call = request.call;
@@ -150,4 +140,8 @@ fn object_of<'r>(request: &Request<'r>) -> Option<(&'r str, &'r str)> {
     let is_namespace = call.group.is_empty() && call.resource == "namespaces";
     let namespace = if is_namespace { "" } else { request.namespace };
     Some((namespace, request.name))
+}
+
+fn name_of(call: &CallRecord) -> String {
+    call_name(&call.verb, &call.resource, &call.subresource, &call.path)
 }

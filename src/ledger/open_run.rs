@@ -1,4 +1,4 @@
-//! What the books keep while a run is open, besides rows: namespaces, names and audit IDs.
+//! What the books keep while a run is open, besides rows: objects by name, and a line of each request.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -21,6 +21,7 @@ const OBJECTS_MOST: usize = 2_000_000;
 const JOURNAL_MAX: usize = 1_000_000;
 /// Most lines for all others, so that these can't fill the journal.
 const JOURNAL_OTHERS_MAX: usize = 100_000;
+
 /// What a run asks of the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunOptions {

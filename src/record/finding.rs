@@ -111,6 +111,13 @@ pub struct ObjectCalls {
     pub calls: u64,
 }
 
+impl CallFinding {
+    /// How many calls could go, by all of these.
+    pub fn saved(findings: &[Self]) -> u64 {
+        findings.iter().map(|finding| finding.saved).sum()
+    }
+}
+
 /// A request that can be looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallExample {

@@ -207,10 +207,15 @@ pub const FINDING_METRICS: &str = "why:";
 /// The name of a component's metric in [`HistoryRun::components`]: kube-apiserver's verb in capitals,
 /// resource and subresource, or the class of the path of a non-resource request.
 pub fn component_metric(verb: &str, resource: &str, subresource: &str, path: &str) -> String {
+    format!("{}-count", call_name(verb, resource, subresource, path))
+}
+
+/// What a call is called: `UPDATE-virtualmachines/status`, or verb and class of the path.
+pub fn call_name(verb: &str, resource: &str, subresource: &str, path: &str) -> String {
     let verb = verb.to_uppercase();
     match (resource, subresource) {
-        ("", _) => format!("{verb}-{path}-count"),
-        (_, "") => format!("{verb}-{resource}-count"),
-        _ => format!("{verb}-{resource}/{subresource}-count"),
+        ("", _) => format!("{verb}-{path}"),
+        (_, "") => format!("{verb}-{resource}"),
+        _ => format!("{verb}-{resource}/{subresource}"),
     }
 }

@@ -48,7 +48,7 @@ pub use finding::{
 };
 pub use history::{
     Acknowledgement, Checked, FINDING_METRICS, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin,
-    Tally, component_metric, label,
+    Tally, call_name, component_metric, label,
 };
 pub use installation::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
 pub use journal::{

@@ -221,6 +221,11 @@ impl RunRecord {
         self.proxies.iter().flat_map(|proxy| &proxy.difference)
     }
 
+    /// How many objects it created, if it created any.
+    pub fn object_count(&self) -> Option<u64> {
+        (!self.objects.is_empty()).then_some(self.objects.len() as u64)
+    }
+
     /// Whether the run kept a line of each request.
     pub fn keeps_journal(&self) -> bool {
         let mut proxies = self.proxies.iter();

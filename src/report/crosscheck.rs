@@ -55,9 +55,7 @@ fn component_text(text: &mut String, component: &ComponentCheck) {
         ]);
     }
     align_right(&mut table, &[3, 4, 5]);
-    for line in table.to_string().lines() {
-        put_line!(text, "{}", line.trim_end());
-    }
+    table.put(text, "");
     for row in component.rows.iter().filter(|row| !row.why.is_empty()) {
         put_line!(
             text,

@@ -206,6 +206,13 @@ pub(crate) fn align_right(table: &mut Rows, columns: &[usize]) {
 }
 
 impl Rows {
+    /// Adds the table to a text, each line behind `indent`.
+    pub(crate) fn put(&self, text: &mut String, indent: &str) {
+        for line in self.to_string().lines() {
+            put_line!(text, "{indent}{}", line.trim_end());
+        }
+    }
+
     pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) {
         let cells = cells.into_iter();
         let cells = cells.map(|cell| printable_line(cell.as_ref()).into_owned());

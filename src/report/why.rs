@@ -178,7 +178,7 @@ pub fn markdown(of: &Of<'_>, findings: &[CallFinding]) -> String {
 
 /// `118 of 843 calls could go (14.0 %), by 5 findings.`
 pub(crate) fn sum(of: &Of<'_>, findings: &[CallFinding]) -> String {
-    let saved: u64 = findings.iter().map(|finding| finding.saved).sum();
+    let saved = CallFinding::saved(findings);
     let calls = of.calls;
     if findings.is_empty() {
         return format!("nothing was found in {} calls", grouped(calls));
@@ -272,9 +272,7 @@ pub fn changes(a: &str, b: &str, changes: &[FindingChange]) -> String {
         ]);
     }
     crate::text::align_right(&mut table, &[4, 5, 6]);
-    for line in table.to_string().lines() {
-        put_line!(text, "{}", line.trim_end());
-    }
+    table.put(&mut text, "");
     text
 }
 

@@ -219,18 +219,13 @@ pub(super) fn asked(
         ..Asked::default()
     };
     if let Some(head) = head {
-        let word =
-            |value: &Option<HeaderValue>| text(value.as_ref()).unwrap_or_default().to_owned();
-        let content_type = word(&head.content_type);
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
         asked.connection = head.connection;
         asked.stream = head.stream;
         asked.repeats = head.repeats;
-        asked.client = head
-            .recorder
-            .clients
-            .number(&word(&head.user_agent), &word(&head.impersonated));
-        asked.content_type = short(media_type);
+        let clients = &head.recorder.clients;
+        asked.client = clients.number(word(&head.user_agent), word(&head.impersonated));
+        let media_type = word(&head.content_type).split(';').next();
+        asked.content_type = short(media_type.unwrap_or_default().trim());
     }
     if let Some((status, headers)) = answered.response {
         asked.warned = headers.contains_key(header::WARNING);
@@ -240,6 +235,10 @@ pub(super) fn asked(
         });
     }
     Box::new(asked)
+}
+
+fn word(value: &Option<HeaderValue>) -> &str {
+    text(value.as_ref()).unwrap_or_default()
 }
 
 fn text(value: Option<&HeaderValue>) -> Option<&str> {

@@ -88,9 +88,7 @@ pub fn budget_text(report: &BudgetReport) -> String {
             ]);
         }
         align_right(&mut table, &[3, 4]);
-        for line in table.to_string().lines() {
-            put_line!(text, "{}", line.trim_end());
-        }
+        table.put(&mut text, "");
     }
     let kept = report.rows.len() - over.len();
     put_line!(text, "{kept} budgets kept, {} exceeded", over.len());

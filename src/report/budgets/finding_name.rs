@@ -23,7 +23,7 @@ pub(crate) fn is_finding_name(name: &str) -> bool {
 pub(crate) fn finding_count(name: &str, findings: &[CallFinding]) -> Option<u64> {
     let name = name.strip_prefix(FINDING_METRICS)?;
     if name == FINDINGS_SAVED {
-        return Some(findings.iter().map(|finding| finding.saved).sum());
+        return Some(CallFinding::saved(findings));
     }
     let kinds = CallFindingKind::ALL;
     kinds.iter().find(|kind| kind.as_str() == name)?;

@@ -26,9 +26,7 @@ pub fn changes(changes: &[Change], around: bool) -> String {
             table.add_row(row(change));
         }
         align_right(&mut table, &[2, 3, 4, 5, 6]);
-        for line in table.to_string().lines() {
-            put_line!(text, "{}", line.trim_end());
-        }
+        table.put(&mut text, "");
         for change in same_job.iter().filter(|_| around) {
             put_line!(text, "\n  {}", change.id);
             for run in &change.around {

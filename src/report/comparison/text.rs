@@ -41,9 +41,7 @@ pub fn text(found: &Comparison, all: bool) -> String {
         }
         align_right(&mut table, &[1, 2, 3, 4, 5]);
         if !table.is_empty() {
-            for line in table.to_string().lines() {
-                put_line!(text, "  {}", line.trim_end());
-            }
+            table.put(&mut text, "  ");
         }
         for line in folded(scenario, all) {
             put_line!(text, "  {line}");

@@ -8,7 +8,8 @@ use super::Compared;
 use crate::{graph::scenario_title, number::grouped, text::resource};
 use classify::kubevirt::is_kubevirt_component;
 use record::{
-    AUDIT_CHECK, AUDIT_COUNT_CHECK, Check, ResultRow, RowRecord, RunRecord, RunResult, Share,
+    AUDIT_CHECK, AUDIT_COUNT_CHECK, CallFinding, Check, ResultRow, RowRecord, RunRecord, RunResult,
+    Share,
 };
 use stats::nearest_rank;
 
@@ -129,8 +130,7 @@ impl<'r> Document<'r> {
 
     /// Calls that could go.
     pub(super) fn saved_count(&self) -> u64 {
-        let findings = self.result.findings.iter().flatten();
-        findings.map(|finding| finding.saved).sum()
+        CallFinding::saved(self.result.findings.as_deref().unwrap_or_default())
     }
 
     pub(super) fn all_count(&self) -> u64 {

@@ -23,7 +23,7 @@ pub fn history_run(record: RunRecord, labels: &BTreeMap<String, String>) -> Hist
         valid: record.is_valid(),
         failure: record.failure.as_ref().map(|failure| failure.reason),
         labels: all_labels(&record, labels),
-        objects: (!record.objects.is_empty()).then_some(record.objects.len() as u64),
+        objects: record.object_count(),
         values: run_metrics(&record),
         components: components(&record),
         record: Some(Box::new(record)),

@@ -49,9 +49,7 @@ pub fn runs(runs: &[HistoryRun], last: usize) -> String {
         table.add_row(cells);
     }
     align_right(&mut table, &[head.len() - 3, head.len() - 2]);
-    for line in table.to_string().lines() {
-        put_line!(text, "{}", line.trim_end());
-    }
+    table.put(&mut text, "");
     if hidden > 0 {
         put_line!(
             text,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
+use findings::Request;
 use record::{
     BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes,
     OtherCount, Outcome, PerObject, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun,
@@ -61,7 +62,9 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let thresholds = asked.thresholds.filter(|_| is_judged);
     let thresholds = thresholds.map(|file| counted.judge(file));
     let thresholds = thresholds.unwrap_or_default();
-    let findings = found(record, record.keeps_journal(), findings::requests);
+    let requests = record.keeps_journal().then(|| findings::requests(record));
+    let findings = requests.as_ref().map(|requests| found(record, requests));
+    let per_object = requests.and_then(|requests| cost_per_object(record, &requests));
     let budgets = asked.budgets.iter().filter(|_| is_judged);
     let budgets = budgets.map(|budget| budget.judge(&rows, &values, findings.as_deref()));
     let budgets: Vec<BudgetVerdict> = budgets.collect();
@@ -86,12 +89,10 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
                 Some((&deletion.difference[..], &deletion.objects[..]))
             }),
         ),
-        deletion_findings: found(
-            record,
-            record.keeps_deletion_journal(),
-            findings::deletion_requests,
-        ),
-        per_object: cost_per_object(record),
+        deletion_findings: record
+            .keeps_deletion_journal()
+            .then(|| found(record, &findings::deletion_requests(record))),
+        per_object,
         findings,
         thresholds,
         values,
@@ -105,25 +106,16 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     }
 }
 
-/// The findings of a journal, if one was kept.
-fn found<'r>(
-    record: &'r RunRecord,
-    is_kept: bool,
-    requests: impl FnOnce(&'r RunRecord) -> Vec<findings::Request<'r>>,
-) -> Option<Vec<CallFinding>> {
-    let objects = (!record.objects.is_empty()).then_some(record.objects.len() as u64);
-    is_kept.then(|| findings::findings(&requests(record), objects))
+/// The findings of a journal.
+fn found(record: &RunRecord, requests: &[Request<'_>]) -> Vec<CallFinding> {
+    findings::findings(requests, record.object_count())
 }
 
 /// What each of the run's objects cost, by the journal.
-fn cost_per_object(record: &RunRecord) -> Option<PerObject> {
-    if !record.keeps_journal() {
-        return None;
-    }
+fn cost_per_object<'r>(record: &'r RunRecord, requests: &[Request<'r>]) -> Option<PerObject> {
     let names = record.objects.iter().map(|object| &*object.name);
-    let requests = findings::requests(record);
     let namespace = &record.cluster.namespace;
-    per_object(findings::calls_per_object(&requests, namespace, names))
+    per_object(findings::calls_per_object(requests, namespace, names))
 }
 
 /// How a command that made or read a run ends.
@@ -204,7 +196,8 @@ pub fn perf_audit_file_name(scenario: &str) -> Option<&'static str> {
 /// use: machines differ in that from run to run, and the history's runs are compared.
 pub(crate) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
     let mut metrics = metrics(&kubevirt_values(record), &latency(&record.objects), None);
-    if let Some(findings) = found(record, record.keeps_journal(), findings::requests) {
+    if record.keeps_journal() {
+        let findings = found(record, &findings::requests(record));
         metrics.extend(finding_metrics(&findings));
     }
     metrics

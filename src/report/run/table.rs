@@ -75,9 +75,7 @@ pub(super) fn table<'r>(
     }
     let numbers: Vec<usize> = (3..titles.len() - 1).collect();
     align_right(&mut table, &numbers);
-    for line in table.to_string().lines() {
-        put_line!(text, "  {}", line.trim_end());
-    }
+    table.put(text, "  ");
     if top < rows.len() {
         let rest: u64 = rows[top..].iter().map(|row| row.count).sum();
         put_line!(

@@ -12,7 +12,8 @@ use crate::{
     why::calls,
 };
 use record::{
-    BudgetVerdict, Kept, OtherCount, Quantiles, ResultRow, RunResult, Share, ThresholdVerdict,
+    BudgetVerdict, CallFinding, Kept, OtherCount, Quantiles, ResultRow, RunResult, Share,
+    ThresholdVerdict,
 };
 
 /// The result of a run.
@@ -258,7 +259,7 @@ const FINDINGS_SHOWN: usize = 5;
 
 fn what_could_go(text: &mut String, result: &RunResult) {
     let findings = result.findings.as_deref().unwrap_or_default();
-    let saved: u64 = findings.iter().map(|finding| finding.saved).sum();
+    let saved = CallFinding::saved(findings);
     if saved == 0 {
         return;
     }
@@ -286,9 +287,7 @@ fn what_could_go(text: &mut String, result: &RunResult) {
         ]);
     }
     align_right(&mut table, &[0, 1, 5]);
-    for line in table.to_string().lines() {
-        put_line!(text, "  {}", line.trim_end());
-    }
+    table.put(text, "  ");
     let more = saving.count().saturating_sub(FINDINGS_SHOWN);
     let more = if more == 0 {
         String::new()
