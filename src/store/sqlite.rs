@@ -77,21 +77,23 @@ impl Sqlite {
         Ok(())
     }
 
-    /// The schema's version, 0 for a new file.
+    /// The schema's version, 0 for a new file. All is read in one transaction: another process may
+    /// be making the history.
     fn version(&self) -> Result<usize, StoreError> {
         let location = || self.path.display().to_string();
-        let number = |name| {
-            self.connection
-                .pragma_query_value(None, name, |row| row.get(0))
-        };
         let not_ours = |error: rusqlite::Error| match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => StoreError::NotAHistory(location()),
             _ => error.into(),
         };
-        let application: i64 = number("application_id").map_err(not_ours)?;
-        let version: i64 = number("user_version")?;
+        let transaction = self.connection.unchecked_transaction()?;
         let tables = "SELECT count(*) FROM sqlite_schema";
-        let tables: i64 = self.connection.query_row(tables, [], |row| row.get(0))?;
+        let tables: i64 = transaction
+            .query_row(tables, [], |row| row.get(0))
+            .map_err(not_ours)?;
+        let number = |name| transaction.pragma_query_value(None, name, |row| row.get(0));
+        let application: i64 = number("application_id")?;
+        let version: i64 = number("user_version")?;
+        drop(transaction);
         if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
             return Err(StoreError::NotAHistory(location()));
         }
