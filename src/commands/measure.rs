@@ -319,6 +319,7 @@ impl CloseOptions {
             thresholds,
             budgets: &[],
             child_exit_code: status.map(code_of),
+            ..Asked::default()
         };
         let result = report::evaluate(record, &asked);
         let ours = report::run_exit(&result);

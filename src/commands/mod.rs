@@ -15,6 +15,7 @@ mod install;
 mod journal;
 mod kubeconfig;
 mod measure;
+mod price;
 mod rbac;
 mod report;
 mod run;
@@ -62,6 +63,7 @@ enum Command {
     Audit(audit::AuditArgs),
     Verify(audit::VerifyArgs),
     Why(why::WhyArgs),
+    Price(price::PriceArgs),
     Journal(journal::JournalArgs),
     Report(report::ReportArgs),
     Graph(graph::GraphArgs),
@@ -115,6 +117,7 @@ pub fn run(args: DriverArgs) -> Exit {
         Command::Audit(args) => audit::run_audit(args),
         Command::Verify(args) => audit::run_verify(&args),
         Command::Why(args) => why::run(&args),
+        Command::Price(args) => until_done(|stop| price::run(args, stop)),
         Command::Journal(args) => until_done(|_| journal::run(args)),
         Command::Report(args) => report::run(&args),
         Command::Graph(args) => graph::run_graph(&args),

@@ -44,6 +44,9 @@ pub(super) struct ReportArgs {
     /// JSON file with perfscale-audit's thresholdExpectations.
     #[arg(long, value_name = "FILE")]
     thresholds: Option<PathBuf>,
+    /// JSON file of `kubetoll price`: the report says what the calls cost the API server.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// A budget such as 'PATCH-pods<=200'; repeatable.
     #[arg(long, value_name = "BUDGET")]
     budget: Vec<Budget>,
@@ -65,11 +68,13 @@ enum Form {
 pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     let form = args.form()?;
     let thresholds = inputs::read_thresholds(args.thresholds.as_deref())?;
+    let prices = inputs::read_prices(args.prices.as_deref())?;
     let (record, history) = args.read()?;
     let asked = Asked {
         thresholds: thresholds.as_ref(),
         budgets: &args.budget,
         child_exit_code: None,
+        prices: prices.as_ref(),
     };
     let result = report::evaluate(&record, &asked);
     let exit = report::run_exit(&result);

@@ -20,6 +20,7 @@ mod not_running;
 mod observe;
 mod plan;
 mod preflight;
+pub mod pricing;
 pub mod proxies;
 pub mod reach;
 mod roster;

@@ -7,5 +7,6 @@ pub mod embedded;
 pub mod kubevirt;
 pub mod real;
 pub mod simulation;
+pub mod webhook;
 
 pub use client::client;

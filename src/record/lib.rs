@@ -17,6 +17,7 @@ mod installation;
 mod journal;
 mod markers;
 mod outcome;
+mod prices;
 mod printable;
 mod result;
 mod run;
@@ -57,6 +58,10 @@ pub use journal::{
 };
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use outcome::{Kept, Outcome};
+pub use prices::{
+    Bill, BillParts, Estimate, Machine, PRICES_SCHEMA, Price, PriceList, PricedCall, PricedOutcome,
+    WatchEventPrice, WebhookKind, WebhookPrice,
+};
 pub use printable::{printable, printable_line};
 pub use result::{
     BudgetVerdict, Latency, OtherCount, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,

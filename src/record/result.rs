@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallFinding, CallRecord, Check, ClusterRecord, CommandRecord, Crosscheck, DriverCall, Kept,
-    Outcome, PerObject, PodRecord, RunFailure,
+    Bill, CallFinding, CallRecord, Check, ClusterRecord, CommandRecord, Crosscheck, DriverCall,
+    Kept, Outcome, PerObject, PodRecord, RunFailure,
 };
 
 /// The result of a run, derived from its record.
@@ -36,6 +36,9 @@ pub struct RunResult {
     /// All of these calls together.
     #[serde(default)]
     pub total: Total,
+    /// What they cost the API server, if a price list was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bill: Option<Bill>,
     /// The window before the run in which nothing was created, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Window>,
@@ -166,6 +169,13 @@ pub struct ResultRow {
     /// them took what is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took: Option<Took>,
+    /// Microseconds of the API server's CPU that the calls cost by the price list. `None` if the list
+    /// has no price for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_cpu_us: Option<f64>,
+    /// The same in tolls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_tolls: Option<f64>,
 }
 
 /// What calls took on the wire.

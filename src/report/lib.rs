@@ -26,6 +26,7 @@ mod history;
 pub mod installation;
 mod nearest;
 mod number;
+pub mod prices;
 mod run;
 pub mod text;
 pub mod why;

@@ -5,6 +5,7 @@
 
 mod change_points;
 mod mann_whitney;
+mod mean;
 mod sample;
 mod shift;
 mod tolerance;
@@ -12,6 +13,7 @@ pub mod week;
 
 pub use change_points::{ChangePoint, Detection, change_points, tame};
 pub use mann_whitney::{MannWhitney, mann_whitney};
+pub use mean::mean_interval;
 pub use sample::{constant, median, nearest_rank, robust_deviation};
 pub use shift::{Interval, hodges_lehmann, median_difference_interval};
 pub use tolerance::{Tolerance, runs_needed, tolerance};

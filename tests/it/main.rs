@@ -24,6 +24,7 @@
 //! - `on_terminal`: what a run looks like on a terminal
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
+//! - `prices`: what calls cost a real API server, and a run's bill
 //! - `refusals`: runs on a cluster that cannot succeed
 //! - `restarts`: the API server or the proxy goes away and comes back, files change
 //! - `runs`: `kubetoll run` as a user starts it
@@ -69,6 +70,7 @@ mod metrics;
 mod on_terminal;
 mod oracle;
 mod pages;
+mod prices;
 mod refusals;
 mod restarts;
 mod runs;

@@ -51,8 +51,8 @@ fn dependencies(manifest: &str) -> BTreeSet<&str> {
 }
 
 /// Crates that get time and bytes as values.
-const PURE: [&str; 7] = [
-    "classify", "exchange", "findings", "ledger", "recorder", "stats", "verify",
+const PURE: [&str; 8] = [
+    "classify", "exchange", "findings", "ledger", "prices", "recorder", "stats", "verify",
 ];
 /// All that they are built with. What is of this workspace is pure itself, but for the formats.
 const PURE_DEPENDENCIES: [&str; 19] = [

@@ -175,6 +175,7 @@ impl ExecArgs {
             thresholds: None,
             budgets: &self.budget,
             child_exit_code: Some(code_of(ended.status)),
+            ..Asked::default()
         };
         let result = report::evaluate(&record, &asked);
         let ours = report::run_exit(&result);

@@ -128,6 +128,9 @@ pub(in crate::commands) struct RunArgs {
     /// Folder for record.json and KubeVirt's results file.
     #[arg(help_heading = "Result", long, value_name = "DIR")]
     pub(super) results_dir: Option<PathBuf>,
+    /// JSON file of `kubetoll price`: the result says what the calls cost the API server.
+    #[arg(help_heading = "Result", long, value_name = "FILE")]
+    pub(super) prices: Option<PathBuf>,
     /// Form of the result on standard output.
     #[arg(help_heading = "Result", long, value_enum, default_value_t)]
     pub(super) output: Output,
@@ -178,6 +181,8 @@ pub(super) enum Sort {
     Bytes,
     /// What was waited for longest, all calls of a row together.
     Time,
+    /// What cost the API server most, by --prices.
+    Cost,
     /// By component, verb and resource.
     Name,
 }
@@ -190,6 +195,7 @@ impl RunArgs {
                 Sort::Count => RowOrder::Count,
                 Sort::Bytes => RowOrder::Bytes,
                 Sort::Time => RowOrder::Time,
+                Sort::Cost => RowOrder::Cost,
                 Sort::Name => RowOrder::Name,
             },
             top: self.top.map(|top| top as usize),

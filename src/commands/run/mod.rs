@@ -7,10 +7,15 @@ mod place;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{exits, inputs::read_thresholds, progress::Terminal, results};
+use super::shared::{
+    exits,
+    inputs::{read_prices, read_thresholds},
+    progress::Terminal,
+    results,
+};
 use driver::{ComponentWatch, Driver, Roster, RunError, RunFailed, WindowHook};
 use lab::{Compared, Lab};
-use record::{BooksKept, Crosscheck, RunRecord, RunResult, ThresholdFile};
+use record::{BooksKept, Crosscheck, RunRecord, RunResult};
 use report::Asked;
 use terminal::{exit::Exit, tell};
 
@@ -18,6 +23,7 @@ pub(super) use args::RunArgs;
 
 pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
     let thresholds = read_thresholds(args.thresholds.as_deref())?;
+    let prices = read_prices(args.prices.as_deref())?;
     let spec = args.spec()?;
     if let Some(dir) = &args.results_dir {
         results::prepare(dir)?;
@@ -53,18 +59,23 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     } else {
         Compared::ByCount
     };
+    let asked = Asked {
+        thresholds: thresholds.as_ref(),
+        prices: prices.as_ref(),
+        ..Asked::default()
+    };
     let checked = place.lab.as_ref().map(|lab| (lab, how));
     let exit = match outcome {
         Ok(mut record) => {
             record.crosscheck = watch.and_then(found);
-            args.finish(record, checked, thresholds.as_ref()).await
+            args.finish(record, checked, &asked).await
         }
         Err(mut failed) => {
             let exit = explain(&failed.cause);
             if let Some(record) = &mut failed.record {
                 record.crosscheck = watch.and_then(found);
             }
-            args.keep_failed(failed, checked).await;
+            args.keep_failed(failed, checked, &asked).await;
             Ok(exit)
         }
     };
@@ -95,16 +106,12 @@ impl RunArgs {
         &self,
         mut record: RunRecord,
         lab: Option<(&Lab, Compared)>,
-        thresholds: Option<&ThresholdFile>,
+        asked: &Asked<'_>,
     ) -> Result<Exit> {
         if let Some((lab, how)) = lab {
             record.checks.push(lab.check(&record, how)?);
         }
-        let asked = Asked {
-            thresholds,
-            ..Asked::default()
-        };
-        let result = report::evaluate(&record, &asked);
+        let result = report::evaluate(&record, asked);
         // Neither a full disk nor a closed pipe takes the others with it.
         let printed = results::print_shown(&result, self.output, self.shown());
         let written = self.write_files(&record, &result);
@@ -116,7 +123,12 @@ impl RunArgs {
 
     /// What a failed run came to is a result as well: it is printed, written and kept, marked. The
     /// exit code stays that of the failure, whatever becomes of this.
-    async fn keep_failed(&self, failed: RunFailed, lab: Option<(&Lab, Compared)>) {
+    async fn keep_failed(
+        &self,
+        failed: RunFailed,
+        lab: Option<(&Lab, Compared)>,
+        asked: &Asked<'_>,
+    ) {
         let Some(record) = failed.record else {
             return;
         };
@@ -128,7 +140,7 @@ impl RunArgs {
                 Err(error) => tell!("kubetoll: the API server's log can't be read: {error:#}"),
             }
         }
-        let result = report::evaluate(&record, &Asked::default());
+        let result = report::evaluate(&record, asked);
         let printed = results::print(&result, self.output);
         let written = self.write_files(&record, &result);
         self.keep_in.keep(record).await;

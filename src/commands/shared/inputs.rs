@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use exchange::Known;
-use record::{HistoryRun, RUN_SCHEMA, RunRecord, ThresholdFile};
+use record::{HistoryRun, PRICES_SCHEMA, PriceList, RUN_SCHEMA, RunRecord, ThresholdFile};
 
 /// perfscale-audit's expectations in a file, if one was given.
 pub(crate) fn read_thresholds(path: Option<&Path>) -> Result<Option<ThresholdFile>> {
@@ -19,6 +19,24 @@ pub(crate) fn read_thresholds(path: Option<&Path>) -> Result<Option<ThresholdFil
         format!("{name} has no thresholdExpectations as perfscale-audit has them")
     })?;
     Ok(Some(file))
+}
+
+/// The price list in a file, if one was given.
+pub(crate) fn read_prices(path: Option<&Path>) -> Result<Option<PriceList>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let name = path.display();
+    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let list: PriceList = serde_json::from_slice(&text)
+        .with_context(|| format!("{name} is no price list of kubetoll price"))?;
+    if list.schema != PRICES_SCHEMA {
+        bail!(
+            "{name} has schema {}, and this Kubetoll knows {PRICES_SCHEMA}",
+            list.schema
+        );
+    }
+    Ok(Some(list))
 }
 
 /// The `record.json` of a run.

@@ -5,6 +5,7 @@ mod assets;
 mod error;
 mod kubevirt;
 mod process;
+mod usage;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,6 +21,7 @@ pub use assets::Assets;
 pub use error::RealError;
 use error::io_error;
 use process::{Process, free_port};
+pub use usage::ProcessUsage;
 
 use cluster::kubeconfig::{Credential, kubeconfig, write_private};
 use identity::mint::{self, Authority};
@@ -39,7 +41,7 @@ rules:
 /// A running control plane. Its processes end and its files go when it is dropped.
 pub struct RealCluster {
     apiserver: Process,
-    _etcd: Process,
+    etcd: Process,
     authority: Authority,
     admin_token: String,
     port: u16,
@@ -64,7 +66,7 @@ impl RealCluster {
         let apiserver = start_apiserver(&assets, dir.path(), port, extra_flags)?;
         let mut cluster = Self {
             apiserver,
-            _etcd: etcd,
+            etcd,
             authority,
             admin_token,
             port,

@@ -53,6 +53,11 @@ impl Process {
         })
     }
 
+    /// Its number; none if it has ended.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     pub(super) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }

@@ -118,6 +118,8 @@ mod tests {
             wasted: false,
             assumed: false,
             took: None,
+            cost_cpu_us: None,
+            cost_tolls: None,
         }
     }
 

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
 use findings::Request;
+use prices::charge;
 use record::{
-    BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes,
-    OtherCount, Outcome, PerObject, PerfAuditResults, PerfAuditThreshold, PerfAuditValue, ProxyRun,
-    ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdExpectation,
-    ThresholdFile, ThresholdVerdict, Took, Total, Window,
+    Bill, BillParts, BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency,
+    ObjectRecord, ObjectTimes, OtherCount, Outcome, PerObject, PerfAuditResults,
+    PerfAuditThreshold, PerfAuditValue, PriceList, ProxyRun, ProxyTook, Quantiles, ResultRow,
+    RowRecord, RunRecord, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
+    Took, Total, Window,
 };
 use stats::nearest_rank;
 use terminal::exit::Exit;
@@ -40,6 +42,8 @@ pub struct Asked<'a> {
     pub budgets: &'a [Budget],
     /// The exit code of the command that was run, if one was.
     pub child_exit_code: Option<u8>,
+    /// What calls cost, if that is known.
+    pub prices: Option<&'a PriceList>,
 }
 
 /// Derives the result of a run, with what becomes of what was asked and the exit code of that.
@@ -47,11 +51,9 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let values = kubevirt_values(record);
     let latency = latency(&record.objects);
     let metrics = metrics(&values, &latency, record.crosscheck.as_ref());
-    let rows = record.proxies.iter();
-    let rows = share_rows(
-        record,
-        rows.map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..])),
-    );
+    let requests = record.keeps_journal().then(|| findings::requests(record));
+    let findings = requests.as_ref().map(|requests| found(record, requests));
+    let rows = rows(record, findings.as_deref(), asked.prices);
     let counted = Counted {
         metrics: &metrics,
         rows: &rows,
@@ -62,8 +64,6 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let thresholds = asked.thresholds.filter(|_| is_judged);
     let thresholds = thresholds.map(|file| counted.judge(file));
     let thresholds = thresholds.unwrap_or_default();
-    let requests = record.keeps_journal().then(|| findings::requests(record));
-    let findings = requests.as_ref().map(|requests| found(record, requests));
     let per_object = requests.and_then(|requests| cost_per_object(record, &requests));
     let budgets = asked.budgets.iter().filter(|_| is_judged);
     let budgets = budgets.map(|budget| budget.judge(&rows, &values, findings.as_deref()));
@@ -79,6 +79,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         failure: record.failure.clone(),
         checks: record.checks.clone(),
         proxies: record.proxies.iter().map(took_part).collect(),
+        bill: asked.prices.map(|list| bill(record, &rows, list)),
         rows,
         baseline: baseline(record),
         total: total(record),
@@ -103,6 +104,38 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         exit_code: exit.code(),
         command: record.command.clone(),
         child_exit_code: asked.child_exit_code,
+    }
+}
+
+/// The rows of the run, with what they cost.
+fn rows(
+    record: &RunRecord,
+    findings: Option<&[CallFinding]>,
+    prices: Option<&PriceList>,
+) -> Vec<ResultRow> {
+    let books = record.proxies.iter();
+    let books = books.map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..]));
+    let mut rows = share_rows(record, books);
+    if let Some(list) = prices {
+        charge(&mut rows, findings.unwrap_or_default(), list);
+    }
+    rows
+}
+
+/// What the rows cost together, and what the API server takes anyway.
+fn bill(record: &RunRecord, rows: &[ResultRow], list: &PriceList) -> Bill {
+    let parts = BillParts {
+        calls: rows.iter().filter_map(|row| row.cost_cpu_us).sum::<f64>() / 1e6,
+        baseline: list.idle_us_per_second * total(record).seconds / 1e6,
+        ..BillParts::default()
+    };
+    let unpriced = rows.iter().filter(|row| row.cost_cpu_us.is_none());
+    Bill {
+        measured_cpu_seconds: None,
+        explained_cpu_seconds: parts.sum(),
+        parts,
+        unpriced_calls: unpriced.map(|row| row.count).sum(),
+        prices: list.into(),
     }
 }
 
@@ -373,6 +406,8 @@ fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, co
             .code()
             .is_some_and(|code| WASTED.contains(&code)),
         assumed: false,
+        cost_cpu_us: None,
+        cost_tolls: None,
     });
     entry.count += count;
     let all = count == row.answered;

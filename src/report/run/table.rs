@@ -27,11 +27,13 @@ pub enum RowOrder {
     Bytes,
     /// What was waited for longest, all calls of the row together.
     Time,
+    /// What cost the API server most; what has no price comes last.
+    Cost,
     /// By component, verb and resource.
     Name,
 }
 
-const TITLES: [&str; 9] = [
+const TITLES: [&str; 10] = [
     "COMPONENT",
     "VERB",
     "RESOURCE",
@@ -40,13 +42,17 @@ const TITLES: [&str; 9] = [
     "PER OBJECT",
     "BYTES",
     "MEAN TIME",
+    "API SERVER CPU",
     "",
 ];
 /// Where a row's calls for each object stand in a table.
 const PER_OBJECT: usize = 5;
+/// Where its cost stands.
+const COST: usize = 8;
 
 /// A table with a title; nothing if there are no rows. Bytes and times are left out where calls of
-/// one row of the books stand in two tables, and calls for each object where there are no `objects`.
+/// one row of the books stand in two tables, calls for each object where there are no `objects`, and
+/// costs where no row has a price.
 pub(super) fn table<'r>(
     text: &mut String,
     title: &str,
@@ -61,17 +67,18 @@ pub(super) fn table<'r>(
     put_line!(text, "\n{title}");
     rows.sort_by(|one, other| order(one, other, shown.by));
     let top = shown.top.unwrap_or(rows.len()).min(rows.len());
-    let mut titles = TITLES.to_vec();
-    if objects == 0 {
-        titles.remove(PER_OBJECT);
-    }
+    let is_priced = rows.iter().any(|row| row.cost_cpu_us.is_some());
+    let shown_columns = |column: &usize| match *column {
+        PER_OBJECT => objects > 0,
+        COST => is_priced,
+        _ => true,
+    };
+    let columns: Vec<usize> = (0..TITLES.len()).filter(shown_columns).collect();
+    let titles: Vec<&str> = columns.iter().map(|&column| TITLES[column]).collect();
     let mut table = crate::text::table(&titles);
     for row in &rows[..top] {
-        let mut cells = cells(row).to_vec();
-        if objects == 0 {
-            cells.remove(PER_OBJECT);
-        }
-        table.add_row(cells);
+        let cells = cells(row);
+        table.add_row(columns.iter().map(|&column| &*cells[column]));
     }
     let numbers: Vec<usize> = (3..titles.len() - 1).collect();
     align_right(&mut table, &numbers);
@@ -100,17 +107,19 @@ fn order(one: &ResultRow, other: &ResultRow, by: RowOrder) -> Ordering {
     let took = |row: &ResultRow| row.took.unwrap_or_default();
     let bytes = |row: &ResultRow| took(row).request_bytes + took(row).response_bytes;
     let seconds = |row: &ResultRow| took(row).seconds_to_head;
+    let cost = |row: &ResultRow| row.cost_cpu_us.unwrap_or_default();
     let most_first = match by {
         RowOrder::Count => other.count.cmp(&one.count),
         RowOrder::Bytes => bytes(other).cmp(&bytes(one)),
         RowOrder::Time => seconds(other).total_cmp(&seconds(one)),
+        RowOrder::Cost => cost(other).total_cmp(&cost(one)),
         RowOrder::Name => Ordering::Equal,
     };
     let name = |row: &ResultRow| (row.component.clone(), row.call.clone(), row.outcome.clone());
     most_first.then_with(|| name(one).cmp(&name(other)))
 }
 
-fn cells(row: &ResultRow) -> [String; 9] {
+fn cells(row: &ResultRow) -> [String; 10] {
     let mut notes = Vec::new();
     if row.wasted {
         notes.push("wasted");
@@ -129,8 +138,14 @@ fn cells(row: &ResultRow) -> [String; 9] {
         format!("{:.2}", row.per_object),
         row.took.map_or_else(String::new, moved),
         row.took.map_or_else(String::new, mean),
+        row.cost_cpu_us.map_or_else(String::new, milliseconds),
         notes.join(", "),
     ]
+}
+
+/// `12.3 ms`.
+pub(super) fn milliseconds(us: f64) -> String {
+    format!("{:.1} ms", us / 1e3)
 }
 
 pub(super) fn resource_of(row: &ResultRow) -> String {
@@ -162,6 +177,8 @@ mod tests {
                 response_bytes: 0,
                 seconds_to_head: seconds,
             }),
+            cost_cpu_us: None,
+            cost_tolls: None,
         }
     }
 

@@ -1,0 +1,92 @@
+//! Makes single calls, and counts their bytes.
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::BodyExt;
+use kube::{Client, client::Body};
+use serde_json::Value;
+
+use super::error::PricingError;
+
+/// A call that is to be made.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
+}
+
+/// What a call came to.
+pub(super) struct Answer {
+    pub(super) code: u16,
+    /// Bytes of both bodies.
+    pub(super) bytes: u64,
+    pub(super) body: Bytes,
+}
+
+const JSON: &str = "application/json";
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+impl Call {
+    pub(super) fn get(path: String) -> Self {
+        Self::new(Method::GET, path, JSON, Bytes::new())
+    }
+
+    pub(super) fn post(path: String, body: &Value) -> Self {
+        Self::new(Method::POST, path, JSON, body.to_string().into())
+    }
+
+    pub(super) fn put(path: String, body: &Value) -> Self {
+        Self::new(Method::PUT, path, JSON, body.to_string().into())
+    }
+
+    pub(super) fn json_patch(path: String, body: &Value) -> Self {
+        Self::new(Method::PATCH, path, JSON_PATCH, body.to_string().into())
+    }
+
+    pub(super) fn merge_patch(path: String, body: &Value) -> Self {
+        Self::new(Method::PATCH, path, MERGE_PATCH, body.to_string().into())
+    }
+
+    /// At once: nothing waits for a grace period.
+    pub(super) fn delete(path: String) -> Self {
+        let body = Bytes::from_static(br#"{"gracePeriodSeconds":0}"#);
+        Self::new(Method::DELETE, path, JSON, body)
+    }
+
+    fn new(method: Method, path: String, content_type: &'static str, body: Bytes) -> Self {
+        Self {
+            method,
+            path,
+            content_type,
+            body,
+        }
+    }
+
+    /// Makes it.
+    pub(super) async fn send(self, client: &Client) -> Result<Answer, PricingError> {
+        let sent = self.body.len() as u64;
+        let request = Request::builder()
+            .method(self.method)
+            .uri(self.path)
+            .header(header::CONTENT_TYPE, self.content_type)
+            .header(header::ACCEPT, JSON)
+            .body(Body::from(self.body))
+            .map_err(|error| PricingError::Call(error.to_string()))?;
+        let response = client.send(request).await?;
+        let code = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Answer {
+            code,
+            bytes: sent + body.len() as u64,
+            body,
+        })
+    }
+}
+
+impl Answer {
+    pub(super) fn object(&self) -> Result<Value, PricingError> {
+        serde_json::from_slice(&self.body).map_err(|error| PricingError::Call(error.to_string()))
+    }
+}

@@ -1,0 +1,270 @@
+//! From batches to prices.
+
+use std::collections::BTreeMap;
+
+use super::{
+    collector::{Collector, Kinds, by_kind},
+    measured::{Extra, Measured, Size, What},
+};
+use record::{
+    Estimate, Price, PricedCall, PricedOutcome, WatchEventPrice, WebhookKind, WebhookPrice,
+};
+use stats::mean_interval;
+
+/// How exact a list is to be: half of an interval is at most this share of its mean, or of a toll
+/// for what costs less than one.
+const EXACT: f64 = 0.05;
+
+/// What batches come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// Microseconds of a toll.
+    pub toll_us: f64,
+    /// Microseconds of a second in which nobody calls.
+    pub idle_us_per_second: f64,
+    /// By call and outcome.
+    pub prices: Vec<Price>,
+    /// By kind, for custom and for built-in resources.
+    pub webhooks: Vec<WebhookPrice>,
+    /// For custom and for built-in resources.
+    pub watch_events: Vec<WatchEventPrice>,
+    /// The widest interval of all prices: half of it by its mean, or by a toll for what costs less.
+    pub widest: f64,
+}
+
+impl Fit {
+    /// Whether every price is known within 5 %.
+    pub fn is_exact(&self) -> bool {
+        self.widest <= EXACT
+    }
+}
+
+/// A price list of all batches. `None` without a toll.
+pub fn fit(measured: &[Measured]) -> Option<Fit> {
+    let batches = Batches::new(measured);
+    let toll_us = batches.mean(&What::Toll, Size::Small)?.value;
+    let prices = batches.prices();
+    let widest = prices.iter().map(|price| width(price.cpu_us, toll_us));
+    Some(Fit {
+        toll_us,
+        idle_us_per_second: batches.idle_us_per_second,
+        widest: widest.fold(0.0, f64::max),
+        webhooks: batches.webhooks(),
+        watch_events: batches.watch_events(),
+        prices,
+    })
+}
+
+fn width(estimate: Estimate, toll_us: f64) -> f64 {
+    (estimate.high - estimate.low) / 2.0 / estimate.value.abs().max(toll_us)
+}
+
+/// A kind's batches, with what is not theirs taken off.
+struct Batches<'m> {
+    kinds: Kinds<'m>,
+    collector: Collector,
+    idle_us_per_second: f64,
+    idle_etcd_us_per_second: f64,
+}
+
+/// What a call cost in each round, by round.
+type Rounds = BTreeMap<usize, f64>;
+
+impl<'m> Batches<'m> {
+    fn new(measured: &'m [Measured]) -> Self {
+        let collector = Collector::of(measured);
+        let idle = measured.iter().filter(|one| one.what == What::Idle);
+        let (mut seconds, mut us, mut etcd_us) = (0.0, 0.0, 0.0);
+        for one in idle {
+            seconds += one.usage.seconds;
+            us += collector.fair_us(one);
+            etcd_us += one.usage.etcd_cpu_us.unwrap_or_default();
+        }
+        let rate = |us: f64| if seconds > 0.0 { us / seconds } else { 0.0 };
+        Self {
+            kinds: by_kind(measured),
+            collector,
+            idle_us_per_second: rate(us),
+            idle_etcd_us_per_second: rate(etcd_us),
+        }
+    }
+
+    fn of(&self, what: &What, size: Size) -> &[&'m Measured] {
+        self.kinds
+            .get(&(what.clone(), size))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Microseconds of the API server's CPU that a call took in each round.
+    fn rounds(&self, what: &What, size: Size) -> Rounds {
+        let cost = |one: &&Measured| {
+            let idle = self.idle_us_per_second * one.usage.seconds;
+            (self.collector.fair_us(one) - idle) / one.calls as f64
+        };
+        let batches = self.of(what, size).iter();
+        batches.map(|one| (one.round, cost(one))).collect()
+    }
+
+    fn mean(&self, what: &What, size: Size) -> Option<Estimate> {
+        estimate(self.rounds(what, size).into_values())
+    }
+
+    fn prices(&self) -> Vec<Price> {
+        let calls = self.kinds.keys().filter_map(|(what, size)| match what {
+            What::Call(call, outcome) if *size == Size::Small => Some((what, call, *outcome)),
+            _ => None,
+        });
+        calls
+            .filter_map(|(what, call, outcome)| self.price(what, call, outcome))
+            .collect()
+    }
+
+    fn price(&self, what: &What, call: &PricedCall, outcome: PricedOutcome) -> Option<Price> {
+        let batches = self.of(what, Size::Small);
+        Some(Price {
+            call: call.clone(),
+            outcome,
+            bytes: mean_of(batches, |one| Some(one.bytes))?,
+            cpu_us: self.mean(what, Size::Small)?,
+            cpu_us_per_kib: self.slope(what),
+            etcd_cpu_us: self.etcd(batches),
+            allocated_bytes: mean_of(batches, |one| {
+                Some(one.usage.memory?.allocated_bytes / one.calls as f64)
+            }),
+            written_bytes: mean_of(batches, |one| {
+                Some(one.usage.written_bytes? / one.calls as f64)
+            }),
+            calls: batches.iter().map(|one| one.calls).sum(),
+        })
+    }
+
+    /// More for each KiB of both bodies, by the two sizes of each round.
+    fn slope(&self, what: &What) -> Option<Estimate> {
+        let bytes = |size| mean_of(self.of(what, size), |one| Some(one.bytes));
+        let kib = (bytes(Size::Large)? - bytes(Size::Small)?) / 1024.0;
+        let more = difference(
+            &self.rounds(what, Size::Large),
+            &self.rounds(what, Size::Small),
+        );
+        if kib < 1.0 {
+            return None;
+        }
+        estimate(more.into_values().map(|more| more / kib))
+    }
+
+    fn etcd(&self, batches: &[&Measured]) -> Option<Estimate> {
+        let cost = |one: &&Measured| {
+            let idle = self.idle_etcd_us_per_second * one.usage.seconds;
+            Some((one.usage.etcd_cpu_us? - idle) / one.calls as f64)
+        };
+        estimate(batches.iter().filter_map(cost))
+    }
+
+    /// What calls took more with something that they set off, by round, and the bytes of an object.
+    fn more(&self, what: &What, size: Size) -> Option<(Rounds, f64)> {
+        let What::With(_, call, outcome) = what else {
+            return None;
+        };
+        let alone = self.rounds(&What::Call(call.clone(), *outcome), size);
+        let more = difference(&self.rounds(what, size), &alone);
+        let bytes = mean_of(self.of(what, size), |one| Some(one.object_bytes))?;
+        Some((more, bytes))
+    }
+
+    /// More for each KiB of an object.
+    fn more_slope(&self, what: &What) -> Option<Estimate> {
+        let (large, large_bytes) = self.more(what, Size::Large)?;
+        let (small, small_bytes) = self.more(what, Size::Small)?;
+        let kib = (large_bytes - small_bytes) / 1024.0;
+        let slopes = difference(&large, &small).into_values();
+        estimate(slopes.map(|more| more / kib))
+    }
+
+    fn extras(&self) -> impl Iterator<Item = (&What, Extra, bool)> {
+        let small = self.kinds.keys().filter(|(_, size)| *size == Size::Small);
+        small.filter_map(|(what, _)| match what {
+            What::With(extra, call, _) => Some((what, *extra, is_custom(call))),
+            _ => None,
+        })
+    }
+
+    fn webhooks(&self) -> Vec<WebhookPrice> {
+        let webhooks = self.extras().filter_map(|(what, extra, custom)| {
+            let Extra::Webhook(kind) = extra else {
+                return None;
+            };
+            self.webhook(what, kind, custom)
+        });
+        webhooks.collect()
+    }
+
+    fn webhook(&self, what: &What, kind: WebhookKind, custom: bool) -> Option<WebhookPrice> {
+        let (more, bytes) = self.more(what, Size::Small)?;
+        Some(WebhookPrice {
+            kind,
+            custom,
+            bytes,
+            cpu_us: estimate(more.into_values())?,
+            cpu_us_per_kib: self.more_slope(what),
+        })
+    }
+
+    fn watch_events(&self) -> Vec<WatchEventPrice> {
+        [false, true]
+            .into_iter()
+            .filter_map(|custom| self.watch_event(custom))
+            .collect()
+    }
+
+    fn watch_event(&self, custom: bool) -> Option<WatchEventPrice> {
+        let watched = |wanted: fn(u32) -> bool| {
+            self.extras()
+                .find_map(|(what, extra, is_custom)| match extra {
+                    Extra::Watches(watches) if wanted(watches) && is_custom == custom => {
+                        Some((what, watches))
+                    }
+                    _ => None,
+                })
+        };
+        let (one, _) = watched(|watches| watches == 1)?;
+        let (many, watches) = watched(|watches| watches > 1)?;
+        let (first, bytes) = self.more(one, Size::Small)?;
+        let (all, _) = self.more(many, Size::Small)?;
+        let further = difference(&all, &first).into_values();
+        Some(WatchEventPrice {
+            custom,
+            bytes,
+            first_us: estimate(first.into_values())?,
+            further_us: estimate(further.map(|more| more / f64::from(watches - 1)))?,
+            first_us_per_kib: self.more_slope(one),
+        })
+    }
+}
+
+/// Custom resources have groups with a dot that are not Kubernetes's own.
+fn is_custom(call: &PricedCall) -> bool {
+    call.group.contains('.') && !call.group.ends_with(".k8s.io")
+}
+
+fn difference(more: &Rounds, less: &Rounds) -> Rounds {
+    let pairs = more.iter();
+    pairs
+        .filter_map(|(round, more)| Some((*round, more - less.get(round)?)))
+        .collect()
+}
+
+/// `None` of fewer than two samples: nothing says how far from the truth they are.
+fn estimate(samples: impl Iterator<Item = f64>) -> Option<Estimate> {
+    let samples: Vec<f64> = samples.collect();
+    let (value, interval) = mean_interval(&samples).filter(|_| samples.len() > 1)?;
+    Some(Estimate {
+        value,
+        low: interval.low,
+        high: interval.high,
+    })
+}
+
+fn mean_of(batches: &[&Measured], value: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
+    let values: Vec<f64> = batches.iter().filter_map(|one| value(one)).collect();
+    Some(mean_interval(&values)?.0)
+}

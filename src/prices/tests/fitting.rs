@@ -1,0 +1,140 @@
+//! Prices that are known are found again in batches that were made of them.
+
+use crate::{Extra, Measured, Memory, Size, Usage, What, fit};
+use record::{PricedCall, PricedOutcome, WebhookKind};
+
+const IDLE_US_PER_SECOND: f64 = 2_000.0;
+const COLLECTION_US: f64 = 60_000.0;
+/// Bytes that are allocated until garbage is collected.
+const COLLECTED_AFTER: f64 = 50e6;
+
+/// An API server whose costs are known, collections among them.
+#[derive(Default)]
+struct Server {
+    measured: Vec<Measured>,
+    allocated: f64,
+}
+
+impl Server {
+    fn batch(&mut self, (round, what, size): (usize, What, Size), us: f64, allocates: f64) {
+        const CALLS: u64 = 20;
+        let kib = if size == Size::Large { 10.0 } else { 2.0 };
+        let before = (self.allocated / COLLECTED_AFTER).floor();
+        let allocated = allocates * CALLS as f64;
+        self.allocated += allocated;
+        let collections = (self.allocated / COLLECTED_AFTER).floor() - before;
+        let seconds = 0.1;
+        self.measured.push(Measured {
+            round,
+            what,
+            size,
+            calls: CALLS,
+            bytes: kib * 1024.0,
+            object_bytes: kib * 512.0,
+            usage: Usage {
+                seconds,
+                cpu_us: us * CALLS as f64
+                    + collections * COLLECTION_US
+                    + seconds * IDLE_US_PER_SECOND,
+                etcd_cpu_us: Some(us * CALLS as f64 / 2.0),
+                memory: Some(Memory {
+                    allocated_bytes: allocated,
+                    collections,
+                }),
+                written_bytes: Some(4096.0 * CALLS as f64),
+            },
+        });
+    }
+}
+
+fn update() -> PricedCall {
+    PricedCall {
+        verb: "update".to_owned(),
+        group: "kubevirt.io".to_owned(),
+        resource: "virtualmachineinstances".to_owned(),
+        ..PricedCall::default()
+    }
+}
+
+/// A toll is 400 us; an update 2,000 us with 2 KiB and 100 us more for each KiB; a validating
+/// webhook 3,000 us and 500 us more for each KiB of the object; a first watch 900 us, others 100 us.
+fn measured() -> Server {
+    let mut server = Server::default();
+    let update = || (update(), PricedOutcome::Success);
+    let with = |extra| {
+        let (call, outcome) = update();
+        What::With(extra, call, outcome)
+    };
+    for round in 0..40 {
+        server.batch((round, What::Toll, Size::Small), 400.0, 40e3);
+        server.batch((round, What::Idle, Size::Small), 0.0, 0.0);
+        for (size, us, webhook) in [
+            (Size::Small, 2_000.0, 3_000.0),
+            (Size::Large, 2_800.0, 5_000.0),
+        ] {
+            let (call, outcome) = update();
+            server.batch((round, What::Call(call, outcome), size), us, 300e3);
+            let validating = with(Extra::Webhook(WebhookKind::Validating));
+            server.batch((round, validating, size), us + webhook, 300e3);
+            server.batch((round, with(Extra::Watches(1)), size), us + 900.0, 300e3);
+            let many = with(Extra::Watches(11));
+            server.batch((round, many, size), us + 1_900.0, 300e3);
+        }
+    }
+    server
+}
+
+/// What a call is charged for collections.
+fn due(allocates: f64) -> f64 {
+    allocates / COLLECTED_AFTER * COLLECTION_US
+}
+
+fn assert_near(found: f64, expected: f64) {
+    let off = (found - expected).abs() / expected;
+    assert!(off < 0.02, "{found} in place of {expected}");
+}
+
+#[test]
+fn known_costs_are_found_again_with_collections_shared_by_what_is_allocated() {
+    let fit = fit(&measured().measured).unwrap();
+    assert_near(fit.idle_us_per_second, IDLE_US_PER_SECOND);
+    assert_near(fit.toll_us, 400.0 + due(40e3));
+    let [price] = &fit.prices[..] else {
+        panic!("{:?}", fit.prices)
+    };
+    assert_near(price.cpu_us.value, 2_000.0 + due(300e3));
+    assert_near(price.cpu_us_per_kib.unwrap().value, 100.0);
+    assert_near(price.cost_us(Some(10.0 * 1024.0)), 2_800.0 + due(300e3));
+    assert_near(price.allocated_bytes.unwrap(), 300e3);
+    assert_eq!(price.written_bytes, Some(4096.0));
+    assert_eq!((price.calls, price.bytes), (800, 2048.0));
+    // Collections were told apart from calls: the same call cost nearly the same in each round.
+    assert!(fit.is_exact(), "{}", fit.widest);
+}
+
+#[test]
+fn what_a_call_sets_off_is_the_difference() {
+    let fit = fit(&measured().measured).unwrap();
+    let [webhook] = &fit.webhooks[..] else {
+        panic!("{:?}", fit.webhooks)
+    };
+    assert_eq!(
+        (webhook.kind, webhook.custom),
+        (WebhookKind::Validating, true)
+    );
+    assert_near(webhook.cpu_us.value, 3_000.0);
+    assert_near(webhook.cpu_us_per_kib.unwrap().value, 500.0);
+    let [event] = &fit.watch_events[..] else {
+        panic!("{:?}", fit.watch_events)
+    };
+    assert_near(event.first_us.value, 900.0);
+    assert_near(event.further_us.value, 100.0);
+}
+
+#[test]
+fn what_was_measured_once_has_no_price() {
+    let mut server = measured();
+    server.measured.retain(|one| one.round == 0);
+    assert_eq!(fit(&server.measured), None);
+    assert_eq!(fit(&[]), None);
+}

@@ -1,0 +1,4 @@
+//! Prices by measurements, and costs by prices.
+
+mod charging;
+mod fitting;
