@@ -11,6 +11,7 @@ use std::{
 use super::{
     answer::{Answer, ObjectRef, Standing},
     books::Books,
+    open_run::Keepers,
     row::{CallBook, Outcome, Reason, Row},
 };
 use classify::CallName;
@@ -34,6 +35,8 @@ pub struct Entry {
     /// Where the request is in flight; once it is answered, that of its row.
     call: Arc<CallBook>,
     row: Option<Arc<Row>>,
+    /// Of its line, if that is kept.
+    keepers: Keepers,
     /// Those before the answer; [`close`](Self::close) adds them to the row.
     request_bytes: AtomicU64,
     closed: bool,
@@ -62,6 +65,7 @@ impl Entry {
             books,
             call,
             row: None,
+            keepers: Keepers::default(),
             request_bytes: AtomicU64::new(0),
             closed: false,
         }
@@ -72,7 +76,8 @@ impl Entry {
         self.row.is_some()
     }
 
-    /// Books the answer; only the first one counts. Gives its line, if a journal is kept.
+    /// Books the answer; only the first one counts. Gives its line, if a journal is kept. Who ends
+    /// the line says what that takes: [`add_line_bytes`](Self::add_line_bytes).
     pub fn answer(&mut self, answer: Answer<'_>) -> Option<Arc<Line>> {
         if self.row.is_some() {
             return None;
@@ -81,7 +86,7 @@ impl Entry {
         let row = self
             .books
             .row(answer.party, &call, answer.outcome, answer.standing);
-        let line = {
+        let kept = {
             let open_run = self.books.lock_for_booking();
             if !Arc::ptr_eq(&self.call, &row.call) {
                 row.call.opened.fetch_add(1, Ordering::Relaxed);
@@ -93,7 +98,16 @@ impl Entry {
             self.books.note(open_run.as_deref(), row.id, &answer)
         };
         self.row = Some(row);
-        line
+        let (line, keepers) = kept?;
+        self.keepers = keepers;
+        Some(line)
+    }
+
+    /// Counts bytes that its line takes more since the answer.
+    pub fn add_line_bytes(&self, bytes: usize) {
+        if bytes > 0 {
+            self.books.add_line_bytes(&self.keepers, bytes);
+        }
     }
 
     /// What the request is booked as.

@@ -19,8 +19,12 @@ pub const OBJECTS_MAX: usize = 200_000;
 const OBJECTS_MOST: usize = 2_000_000;
 /// Most lines of a run's journal for requests of authenticated clients.
 const JOURNAL_MAX: usize = 1_000_000;
-/// Most lines for all others, so that these can't fill the journal.
+/// Most lines for all others, so that these can't fill the journal. Nothing of what such a client
+/// says is in them, so they are small.
 const JOURNAL_OTHERS_MAX: usize = 100_000;
+/// Most bytes of memory that the lines of authenticated clients take. Requests in flight may add to
+/// it what their bodies say.
+pub(super) const LINES_BYTES_MAX: usize = 1 << 30;
 
 /// What a run asks of the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +64,7 @@ pub struct RunDetail {
     pub objects_lost: u64,
     /// One line per request, if it was asked for.
     pub journal: Vec<Arc<Line>>,
-    /// Requests of authenticated clients that found the journal full.
+    /// Requests of authenticated clients that found the journal full, of lines or of bytes.
     pub journal_lost: u64,
     /// Requests of others that found their part of it full.
     pub journal_lost_others: u64,
@@ -77,9 +81,20 @@ pub(super) struct OpenRun {
     journal: Option<Mutex<Journal>>,
 }
 
+/// Where a line is kept, which takes more memory once it has ended.
 #[derive(Default)]
+pub(super) struct Keepers {
+    /// The bytes of a journal.
+    journal: Option<Arc<AtomicUsize>>,
+    /// Its number among the last requests.
+    recent: Option<u64>,
+}
+
 struct Journal {
     lines: Vec<Arc<Line>>,
+    /// Bytes that the lines of authenticated clients take.
+    bytes: Arc<AtomicUsize>,
+    most_bytes: usize,
     /// How many of the lines are of clients that are not authenticated.
     others: usize,
     lost: u64,
@@ -87,18 +102,38 @@ struct Journal {
 }
 
 impl Journal {
-    /// Whether there was room for the line.
-    fn note(&mut self, line: &Arc<Line>, is_other: bool) -> bool {
-        let (count, most, lost) = if is_other {
-            (self.others, JOURNAL_OTHERS_MAX, &mut self.lost_others)
-        } else {
-            (self.lines.len() - self.others, JOURNAL_MAX, &mut self.lost)
-        };
-        if count >= most {
-            *lost += 1;
+    fn new(most_bytes: usize) -> Self {
+        Self {
+            lines: Vec::new(),
+            bytes: Arc::default(),
+            most_bytes,
+            others: 0,
+            lost: 0,
+            lost_others: 0,
+        }
+    }
+
+    /// Adds a line of an authenticated client. Gives the count of bytes that its end adds to; nothing
+    /// if there was no room for it.
+    fn add(&mut self, line: &Arc<Line>) -> Option<Arc<AtomicUsize>> {
+        let is_full = self.lines.len() - self.others >= JOURNAL_MAX
+            || self.bytes.load(Ordering::Relaxed) >= self.most_bytes;
+        if is_full {
+            self.lost += 1;
+            return None;
+        }
+        self.bytes.fetch_add(line.bytes(), Ordering::Relaxed);
+        self.lines.push(Arc::clone(line));
+        Some(Arc::clone(&self.bytes))
+    }
+
+    /// Adds a line of another one. Whether there was room for it.
+    fn add_other(&mut self, line: &Arc<Line>) -> bool {
+        if self.others >= JOURNAL_OTHERS_MAX {
+            self.lost_others += 1;
             return false;
         }
-        self.others += usize::from(is_other);
+        self.others += 1;
         self.lines.push(Arc::clone(line));
         true
     }
@@ -111,7 +146,7 @@ impl Books {
         run: Option<&OpenRun>,
         row: u32,
         answer: &Answer<'_>,
-    ) -> Option<Arc<Line>> {
+    ) -> Option<(Arc<Line>, Keepers)> {
         if let Some(run) = run {
             run.note_answer(row, answer);
         }
@@ -120,13 +155,29 @@ impl Books {
             return None;
         }
         let line = Arc::new((answer.line)(row));
-        let is_other = answer.standing != Standing::Authenticated;
-        let is_noted = journal.is_some_and(|journal| locked(journal).note(&line, is_other));
-        let is_recent = self.recent.is_kept() && !is_other;
-        if is_recent {
-            self.recent.add(&line);
+        if answer.standing != Standing::Authenticated {
+            let is_kept = journal.is_some_and(|journal| locked(journal).add_other(&line));
+            return is_kept.then(|| (line, Keepers::default()));
         }
-        (is_noted || is_recent).then_some(line)
+        let keepers = Keepers {
+            journal: journal.and_then(|journal| locked(journal).add(&line)),
+            recent: self
+                .recent
+                .is_kept()
+                .then(|| self.recent.add(&line, line.bytes())),
+        };
+        let is_kept = keepers.journal.is_some() || keepers.recent.is_some();
+        is_kept.then_some((line, keepers))
+    }
+
+    /// A line that is kept takes so many bytes more.
+    pub(super) fn add_line_bytes(&self, keepers: &Keepers, bytes: usize) {
+        if let Some(journal) = &keepers.journal {
+            journal.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if let Some(number) = keepers.recent {
+            self.recent.add_bytes(number, bytes);
+        }
     }
 }
 
@@ -138,7 +189,9 @@ impl OpenRun {
             objects_most: options.objects.min(OBJECTS_MOST),
             objects_known: AtomicUsize::new(0),
             objects_lost: AtomicU64::new(0),
-            journal: options.journal.then(Mutex::default),
+            journal: options
+                .journal
+                .then(|| Mutex::new(Journal::new(LINES_BYTES_MAX))),
         }
     }
 
@@ -191,4 +244,40 @@ impl OpenRun {
 
 fn locked(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
     journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_full_when_its_lines_take_all_its_bytes() {
+        let line = Arc::new(Line::default());
+        let mut journal = Journal::new(3 * line.bytes());
+        for _ in 0..3 {
+            assert!(journal.add(&line).is_some());
+        }
+        assert!(journal.add(&line).is_none());
+        assert_eq!((journal.lines.len(), journal.lost), (3, 1));
+        // Others have a part of their own.
+        assert!(journal.add_other(&line));
+        assert_eq!((journal.lines.len(), journal.lost_others), (4, 0));
+    }
+
+    #[test]
+    fn what_bodies_said_counts_once_a_line_has_ended() {
+        let line = Arc::new(Line::default());
+        let mut journal = Journal::new(3 * line.bytes());
+        let journal_bytes = journal.add(&line);
+        let (books, keepers) = (
+            Books::new(),
+            Keepers {
+                journal: journal_bytes,
+                recent: None,
+            },
+        );
+        books.add_line_bytes(&keepers, 2 * line.bytes());
+        assert!(journal.add(&line).is_none());
+        assert_eq!((journal.lines.len(), journal.lost), (1, 1));
+    }
 }

@@ -11,6 +11,7 @@ mod clients;
 mod encoder;
 mod events;
 mod form;
+mod heap;
 mod json;
 mod kept;
 mod line;

@@ -181,7 +181,8 @@ impl InFlight {
         self.entry.close(ending, elapsed);
         if let Some(recording) = &mut self.recording {
             let events = self.events.as_ref().map(Events::counts);
-            recording.end(micros(elapsed), ending, events);
+            let bytes = recording.end(micros(elapsed), ending, events);
+            self.entry.add_line_bytes(bytes);
         }
     }
 

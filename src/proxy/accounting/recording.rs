@@ -156,9 +156,17 @@ impl Recording {
         self.response_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The response has ended; of a watch, with these events.
-    pub(super) fn end(&mut self, micros: u64, ending: Ending, events: Option<EventCounts>) {
-        let Some(line) = self.line.take() else { return };
+    /// The response has ended; of a watch, with these events. Gives the bytes of memory that the
+    /// line takes more by that.
+    pub(super) fn end(
+        &mut self,
+        micros: u64,
+        ending: Ending,
+        events: Option<EventCounts>,
+    ) -> usize {
+        let Some(line) = self.line.take() else {
+            return 0;
+        };
         let (sent, sent_unread) = match self.request.take() {
             Some(reader) => reader.sent(),
             None => (Sent::default(), None),
@@ -168,7 +176,7 @@ impl Recording {
             None => (Seen::Nothing, None),
         };
         let never = self.is_never_read.then_some(Unread::Never);
-        let _ = line.end.set(End {
+        let end = End {
             micros,
             cut_short: ending != Ending::Complete,
             request_bytes: self.request_bytes.load(Ordering::Relaxed),
@@ -177,7 +185,11 @@ impl Recording {
             seen,
             watch: events.map(|events| Box::new(watched(events, ending))),
             unread: sent_unread.or(seen_unread).or(never),
-        });
+        };
+        let bytes = end.bytes();
+        // Nobody else ends it.
+        let _ = line.end.set(end);
+        bytes
     }
 }
 

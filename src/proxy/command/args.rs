@@ -93,7 +93,8 @@ pub struct ProxyArgs {
     #[arg(long, env = "KUBETOLL_RESEND_MEMORY", value_name = "BYTES")]
     pub(super) resend_memory: Option<String>,
     /// Keep the last N requests, to be asked for at any time with `kubetoll journal --proxy`; about
-    /// 1 kB of memory each, and at most 1000000 [default: 0].
+    /// 1 kB of memory each, and at most 1000000. Never more than 4 KiB each on average and 1 GiB in
+    /// all: fewer are kept then [default: 0].
     #[arg(long, env = "KUBETOLL_RECORDER", value_name = "N")]
     pub(super) recorder: Option<String>,
     /// Resource, as `configmaps` or `widgets.example.com`, of whose bodies nothing is read for a
