@@ -59,19 +59,10 @@ pub(crate) fn name_call<T>(
 }
 
 /// What a request's target names and asks for.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct AskedFor {
     pub(super) object: ObjectRef,
     pub(super) options: RequestOptions,
-}
-
-/// The object that a request names.
-pub(super) fn object(method: &Method, uri: &Uri) -> ObjectRef {
-    let target = Target::parse(method.as_str(), received(uri).as_bytes());
-    target.map_or_else(
-        |_| ObjectRef::default(),
-        |target| object_of(method, &target),
-    )
 }
 
 /// The object that a request names, and its options.
@@ -79,17 +70,13 @@ pub(super) fn asked_for(method: &Method, uri: &Uri) -> AskedFor {
     let Ok(target) = Target::parse(method.as_str(), received(uri).as_bytes()) else {
         return AskedFor::default();
     };
-    AskedFor {
-        object: object_of(method, &target),
-        options: request_options(&target),
-    }
-}
-
-fn object_of(method: &Method, target: &Target<'_>) -> ObjectRef {
-    let call = classify::classify(method.as_str(), target);
+    let call = classify::classify(method.as_str(), &target);
     let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(253)]).into();
-    ObjectRef {
-        namespace: text(call.namespace),
-        name: text(&call.name),
+    AskedFor {
+        object: ObjectRef {
+            namespace: text(call.namespace),
+            name: text(&call.name),
+        },
+        options: request_options(&target),
     }
 }

@@ -1,6 +1,7 @@
 //! A request in flight and its entry in the ledger, from its head to the end of its response.
 
 use std::{
+    cell::LazyCell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -208,14 +209,16 @@ impl InFlight {
             .recording
             .as_ref()
             .and_then(|recording| recording.head());
-        let asked = || recording::asked(head, (method, uri), &answered);
+        // The books want the object, and its line that and more: the target is read once for both.
+        let asked_for = LazyCell::new(|| call::asked_for(method, uri));
+        let asked = || recording::asked(head, asked_for.clone(), &answered);
         let line = self.entry.answer(Answer {
             outcome,
             party: booked.party,
             standing: booked.standing,
             name: &|with| call::name_call(method, uri, |name, _| with(name)),
             elapsed,
-            object: &|| call::object(method, uri),
+            object: &|| asked_for.object.clone(),
             line: &|row| recording::line(row, &answered, is_authenticated.then(asked)),
         });
         match line {

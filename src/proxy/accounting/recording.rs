@@ -5,10 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{
-    call::{self, AskedFor},
+    call::AskedFor,
     reading::{RequestReader, ResponseReader, Wanted},
 };
 use ledger::Ending;
@@ -220,10 +220,9 @@ pub(super) fn line(row: u32, answered: &Answered<'_>, asked: Option<Box<Asked>>)
 /// What an authenticated client asked for.
 pub(super) fn asked(
     head: Option<&RequestHead>,
-    (method, uri): (&Method, &Uri),
+    AskedFor { object, options }: AskedFor,
     answered: &Answered<'_>,
 ) -> Box<Asked> {
-    let AskedFor { object, options } = call::asked_for(method, uri);
     let mut asked = Asked {
         namespace: object.namespace,
         name: object.name,
