@@ -21,14 +21,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::client::conn::{http1, http2};
 use tokio::{task::JoinSet, time::sleep};
 
 use kit::{
-    client::{Body, Target},
+    client::{Body, Target, service_account_token},
     contender::{Contender, Protocol},
     program,
     upstream::Upstream,
@@ -49,18 +48,8 @@ const WATCHES: (usize, usize) = (100, 20);
 /// One request in four changes something.
 static PATCH: &[u8] = &[b'p'; 600];
 const PATH: &str = "/api/v1/namespaces/kubevirt-perf-test/pods/virt-launcher-vmi-0042-x7k2p";
-/// As large as that of a service account.
-static AUTHORIZATION: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let claims = r#"{"aud":["https://kubernetes.default.svc"],"exp":4102444800,"iat":1,"iss":"https://kubernetes.default.svc","jti":"5bb5ca5c-0b23-4b37-9fd1-5b0e8f5c5d0e","kubernetes.io":{"namespace":"kubevirt","node":{"name":"node01","uid":"5bb5ca5c-0b23-4b37-9fd1-5b0e8f5c5d0e"},"pod":{"name":"virt-controller-6f8d7c9b5-abcde","uid":"5bb5ca5c-0b23-4b37-9fd1-5b0e8f5c5d0e"},"serviceaccount":{"name":"kubevirt-controller","uid":"5bb5ca5c-0b23-4b37-9fd1-5b0e8f5c5d0e"}},"nbf":1,"sub":"system:serviceaccount:kubevirt:kubevirt-controller"}"#;
-    let token = format!(
-        "Bearer {}.{}.{}",
-        URL_SAFE_NO_PAD
-            .encode(r#"{"alg":"RS256","kid":"0123456789012345678901234567890123456789012"}"#),
-        URL_SAFE_NO_PAD.encode(claims),
-        URL_SAFE_NO_PAD.encode([7; 256])
-    );
-    token.parse().unwrap()
-});
+static AUTHORIZATION: LazyLock<HeaderValue> =
+    LazyLock::new(|| service_account_token("kubevirt-controller"));
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -95,7 +84,7 @@ async fn requests(
             let target = contender.target(protocol);
             let (before, began) = (contender.cpu(), Instant::now());
             storm(target, protocol, connections, at_once).await;
-            let spent = contender.cpu() - before;
+            let spent = contender.cpu().since(&before);
             if round > 0 {
                 found.push((spent, began.elapsed()));
             }

@@ -15,6 +15,7 @@ use tokio::{net::TcpStream, time::sleep};
 
 use super::{
     client::Target,
+    cpu::ProcessTime,
     proxy::ProxyProcess,
     upstream::{Upstream, free_port},
 };
@@ -130,15 +131,9 @@ impl Contender {
         }
     }
 
-    /// CPU time of all threads so far.
-    pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
-        let nanos = tasks.map(|task| {
-            let text = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
-            let nanos = text.split_whitespace().next().unwrap();
-            nanos.parse::<u64>().unwrap()
-        });
-        Duration::from_nanos(nanos.sum())
+    /// CPU time so far.
+    pub fn cpu(&self) -> ProcessTime {
+        ProcessTime::of(self.id())
     }
 
     /// Resident memory in KiB.

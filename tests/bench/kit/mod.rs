@@ -4,13 +4,17 @@
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
+pub mod bodies;
 pub mod built;
 pub mod client;
 pub mod contender;
+pub mod cpu;
 pub mod crowd;
 pub mod load;
+pub mod mix;
 pub mod program;
 pub mod proxy;
+pub mod script;
 pub mod soak;
 pub mod upstream;
 pub mod watch;

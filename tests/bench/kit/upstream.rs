@@ -40,7 +40,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::crowd;
+use super::{crowd, script::Script};
 
 /// kube-apiserver's.
 const STREAMS_MAX: u32 = 100;
@@ -65,6 +65,8 @@ pub struct Answered {
 #[derive(Default)]
 pub struct Records {
     next_audit_id: AtomicU64,
+    /// What is answered to requests that it knows.
+    script: Script,
     /// Answers by audit ID.
     answers: Mutex<HashMap<String, Answered>>,
     /// When the watch of an id was no longer wanted.
@@ -125,6 +127,11 @@ fn bind(address: SocketAddr) -> TcpListener {
 
 impl Upstream {
     pub async fn start() -> Self {
+        Self::start_with(Script::default()).await
+    }
+
+    /// The same, which answers what it knows as this says.
+    pub async fn start_with(script: Script) -> Self {
         identity::install_provider();
         let authority = Authority::new("upstream-ca").unwrap();
         let leaf = authority
@@ -138,7 +145,10 @@ impl Upstream {
         let mut upstream = Self {
             url: format!("https://127.0.0.1:{}", free_port()),
             authority,
-            records: Arc::default(),
+            records: Arc::new(Records {
+                script,
+                ..Records::default()
+            }),
             acceptor: TlsAcceptor::from(
                 certificate
                     .server_config(&ClientCertificates::NotAsked)
@@ -234,8 +244,33 @@ async fn answer(
     records: Arc<Records>,
     serving: CancellationToken,
 ) -> Response<AnswerBody> {
-    let query = Query(request.uri().query().unwrap_or_default().to_owned());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = match records.script.answer(request).await {
+        Ok(response) => response,
+        Err(request) => obey(request, &records, serving).await,
+    };
+    let number = records.next_audit_id.fetch_add(1, Ordering::Relaxed);
+    // As long as a UUID.
+    let id = format!("audit-id-of-this-upstream-{number:010}");
+    let headers = response.headers_mut();
+    headers.insert("audit-id", HeaderValue::from_str(&id).unwrap());
+    let answered = Answered {
+        method,
+        path,
+        code: response.status().as_u16(),
+    };
+    records.answers.lock().unwrap().insert(id, answered);
+    response
+}
+
+/// Does what the request's query says.
+async fn obey(
+    request: Request<Incoming>,
+    records: &Arc<Records>,
+    serving: CancellationToken,
+) -> Response<AnswerBody> {
+    let query = Query(request.uri().query().unwrap_or_default().to_owned());
+    let path = request.uri().path();
     let is_forged = crowd::is_forged(request.headers());
     let upgrade = request.headers().get(header::UPGRADE).cloned();
     let upgrade = upgrade.filter(|_| !is_forged);
@@ -248,7 +283,7 @@ async fn answer(
     } else {
         StatusCode::OK
     };
-    let body = if let Some(protocol) = &upgrade {
+    let mut response = if let Some(protocol) = &upgrade {
         tokio::spawn(serving.run_until_cancelled_owned(echo(request)));
         let mut response = Response::new(Empty::new().boxed());
         let headers = response.headers_mut();
@@ -256,7 +291,7 @@ async fn answer(
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         response
     } else if query.number("watch").is_some() {
-        Response::new(Events::new(&query, &records).boxed())
+        Response::new(Events::new(&query, records).boxed())
     } else {
         // A body that breaks off is a client that left.
         let _ = request.into_body().collect().await;
@@ -266,18 +301,7 @@ async fn answer(
         let size = usize::try_from(query.number("bytes").unwrap_or(2)).unwrap();
         Response::new(Full::from(vec![b' '; size]).boxed())
     };
-    let mut response = body;
     *response.status_mut() = code;
-    let number = records.next_audit_id.fetch_add(1, Ordering::Relaxed);
-    let id = format!("audit-{number}");
-    let headers = response.headers_mut();
-    headers.insert("audit-id", HeaderValue::from_str(&id).unwrap());
-    let answered = Answered {
-        method,
-        path,
-        code: code.as_u16(),
-    };
-    records.answers.lock().unwrap().insert(id, answered);
     response
 }
 
