@@ -16,7 +16,7 @@ pub(super) enum ObjectSent {
     /// In the object.
     Object,
     Metadata,
-    /// Behind the metadata, or in what has none.
+    /// Behind the version, or the metadata, or in what has none.
     Done,
 }
 
@@ -41,6 +41,12 @@ impl Reading<'_> {
         *self.place = place;
         Want::Enter
     }
+
+    /// Nothing more is wanted: what follows in the metadata is most of it, with the managed fields.
+    fn keep(&mut self, version: &Kept) {
+        self.sent.resource_version = version.whole().unwrap_or_default().into_owned();
+        *self.place = ObjectSent::Done;
+    }
 }
 
 impl Visitor for Reading<'_> {
@@ -62,7 +68,7 @@ impl Visitor for Reading<'_> {
     }
 
     fn kept(&mut self, value: &Kept) {
-        self.sent.resource_version = value.whole().unwrap_or_default().into_owned();
+        self.keep(value);
     }
 
     fn left(&mut self) {
@@ -86,7 +92,7 @@ impl Fields for Reading<'_> {
     }
 
     fn kept(&mut self, text: &Kept) {
-        self.sent.resource_version = text.whole().unwrap_or_default().into_owned();
+        self.keep(text);
     }
 
     fn number(&mut self, _: u64) {}
