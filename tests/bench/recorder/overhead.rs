@@ -1,5 +1,8 @@
 //! The proxy's CPU for a request, with and without lines and bodies: each state is measured once a
-//! round, and compared with the state of the same process and round that has one thing less.
+//! round, and compared with the state of the same process that has one thing less.
+//!
+//! Whatever else a machine does makes a request dearer, never cheaper, so that the quiet rounds say
+//! what it costs. The spread is over all rounds.
 
 use std::{
     sync::{
@@ -85,12 +88,11 @@ pub async fn measure() -> bool {
 }
 
 fn report([closed, run, bodies, lines_run, lines]: &[Figures; 5]) -> bool {
-    println!("  nothing open: {:.1} us of CPU a request", median(closed));
+    println!("  nothing open: {:.1} us of CPU a request", quiet(closed));
     more("a run", run, closed);
     let for_lines = more("a journal, bodies not read", lines, lines_run);
     let for_bodies = more("a journal, bodies read", bodies, run);
-    let taken = 1e6 / (median(lines) - median(lines_run)).max(f64::EPSILON);
-    println!("  so the recorder in the proxy takes {taken:.0} lines a second of one core");
+    println!("  a line: {:.1} us", quiet(lines) - quiet(lines_run));
     let percent = |ratio: f64| format!("{:.1} %", ratio * 100.0);
     let lines = format!("lines add {}", percent(for_lines));
     let bodies = format!("lines and reading of bodies add {}", percent(for_bodies));
@@ -98,27 +100,30 @@ fn report([closed, run, bodies, lines_run, lines]: &[Figures; 5]) -> bool {
         & program::judge(for_bodies <= BODIES_TARGET, &bodies)
 }
 
-/// Prints how much more a state needs than another one: the median over the rounds, with the middle
-/// half of them.
+/// Prints how much more a state needs than another one in quiet rounds, with the middle half of what
+/// all rounds say.
 fn more(name: &str, state: &Figures, other: &Figures) -> f64 {
     let rounds = state.iter().zip(other);
-    let mut ratios: Figures = rounds.map(|(state, other)| state / other - 1.0).collect();
-    ratios.sort_by(f64::total_cmp);
-    let [low, middle, high] = [ROUNDS / 4, ROUNDS / 2, ROUNDS * 3 / 4].map(|rank| ratios[rank]);
+    let ratios = sorted(rounds.map(|(state, other)| state / other - 1.0).collect());
+    let ratio = quiet(state) / quiet(other) - 1.0;
     println!(
         "  {name}: {:.1} us of CPU a request, {:+.1} % ({:+.1} to {:+.1})",
-        median(state),
-        middle * 100.0,
-        low * 100.0,
-        high * 100.0
+        quiet(state),
+        ratio * 100.0,
+        ratios[ROUNDS / 4] * 100.0,
+        ratios[ROUNDS * 3 / 4] * 100.0
     );
-    middle
+    ratio
 }
 
-fn median(figures: &Figures) -> f64 {
-    let mut figures = figures.clone();
+/// The middle one of the quieter quarter of all rounds.
+fn quiet(figures: &Figures) -> f64 {
+    sorted(figures.clone())[ROUNDS / 8]
+}
+
+fn sorted(mut figures: Figures) -> Figures {
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    figures
 }
 
 fn events_per_request(calls: &[Call]) -> f64 {
