@@ -3,8 +3,6 @@
 //! What a line is made of is taken apart without `..`: a field that is added is counted, or nothing
 //! compiles.
 
-use std::mem::size_of;
-
 use super::{
     line::{Asked, End, Line},
     object::{Cause, Object, Owner, Seen, Status},
