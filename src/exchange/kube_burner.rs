@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, btree_map::Entry};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::{ImportError, Known, drop_missing_quantiles, none_failed};
+use super::{ImportError, Known, NotAllRunning, drop_missing_quantiles};
 use record::{BurnerDocument, HistoryRun, Origin};
 
 /// Counts by the labels `resource` and `verb`, which are KubeVirt's.
@@ -219,6 +219,7 @@ impl Job {
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
         drop_missing_quantiles(&mut values);
+        let all_running = NotAllRunning::of(&values, None).is_none();
         let summary = self.summary.unwrap_or_default();
         let mut labels = known.labels(name, "kube-burner");
         if let Some(version) = summary.version {
@@ -228,7 +229,7 @@ impl Job {
             id: format!("kube-burner/{uuid}/{name}"),
             at: summary.timestamp.or(self.at)?,
             origin: Origin::Estimate,
-            valid: summary.passed.unwrap_or(true) && none_failed(&values),
+            valid: summary.passed.unwrap_or(true) && all_running,
             failure: None,
             labels,
             objects: None,

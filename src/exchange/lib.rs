@@ -8,6 +8,7 @@ mod exposition;
 mod kube_burner;
 mod kubevirt;
 mod openmetrics;
+mod running;
 mod series;
 mod tables;
 mod write;
@@ -18,6 +19,7 @@ pub use self::{
     exposition::{ExpositionError, Sample, samples as exposition_samples},
     kube_burner::{BurnerFile, BurnerRuns, burner_runs},
     kubevirt::{ci_runs, graph_runs, perf_audit_run, scenario_of_file},
+    running::NotAllRunning,
     write::{Export, export},
     written::{ExportError, Written},
 };
@@ -25,9 +27,6 @@ pub use self::{
 use std::collections::BTreeMap;
 
 use record::{PerfAuditResults, label};
-
-/// VMIs that failed, in the results of KubeVirt's performance tests.
-const FAILED: &str = "failed-phase-count";
 
 /// What whoever imports knows of the runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,16 +88,6 @@ fn estimates(results: &PerfAuditResults) -> BTreeMap<String, f64> {
         .collect();
     drop_missing_quantiles(&mut values);
     values
-}
-
-/// How many VMIs were in the phase Failed when Prometheus was asked.
-pub fn failed_vmis(values: &BTreeMap<String, f64>) -> f64 {
-    values.get(FAILED).copied().unwrap_or_default()
-}
-
-/// Whether no VMI of a run failed: it measures something else than one of which some did.
-fn none_failed(values: &BTreeMap<String, f64>) -> bool {
-    failed_vmis(values) == 0.0
 }
 
 /// Takes out the quantiles of each name whose P50 and P95 are 0.

@@ -475,29 +475,6 @@ fn an_archive_of_results_is_read_as_the_folder_is() {
 }
 
 #[test]
-fn a_run_in_which_vmis_failed_is_kept_and_not_valid() {
-    let history = History::new();
-    let build = history.path("results/job/1");
-    fs::create_dir_all(&build).unwrap();
-    let results = r#"{"Values": {"CREATE-pods-count": {"value": 100}, "running-phase-count": {"value": 85},
-        "failed-phase-count": {"value": 15}}}"#;
-    fs::write(
-        build.join("results.json"),
-        format!(r#"{{"JobDirCreationTime": "2026-01-01T00:00:00Z", "VMIResult": {results}, "VMResult": null}}"#),
-    )
-    .unwrap();
-    let root = history.dir.path().to_str().unwrap();
-    let report: ImportReport = history.json(&["import", "kubevirt-ci", root], 0);
-    assert_eq!(
-        report.not_valid,
-        ["kubevirt-ci/job/1/vmi: 15 of 100 VMIs failed"]
-    );
-    let run = &history.runs()["kubevirt-ci/job/1/vmi"];
-    assert!(!run.valid);
-    assert_eq!(run.values["failed-phase-count"], 15.0);
-}
-
-#[test]
 fn a_log_of_which_a_stage_is_missing_is_no_run_to_compare_with() {
     let history = History::new();
     let log = |name: &str, stage: &str| {

@@ -22,6 +22,7 @@
 //! - `kubeconfigs`: what a kubeconfig means to kubectl, directly and under `exec`
 //! - `metrics`: what Prometheus reads from a proxy, with a real one
 //! - `on_terminal`: what a run looks like on a terminal
+//! - `not_valid`: runs that are not valid, in the history and in what is made of it
 //! - `oracle`: the classifier against the real `RequestInfoFactory`
 //! - `pages`: `kubetoll graph`, `docs` and `report`, and their pages in a browser
 //! - `prices`: what calls cost a real API server, and a run's bill
@@ -67,6 +68,7 @@ mod installing;
 mod kit;
 mod kubeconfigs;
 mod metrics;
+mod not_valid;
 mod on_terminal;
 mod oracle;
 mod pages;

@@ -24,7 +24,7 @@ use super::shared::{
     imported::finish,
     output::Output,
 };
-use exchange::{BurnerFile, BurnerRuns, ImportError, Known};
+use exchange::{BurnerFile, BurnerRuns, ImportError, Known, NotAllRunning};
 use record::{AuditCount, HistoryRun, ImportReport, Value, label};
 use terminal::exit::Exit;
 use verify::audit::{AuditCounter, AuditFilter};
@@ -33,8 +33,8 @@ use verify::audit::{AuditCounter, AuditFilter};
 ///
 /// Imported runs are marked with where their numbers come from: estimates by Prometheus never are
 /// mixed with exact counts unless one asks for it. Importing the same again changes nothing. A file
-/// that can't be read is named and skipped; the exit code is 1 then. A run in which VMIs failed is
-/// kept and is not valid, so that it is in no comparison.
+/// that can't be read is named and skipped; the exit code is 1 then. A run of which not all VMIs were
+/// Running when they were counted is kept and is not valid, so that it is in no comparison.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll import kubevirt-ci ci-performance-benchmarks
@@ -52,7 +52,8 @@ enum What {
     ///
     /// Each build becomes a run of scenario vmi and one of scenario vm, as far as it has results. A
     /// metric that a build doesn't have stays absent, and so do quantiles of which P50 and P95 are
-    /// 0: then nothing was observed.
+    /// 0: then nothing was observed. A run of which fewer VMIs were Running than the test asks for
+    /// (100, and 90 from 2023-10-03 to 10-20), or some were in another phase, is not valid.
     KubevirtCi {
         /// A checkout of kubevirt/ci-performance-benchmarks, its folder results, or a tar archive of
         /// either, gzipped or not.
@@ -187,12 +188,10 @@ fn not_valid(run: &HistoryRun) -> Option<String> {
     if run.valid {
         return None;
     }
-    let failed = exchange::failed_vmis(&run.values);
-    let why = match run.objects {
-        Some(objects) if failed > 0.0 => format!("{failed} of {objects} VMIs failed"),
-        None if failed > 0.0 => format!("{failed} VMIs failed"),
-        _ if run.id.ends_with("/incomplete") => "not all of its files could be read".to_owned(),
-        _ => "its source says that it did not pass, or can't be counted in full".to_owned(),
+    let why = match NotAllRunning::of_run(run) {
+        Some(not_all) => not_all.to_string(),
+        None if run.id.ends_with("/incomplete") => "not all of its files could be read".to_owned(),
+        None => "its source says that it did not pass, or can't be counted in full".to_owned(),
     };
     Some(format!("{}: {why}", run.id))
 }

@@ -6,6 +6,7 @@ use crate::{
     number::grouped,
     text::{align_right, table},
 };
+use exchange::NotAllRunning;
 use record::{Checked, HistoryRun, ImportReport, label};
 
 /// One line per run, the last `last` of them, with ids that are as short as they can be to tell all of
@@ -90,6 +91,8 @@ pub fn run(run: &HistoryRun) -> String {
     put_line!(text, "  valid    {}", valid(run));
     if let Some(reason) = run.failure {
         put_line!(text, "  failed   {}", reason.sentence());
+    } else if let (false, Some(why)) = (run.valid, NotAllRunning::of_run(run)) {
+        put_line!(text, "  reason   {why}");
     }
     if let Some(objects) = run.objects {
         put_line!(text, "  objects  {objects}");
@@ -108,10 +111,13 @@ pub fn run(run: &HistoryRun) -> String {
 
 /// Whether its numbers mean something, and why not if it failed.
 fn valid(run: &HistoryRun) -> String {
-    match run.failure {
-        Some(reason) => format!("NO: {}", reason.as_str()),
-        None if run.valid => "yes".to_owned(),
-        None => "NO".to_owned(),
+    match (run.failure, run.valid) {
+        (Some(reason), _) => format!("NO: {}", reason.as_str()),
+        (None, true) => "yes".to_owned(),
+        (None, false) => match NotAllRunning::of_run(run) {
+            Some(NotAllRunning { running, of, .. }) => format!("NO: {running} of {of} Running"),
+            None => "NO".to_owned(),
+        },
     }
 }
 
