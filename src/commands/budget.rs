@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::shared::{
+    failed::FailedArgs,
     history::{SelectArgs, StoreArgs},
     inputs::read_run,
     output::Output,
@@ -54,6 +55,8 @@ pub(super) struct BudgetArgs {
     store: StoreArgs,
     #[command(flatten)]
     select: SelectArgs,
+    #[command(flatten)]
+    failed: FailedArgs,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -61,12 +64,9 @@ pub(super) struct BudgetArgs {
 
 pub(super) fn run(args: &BudgetArgs) -> Result<Exit> {
     let mut file = read(&args.file, args.update)?;
-    let results = args.results(&file)?;
-    let mut report = BudgetReport {
-        runs: results.iter().map(|result| result.id.clone()).collect(),
-        valid: results.iter().all(|result| result.valid),
-        rows: Vec::new(),
-    };
+    let runs = args.runs(&file)?;
+    let mut report = args.report(&runs);
+    let results: Vec<RunResult> = runs.into_iter().map(evaluated).collect::<Result<_>>()?;
     let mut by_scenario: BTreeMap<&str, Vec<&RunResult>> = BTreeMap::new();
     for result in &results {
         by_scenario
@@ -76,7 +76,7 @@ pub(super) fn run(args: &BudgetArgs) -> Result<Exit> {
     }
     for (scenario, results) in by_scenario {
         let spent = report::spent(results);
-        if args.update && report.valid {
+        if args.update && report.counts() {
             file.scenarios.insert(scenario.to_owned(), spent.clone());
         }
         let allowed = file.scenarios.get(scenario).with_context(|| {
@@ -88,7 +88,7 @@ pub(super) fn run(args: &BudgetArgs) -> Result<Exit> {
             .extend(report::check_budget(scenario, &spent, allowed));
     }
     let exit = verdict(&report);
-    if args.update && report.valid {
+    if args.update && report.counts() {
         write(&args.file, &file)?;
     }
     let text = args.output.of(&report, report::budget_text)?;
@@ -97,7 +97,7 @@ pub(super) fn run(args: &BudgetArgs) -> Result<Exit> {
 }
 
 fn verdict(report: &BudgetReport) -> Exit {
-    if !report.valid {
+    if !report.counts() {
         Exit::NotValid
     } else if report.rows.iter().all(|row| row.kept) {
         Exit::Ok
@@ -107,14 +107,24 @@ fn verdict(report: &BudgetReport) -> Exit {
 }
 
 impl BudgetArgs {
-    fn results(&self, file: &BudgetFile) -> Result<Vec<RunResult>> {
-        let runs = if self.runs.is_empty() {
-            self.newest(file)?
-        } else {
-            let runs = self.runs.iter().map(|run| self.named(run));
-            runs.collect::<Result<_>>()?
-        };
-        runs.into_iter().map(evaluated).collect()
+    fn runs(&self, file: &BudgetFile) -> Result<Vec<HistoryRun>> {
+        if self.runs.is_empty() {
+            return self.newest(file);
+        }
+        self.runs.iter().map(|run| self.named(run)).collect()
+    }
+
+    /// The report of these runs, without what they spent. A run that was named and does not count
+    /// makes the whole report one that is not valid.
+    fn report(&self, runs: &[HistoryRun]) -> BudgetReport {
+        let not_valid = runs.iter().filter(|run| !run.valid).count();
+        let all_count = runs.iter().all(|run| self.failed.takes(run));
+        BudgetReport {
+            runs: runs.iter().map(|run| run.id.clone()).collect(),
+            valid: not_valid == 0,
+            not_valid: if all_count { not_valid } else { 0 },
+            rows: Vec::new(),
+        }
     }
 
     fn named(&self, name: &str) -> Result<HistoryRun> {
@@ -127,14 +137,14 @@ impl BudgetArgs {
         found.with_context(|| format!("{name} is no file and no run of the history {place}"))
     }
 
-    /// The newest valid run of each scenario, among those that were asked for.
+    /// The newest run of each scenario that counts, among those that were asked for.
     fn newest(&self, file: &BudgetFile) -> Result<Vec<HistoryRun>> {
         let mut store = self.store.open()?;
         let mut newest: BTreeMap<String, String> = BTreeMap::new();
         for run in store.runs(&self.select.filter())? {
             let scenario = run.label(label::SCENARIO);
             let wanted = self.update || file.scenarios.contains_key(scenario);
-            if run.valid && run.origin.is_exact() && wanted {
+            if self.failed.takes(&run) && run.origin.is_exact() && wanted {
                 newest.insert(scenario.to_owned(), run.id);
             }
         }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
 use super::shared::{
+    failed::FailedArgs,
     history::{SelectArgs, StoreArgs},
     limits::rate,
     output::Output,
@@ -60,6 +61,12 @@ struct FindArgs {
     output: Output,
 }
 
+/// Changes, and how many of the runs in which they were found are not valid.
+struct Found {
+    changes: Vec<Change>,
+    not_valid: usize,
+}
+
 /// Which changes. The whole history is looked at, whatever is shown of it: fewer runs would move the
 /// changes.
 #[derive(Debug, Args)]
@@ -68,6 +75,8 @@ struct SearchArgs {
     store: StoreArgs,
     #[command(flatten)]
     select: SelectArgs,
+    #[command(flatten)]
+    failed: FailedArgs,
     /// Only this metric, such as PATCH-pods-count, or several by a *; repeatable.
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
@@ -129,7 +138,10 @@ pub(super) fn run(args: &ChangesArgs) -> Result<Exit> {
 impl FindArgs {
     fn run(&self) -> Result<Exit> {
         let mut store = self.search.store.open()?;
-        let mut found = self.search.find(&mut store)?;
+        let Found {
+            changes: mut found,
+            not_valid,
+        } = self.search.find(&mut store)?;
         let acks = store.acks()?;
         let is_new = |change: &Change| !report::is_acknowledged(change, &acks);
         let alarm = self.fail && found.iter().any(is_new);
@@ -137,9 +149,9 @@ impl FindArgs {
             found.retain(is_new);
         }
         let around = self.around;
-        let text = self
-            .output
-            .of(&found, |found| changes_text::changes(found, around))?;
+        let text = self.output.of(&found, |found| {
+            changes_text::changes(found, around, not_valid)
+        })?;
         let written = lines::print(&text);
         Ok(if alarm { Exit::NotMet } else { written })
     }
@@ -147,7 +159,7 @@ impl FindArgs {
 
 impl SearchArgs {
     /// The changes within the time that was asked for, of all runs of any time.
-    fn find(&self, store: &mut Store) -> Result<Vec<Change>> {
+    fn find(&self, store: &mut Store) -> Result<Found> {
         let asked = self.select.filter();
         let (since, until) = (asked.since, asked.until);
         let filter = Filter {
@@ -155,7 +167,7 @@ impl SearchArgs {
             until: None,
             ..asked
         };
-        let runs = store.runs(&filter)?;
+        let runs = self.failed.taken("the history", store.runs(&filter)?);
         if runs.is_empty() {
             bail!(
                 "no run of the history {} is selected",
@@ -170,7 +182,10 @@ impl SearchArgs {
             since.is_none_or(|since| change.at >= since)
                 && until.is_none_or(|until| change.at < until)
         });
-        Ok(found)
+        Ok(Found {
+            changes: found,
+            not_valid: runs.iter().filter(|run| !run.valid).count(),
+        })
     }
 
     fn metrics(&self) -> Metrics {
@@ -224,7 +239,7 @@ impl AckArgs {
     /// Acknowledges what is found within the time that was asked for.
     fn ack_all(&self, store: &mut Store) -> Result<Exit> {
         let known = store.acks()?;
-        let mut found = self.search.find(store)?;
+        let mut found = self.search.find(store)?.changes;
         found.retain(|change| !report::is_acknowledged(change, &known));
         for change in &found {
             store.ack(&acknowledgement(change))?;
@@ -251,7 +266,8 @@ impl AckArgs {
             scenario: (!ack.scenario.is_empty()).then(|| ack.scenario.clone()),
             ..Filter::default()
         };
-        let runs = store.runs(&filter)?;
+        let mut runs = store.runs(&filter)?;
+        runs.retain(|run| self.search.failed.takes(run));
         let metrics = Metrics::only([ack.metric.clone()]);
         metrics.check(&runs).map_err(anyhow::Error::msg)?;
         let how = self.search.sensitivity.get();

@@ -15,7 +15,7 @@ use record::{HistoryRun, label};
 use report::{Group, HowToCompare, Metrics, compare_text};
 use terminal::{exit::Exit, lines, tell};
 
-/// Names the newest valid run.
+/// Names the newest run that counts.
 const NEWEST: &str = "newest";
 
 /// Compare two groups of runs metric by metric: is B different from A?
@@ -96,12 +96,13 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit> {
     let mut a = args.group(&args.a)?;
     let mut b = args.group(&args.b)?;
     share_scenario(&mut a, &mut b);
+    let has_some = !a.runs.is_empty();
     a.runs
         .retain(|run| b.runs.iter().all(|judged| judged.id != run.id));
     if a.runs.is_empty() && args.limits.bootstrap {
         return args.limits.judge_the_first();
     }
-    if a.runs.is_empty() {
+    if a.runs.is_empty() && has_some {
         bail!("all runs of {} are in {}, too", args.a, args.b);
     }
     let runs = a.runs.iter().chain(&b.runs);
@@ -148,13 +149,14 @@ impl CompareArgs {
         }
     }
 
+    /// The runs of a group that count; none if none does.
     fn group(&self, name: &str) -> Result<Group> {
         let path = Path::new(name);
         let runs = if path.is_file() {
             vec![read_run(path)?]
         } else if name == NEWEST {
             let mut runs = self.select(&Selection::default())?;
-            runs.retain(|run| run.valid);
+            runs.retain(|run| self.limits.failed.takes(run));
             runs.split_off(runs.len().saturating_sub(1))
         } else if name.contains('=') {
             self.select(&Selection::of(name).map_err(anyhow::Error::msg)?)?
@@ -164,8 +166,10 @@ impl CompareArgs {
         if runs.is_empty() {
             bail!("no run of the history {} is {name}", self.store.location()?);
         }
-        let name = name.to_owned();
-        Ok(Group { name, runs })
+        Ok(Group {
+            name: name.to_owned(),
+            runs: self.limits.failed.taken(name, runs),
+        })
     }
 
     fn select(&self, selection: &Selection) -> Result<Vec<HistoryRun>> {

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::shared::history::{SelectArgs, StoreArgs};
+use super::shared::{
+    failed::FailedArgs,
+    history::{SelectArgs, StoreArgs},
+};
 use exchange::Export;
 use terminal::{exit::Exit, tell};
 
@@ -17,6 +20,7 @@ use terminal::{exit::Exit, tell};
 /// kubevirt-weekly: the layouts of kubevirt/ci-performance-benchmarks, weeks by their Monday.
 ///
 /// Where a form can't tell origins apart, runs of one job and scenario have to be of one origin.
+/// json and csv have all runs, and say which are not valid.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll export csv --out tables
@@ -32,6 +36,8 @@ pub(super) struct ExportArgs {
     out: PathBuf,
     #[command(flatten)]
     select: SelectArgs,
+    #[command(flatten)]
+    failed: FailedArgs,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -57,7 +63,11 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit> {
         Form::KubevirtResults => Export::KubevirtResults,
         Form::KubevirtWeekly => Export::KubevirtWeekly,
     };
-    let runs = args.store.open()?.runs(&args.select.filter())?;
+    let mut runs = args.store.open()?.runs(&args.select.filter())?;
+    // These two say of each run whether it is valid, and have all.
+    if !matches!(args.form, Form::Json | Form::Csv) {
+        runs = args.failed.taken("the history", runs);
+    }
     if runs.is_empty() {
         tell!("kubetoll: the history has no such run");
         return Ok(Exit::Failed);

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::shared::{
+    failed::FailedArgs,
     history::{SelectArgs, StoreArgs},
     output::Output,
     progress::Terminal,
@@ -28,7 +29,7 @@ const PNG_SCALE: f32 = 1.5;
 /// For each job, scenario and metric one picture: dots are runs, the line is the average of a week
 /// from Monday to Sunday in UTC, dotted lines mark releases. Writes
 /// JOB/SCENARIO/METRIC.svg and .png, and index.html with all graphs to zoom into, which needs
-/// nothing else and works offline. Runs that are not valid are left out.
+/// nothing else and works offline.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll graph --out graphs
@@ -67,6 +68,8 @@ struct What {
     store: StoreArgs,
     #[command(flatten)]
     select: SelectArgs,
+    #[command(flatten)]
+    failed: FailedArgs,
     /// A metric, such as PATCH-pods-count, or several by a *: 'PATCH-*', or '*' for all; repeatable
     /// [default: those of KubeVirt's page].
     #[arg(long, value_name = "NAME")]
@@ -120,9 +123,8 @@ impl What {
     /// The runs, and the graphs of them; there is at least one.
     fn graphs(&self) -> Result<(Vec<HistoryRun>, Vec<Graph>)> {
         let markers = self.read_markers()?;
-        let mut filter = self.select.filter();
-        filter.valid_only = true;
-        let runs = self.store.open()?.runs(&filter)?;
+        let runs = self.store.open()?.runs(&self.select.filter())?;
+        let runs = self.failed.taken("the history", runs);
         if runs.is_empty() {
             bail!(
                 "the history {} has no such run: see `kubetoll runs list`, and `kubetoll import \
@@ -187,6 +189,7 @@ fn draw<'g>(
             scenario: graph.scenario.clone(),
             metric: graph.metric.clone(),
             runs: graph.runs(),
+            not_valid: graph.not_valid().count(),
             svg: format!("{place}.svg"),
             png: format!("{place}.png"),
         };

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::shared::{
+    failed::FailedArgs,
     history::StoreArgs,
     inputs::{self, read_record},
     results,
@@ -34,6 +35,8 @@ pub(super) struct ReportArgs {
     run: String,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    failed: FailedArgs,
     /// The report; what it is follows from its end: .html, .md, .json or .xml (JUnit); `-` for
     /// standard output.
     #[arg(long, value_name = "FILE")]
@@ -137,6 +140,7 @@ impl ReportArgs {
             ..Filter::default()
         };
         let mut history = store.runs(&filter)?;
+        history.retain(|run| self.failed.takes(run));
         history.extend(store.run(&record.id)?);
         Ok((record, history))
     }

@@ -23,16 +23,12 @@ const NAMES: [&str; 7] = [
     "metric",
 ];
 
-/// One gauge with the samples of all runs; invalid runs are left out. A series has one value at a
-/// time: of several runs at the same time only the first is written.
+/// One gauge with the samples of all runs. A series has one value at a time: of several runs at the
+/// same time only the first is written.
 pub(super) fn write(runs: &[HistoryRun], written: &mut Written) -> Result<(), ExportError> {
     let mut series: BTreeMap<[&str; 7], BTreeMap<Timestamp, f64>> = BTreeMap::new();
     let mut left_out = BTreeSet::new();
     for run in runs {
-        if !run.valid {
-            left_out.insert(&run.id);
-            continue;
-        }
         let components = run
             .components
             .iter()
@@ -54,7 +50,7 @@ pub(super) fn write(runs: &[HistoryRun], written: &mut Written) -> Result<(), Ex
     if !left_out.is_empty() {
         let count = left_out.len();
         written.left_out.push(format!(
-            "{count} runs that are not valid, or have values at the time of another run of their series"
+            "{count} runs that have values at the time of another run of their series"
         ));
     }
     written.add("history.openmetrics".to_owned(), text(&series).into_bytes())

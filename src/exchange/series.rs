@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::written::{ExportError, Written};
+use super::written::ExportError;
 use record::{HistoryRun, Origin, label};
 
 /// Job and scenario of a series; either may be empty.
@@ -10,15 +10,10 @@ pub(super) type SeriesKey = (String, String);
 /// Runs by job and scenario, each of one origin.
 pub(super) type Series<'r> = BTreeMap<SeriesKey, Vec<&'r HistoryRun>>;
 
-/// The runs whose counting is valid; a series has one origin, or none is written.
-pub(super) fn valid_series<'r>(
-    runs: &'r [HistoryRun],
-    written: &mut Written,
-) -> Result<Series<'r>, ExportError> {
-    let valid: Vec<&HistoryRun> = runs.iter().filter(|run| run.valid).collect();
-    written.leave_out(runs.len() - valid.len(), "runs that are not valid");
+/// The runs by job and scenario; a series has one origin, or none is written.
+pub(super) fn series(runs: &[HistoryRun]) -> Result<Series<'_>, ExportError> {
     let mut series = Series::new();
-    for run in valid {
+    for run in runs {
         let key = (run.label(label::JOB), run.label(label::SCENARIO));
         let key = (key.0.to_owned(), key.1.to_owned());
         series.entry(key).or_default().push(run);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     openmetrics,
-    series::{Series, SeriesKey, by_metric, valid_series},
+    series::{Series, SeriesKey, by_metric, series},
     tables,
     written::{ExportError, Written, folder},
 };
@@ -33,7 +33,7 @@ pub enum Export {
     KubevirtWeekly,
 }
 
-/// Writes `runs`, which are ordered by time.
+/// Writes `runs`, which are ordered by time and all count.
 ///
 /// # Errors
 /// If origins would be mixed where the form can't tell them apart.
@@ -43,10 +43,10 @@ pub fn export(form: Export, runs: &[HistoryRun]) -> Result<Written, ExportError>
         Export::Json => written.add("runs.jsonl".to_owned(), lines(runs)?)?,
         Export::Csv => written.add("values.csv".to_owned(), tables::values(runs)?)?,
         Export::OpenMetrics => openmetrics::write(runs, &mut written)?,
-        Export::Otava => tables::otava(&valid_series(runs, &mut written)?, &mut written)?,
-        Export::KubevirtResults => results(&valid_series(runs, &mut written)?, &mut written)?,
+        Export::Otava => tables::otava(&series(runs)?, &mut written)?,
+        Export::KubevirtResults => results(&series(runs)?, &mut written)?,
         Export::KubevirtWeekly => {
-            for (key, runs) in valid_series(runs, &mut written)? {
+            for (key, runs) in series(runs)? {
                 weekly(&key, &runs, &mut written)?;
             }
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::is_default;
+
 /// The schema's name and version.
 pub const BUDGET_SCHEMA: &str = "kubetoll.budget/1";
 
@@ -40,8 +42,18 @@ pub struct BudgetReport {
     pub runs: Vec<String>,
     /// Whether the runs' checks of themselves held.
     pub valid: bool,
+    /// How many are not valid and were taken in because that was asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub not_valid: usize,
     /// Each row of the runs' cost; one that is only in the file has spent nothing and is not here.
     pub rows: Vec<BudgetRow>,
+}
+
+impl BudgetReport {
+    /// Whether what the runs spent means something to who asked.
+    pub fn counts(&self) -> bool {
+        self.valid || self.not_valid > 0
+    }
 }
 
 /// A row and its budget.

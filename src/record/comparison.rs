@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kept, Origin};
+use super::{Kept, Origin, is_default};
 
 /// Two groups of runs, metric by metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct GroupInfo {
     pub name: String,
     /// The runs' ids.
     pub runs: Vec<String>,
+    /// How many of them are not valid and were taken in because that was asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub not_valid: usize,
     /// Where their numbers come from.
     pub origins: Vec<Origin>,
 }
@@ -45,9 +48,9 @@ pub struct GroupInfo {
 pub struct ScenarioComparison {
     /// `vmi`, `vm`, `instancetype`, or what `measure` was told.
     pub scenario: String,
-    /// How many valid runs of it A has.
+    /// How many runs of it A has.
     pub a_runs: usize,
-    /// How many valid runs of it B has.
+    /// How many runs of it B has.
     pub b_runs: usize,
     /// Objects of each run of A, if all have the same number.
     pub a_objects: Option<u64>,

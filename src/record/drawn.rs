@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::is_default;
+
 /// `kubetoll graph --output json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drawn {
@@ -22,6 +24,9 @@ pub struct DrawnGraph {
     pub metric: String,
     /// How many runs it shows.
     pub runs: usize,
+    /// How many of them are not valid and were taken in because that was asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub not_valid: usize,
     /// The picture as SVG, below the folder that was asked for.
     pub svg: String,
     /// The picture as PNG, below the same folder.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallRecord, Outcome, RowRecord};
+use super::{CallRecord, Outcome, RowRecord, is_default};
 use classify::RequestOptions;
 use recorder::{Asked, End, Line, Seen, Unread, Watched};
 
@@ -411,8 +411,4 @@ impl From<recorder::Client> for ClientRecord {
             impersonated: client.impersonated.into(),
         }
     }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }

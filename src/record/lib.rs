@@ -78,3 +78,8 @@ pub use snapshot::{
     UNPROVEN, kept_audit_id,
 };
 pub use watch_events::WatchEvents;
+
+/// Whether a value is not worth a field.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

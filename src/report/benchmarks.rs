@@ -6,8 +6,8 @@ use jiff::{ToSpan, civil::Date};
 
 use super::{
     graph::{
-        DrawError, Graph, KUBEVIRT_METRICS, Marker, Metric, SCENARIOS, Series, origin_word,
-        scenario_title,
+        DrawError, Graph, KUBEVIRT_METRICS, Marker, Metric, SCENARIOS, Series, including_not_valid,
+        origin_word, scenario_title,
     },
     number::rounded,
 };
@@ -32,6 +32,8 @@ struct Page<'p> {
     jobs: Vec<&'p str>,
     first: String,
     last: String,
+    /// Empty, or how many runs that are not valid are among them, after a comma.
+    including: String,
     missing: Vec<&'static str>,
     markers: Vec<&'p Marker>,
     performance: Vec<Section<'p>>,
@@ -94,6 +96,8 @@ pub fn benchmarks(illustrations: &[Illustration], changes: &[Change]) -> Result<
         jobs,
         first: day(days.iter().map(|(first, _)| *first).min()),
         last: day(days.iter().map(|(_, last)| *last).max()),
+        including: including_not_valid(graphs())
+            .map_or(String::new(), |words| format!(", {words}")),
         missing: missing(illustrations),
         markers,
         performance,

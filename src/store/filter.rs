@@ -21,8 +21,6 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Only of these origins; all if empty.
     pub origins: Vec<Origin>,
-    /// Only runs whose checks of themselves held.
-    pub valid_only: bool,
 }
 
 impl Filter {

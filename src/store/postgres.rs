@@ -213,7 +213,6 @@ impl Backend for Postgres {
                 &filter.until.map(micros),
                 &json(&filter.wanted())?,
                 &json(&origins)?,
-                &filter.valid_only,
             ],
         )?;
         Ok(rows.iter().map(found).collect::<Result<_, _>>()?)

@@ -207,7 +207,6 @@ impl Backend for Sqlite {
                 filter.until.map(micros),
                 json(&filter.wanted())?,
                 json(&origins)?,
-                filter.valid_only,
             ],
             found,
         )?;

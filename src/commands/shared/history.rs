@@ -147,7 +147,6 @@ impl SelectArgs {
             since: self.since,
             until: self.until,
             origins: self.origin.clone(),
-            ..Filter::default()
         }
     }
 }
@@ -206,7 +205,7 @@ impl KeepArgs {
 
     /// Compares a run with the earlier ones of its job and scenario, if a limit asks for it.
     async fn judge(&self, run: &HistoryRun) -> Result<Exit> {
-        if self.limits.fail_on.is_empty() || !run.valid {
+        if self.limits.fail_on.is_empty() || !self.limits.failed.takes(run) {
             return Ok(Exit::Ok);
         }
         let location = self.store.location()?;
@@ -214,7 +213,6 @@ impl KeepArgs {
             job: Some(run.label(label::JOB).to_owned()),
             scenario: Some(run.label(label::SCENARIO).to_owned()),
             origins: vec![run.origin],
-            valid_only: true,
             ..Filter::default()
         };
         let earlier = blocking(move || Store::open(&location)?.runs(&filter)).await?;

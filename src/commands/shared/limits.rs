@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::failed::FailedArgs;
 use record::{HistoryRun, label};
 use report::{Group, HowToCompare, HowToJudge, Limit, Metrics, compare_text};
 use terminal::{exit::Exit, lines, tell};
@@ -25,6 +26,8 @@ pub(crate) struct LimitArgs {
     /// too few to learn a bound from. What can be judged is judged all the same.
     #[arg(long, requires = "fail_on")]
     pub(crate) bootstrap: bool,
+    #[command(flatten)]
+    pub(crate) failed: FailedArgs,
 }
 
 impl LimitArgs {
@@ -32,6 +35,7 @@ impl LimitArgs {
     /// what differs.
     pub(crate) fn judge(&self, mut earlier: Vec<HistoryRun>, run: &HistoryRun) -> Result<Exit> {
         earlier.retain(|one| one.objects == run.objects && one.id != run.id);
+        let earlier = self.failed.taken("the earlier runs", earlier);
         if earlier.is_empty() {
             return self.judge_the_first();
         }

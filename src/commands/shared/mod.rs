@@ -5,6 +5,7 @@ pub(super) mod audit_logs;
 pub(super) mod child;
 pub(super) mod cluster;
 pub(super) mod exits;
+pub(super) mod failed;
 pub(super) mod history;
 pub(super) mod imported;
 pub(super) mod inner_proxy;

@@ -6,6 +6,7 @@
 
 use crate::{
     budgets::row_name::row_name,
+    history::text::including,
     number::detailed,
     text::{align_right, table},
 };
@@ -92,7 +93,9 @@ pub fn budget_text(report: &BudgetReport) -> String {
     }
     let kept = report.rows.len() - over.len();
     put_line!(text, "{kept} budgets kept, {} exceeded", over.len());
-    if !report.valid {
+    if let Some(including) = including(report.not_valid) {
+        put_line!(text, "{including}");
+    } else if !report.valid {
         text.push_str("THE COUNTS ARE NOT VALID\n");
     }
     text

@@ -3,13 +3,15 @@
 use jiff::tz::TimeZone;
 
 use crate::{
+    history::text::including,
     number::detailed,
     text::{align_right, table},
 };
 use record::{Acknowledgement, Change, ChangeKind, RunValue};
 
 /// Changes by job and time, with the ids that `changes ack` takes; with `around`, the runs around each.
-pub fn changes(changes: &[Change], around: bool) -> String {
+/// `not_valid` is how many of the runs in which they were found are not valid.
+pub fn changes(changes: &[Change], around: bool, not_valid: usize) -> String {
     let mut text = String::new();
     let mut changes: Vec<&Change> = changes.iter().collect();
     changes.sort_by(|one, other| {
@@ -36,6 +38,9 @@ pub fn changes(changes: &[Change], around: bool) -> String {
         text.push('\n');
     }
     put_line!(text, "{} changes", changes.len());
+    if let Some(including) = including(not_valid) {
+        put_line!(text, "in all runs, {including}");
+    }
     text
 }
 

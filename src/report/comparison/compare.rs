@@ -21,7 +21,7 @@ const CERTAIN_FROM: usize = 3;
 pub struct Group {
     /// As it was asked for, such as `kubevirt=v1.8.0`.
     pub name: String,
-    /// Its runs, of any scenario, valid or not.
+    /// Its runs, of any scenario: all of them count.
     pub runs: Vec<HistoryRun>,
 }
 
@@ -39,7 +39,7 @@ pub struct HowToCompare {
 /// Two groups that are not compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
-    /// A group has no runs.
+    /// A group has no runs, or none that count.
     #[error("{0} has no valid run")]
     Empty(String),
     /// Numbers that mean different things.
@@ -71,7 +71,7 @@ pub enum CompareError {
     },
 }
 
-/// Compares these metrics of the valid runs of two groups, scenario by scenario.
+/// Compares these metrics of the runs of two groups, scenario by scenario.
 ///
 /// # Errors
 /// If a group is empty, or the groups can't be compared.
@@ -113,18 +113,15 @@ pub fn compare(
     })
 }
 
-fn valid(group: &Group) -> impl Iterator<Item = &HistoryRun> {
-    group.runs.iter().filter(|run| run.valid)
-}
-
 fn origins(group: &Group) -> BTreeSet<Origin> {
-    valid(group).map(|run| run.origin).collect()
+    group.runs.iter().map(|run| run.origin).collect()
 }
 
 fn info(group: &Group) -> GroupInfo {
     GroupInfo {
         name: group.name.clone(),
-        runs: valid(group).map(|run| run.id.clone()).collect(),
+        runs: group.runs.iter().map(|run| run.id.clone()).collect(),
+        not_valid: group.runs.iter().filter(|run| !run.valid).count(),
         origins: origins(group).into_iter().collect(),
     }
 }
@@ -158,7 +155,7 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 
 fn by_scenario(group: &Group) -> Result<BTreeMap<&str, Vec<&HistoryRun>>, CompareError> {
     let mut found: BTreeMap<&str, Vec<&HistoryRun>> = BTreeMap::new();
-    for run in valid(group) {
+    for run in &group.runs {
         found
             .entry(run.label(label::SCENARIO))
             .or_default()

@@ -210,9 +210,9 @@ fn learn(comparison: &mut Comparison, a: &Group, b: &Group, rate: f64) {
     comparison.learned = Some(learned);
 }
 
-/// A group's valid runs of a scenario, oldest first.
+/// A group's runs of a scenario, oldest first.
 fn of<'r>(group: &'r Group, scenario: &ScenarioComparison) -> Vec<&'r HistoryRun> {
-    let own = |run: &&HistoryRun| run.valid && run.label(label::SCENARIO) == scenario.scenario;
+    let own = |run: &&HistoryRun| run.label(label::SCENARIO) == scenario.scenario;
     let mut runs: Vec<&HistoryRun> = group.runs.iter().filter(own).collect();
     runs.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
     runs

@@ -2,6 +2,7 @@
 
 use crate::{
     comparison::ranking::{folded, shown},
+    history::text::including,
     number::detailed,
     text::{align_right, table},
 };
@@ -130,6 +131,9 @@ fn group(group: &GroupInfo) -> String {
         runs => format!("{runs} runs"),
     };
     let mut text = format!("{}: {runs}, {}", group.name, origins.join(" and "));
+    if let Some(including) = including(group.not_valid) {
+        put!(text, ", {including}");
+    }
     if group.runs.len() <= NAMED && !group.runs.contains(&group.name) {
         put!(text, " ({})", group.runs.join(", "));
     }
@@ -371,6 +375,7 @@ pub(crate) mod tests {
         let group = |name: &str| GroupInfo {
             name: name.to_owned(),
             runs: vec!["r1".to_owned(), "r2".to_owned(), "r3".to_owned()],
+            not_valid: 0,
             origins: vec![Origin::Counted],
         };
         Comparison {

@@ -1,5 +1,6 @@
-//! A run beside the last good ones of its kind.
+//! A run beside the last ones of its kind.
 
+use crate::history::text::including;
 use record::{HistoryRun, Origin, RunRecord, RunResult, label};
 use stats::nearest_rank;
 
@@ -13,6 +14,8 @@ const ENOUGH: usize = 3;
 pub struct Compared {
     /// Ids of the earlier runs, the latest first; at most ten.
     pub runs: Vec<String>,
+    /// How many of them are not valid and were taken in because that was asked for.
+    pub not_valid: usize,
     /// Each metric that the run or an earlier one has, by name.
     pub metrics: Vec<ComparedMetric>,
 }
@@ -70,17 +73,20 @@ impl Compared {
         }
     }
 
-    /// `the 1 good run of its kind` or `the 7 good runs of its kind`.
+    /// `the 7 good runs of its kind before it`, or `the 7 runs of its kind before it, including 2
+    /// runs that are not valid`.
     pub fn earlier(&self) -> String {
-        match self.runs.len() {
-            1 => "the 1 good run of its kind".to_owned(),
-            runs => format!("the {runs} good runs of its kind"),
+        let runs = self.runs.len();
+        let noun = if runs == 1 { "run" } else { "runs" };
+        match including(self.not_valid) {
+            None => format!("the {runs} good {noun} of its kind before it"),
+            Some(including) => format!("the {runs} {noun} of its kind before it, {including}"),
         }
     }
 }
 
-/// Compares a run with the last good runs of the same job, scenario, size and origin before it;
-/// `None` if there are none.
+/// Compares a run with the last runs of `history` of the same job, scenario, size and origin before
+/// it, all of which count; `None` if there are none. The run itself may be in `history`.
 pub fn compare(record: &RunRecord, result: &RunResult, history: &[HistoryRun]) -> Option<Compared> {
     let own = history.iter().find(|run| run.id == record.id);
     let job = own.map_or("", |run| run.label(label::JOB));
@@ -90,8 +96,7 @@ pub fn compare(record: &RunRecord, result: &RunResult, history: &[HistoryRun]) -
         Origin::Counted
     };
     let alike = |run: &&HistoryRun| {
-        run.valid
-            && run.at < record.started
+        run.at < record.started
             && run.origin == origin
             && run.label(label::SCENARIO) == record.scenario
             && run.label(label::JOB) == job
@@ -126,6 +131,7 @@ pub fn compare(record: &RunRecord, result: &RunResult, history: &[HistoryRun]) -
     };
     Some(Compared {
         runs: earlier.iter().map(|run| run.id.clone()).collect(),
+        not_valid: earlier.iter().filter(|run| !run.valid).count(),
         metrics: names.into_iter().map(metric).collect(),
     })
 }
@@ -147,6 +153,7 @@ mod tests {
     fn compared(runs: usize, value: f64) -> Compared {
         Compared {
             runs: vec!["r".to_owned(); runs],
+            not_valid: 0,
             metrics: vec![ComparedMetric {
                 name: "PATCH-pods-count".to_owned(),
                 value: Some(value),
@@ -170,7 +177,14 @@ mod tests {
         assert_eq!((note(1, 100.0), note(1, 101.0)), (None, few));
         assert_eq!(note(2, 101.0), few);
         assert_eq!(note(3, 101.0), Some("outside of what they had"));
-        assert_eq!(compared(1, 0.0).earlier(), "the 1 good run of its kind");
-        assert_eq!(compared(2, 0.0).earlier(), "the 2 good runs of its kind");
+        let earlier = |runs, not_valid| {
+            let mut compared = compared(runs, 0.0);
+            compared.not_valid = not_valid;
+            compared.earlier()
+        };
+        assert_eq!(earlier(1, 0), "the 1 good run of its kind before it");
+        assert_eq!(earlier(2, 0), "the 2 good runs of its kind before it");
+        let not_valid = "the 2 runs of its kind before it, including 1 run that is not valid";
+        assert_eq!(earlier(2, 1), not_valid);
     }
 }

@@ -22,7 +22,7 @@ pub use draw::DrawError;
 pub use markers::{BadMarkers, Marker, kubevirt_markers};
 pub use metric::{KUBEVIRT_METRICS, Metric, SCENARIOS, scenario_title};
 pub use model::{Dot, Graph, Selection, Series, Week, graphs};
-pub(crate) use model::{day, origin_word};
+pub(crate) use model::{day, including_not_valid, origin_word};
 pub use page::{page, plotly_script};
 pub use picture::picture;
 pub use png::png;

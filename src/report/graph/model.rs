@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{Timestamp, ToSpan, civil::Date};
 
 use super::{KUBEVIRT_METRICS, Marker, SCENARIOS};
-use crate::history::metrics::metric as value;
+use crate::history::{metrics::metric as value, text::including};
 use record::{HistoryRun, Origin, label};
 use stats::week::{WeekMean, weekly_means};
 
@@ -55,6 +55,8 @@ pub struct Dot {
     pub value: f64,
     /// The run's id.
     pub run: String,
+    /// Whether the run is valid; another is drawn only because that was asked for.
+    pub valid: bool,
 }
 
 /// The runs of an ISO week in UTC.
@@ -102,6 +104,12 @@ impl Graph {
     pub fn runs(&self) -> usize {
         self.series.iter().map(|series| series.dots.len()).sum()
     }
+
+    /// The ids of those that are not valid.
+    pub fn not_valid(&self) -> impl Iterator<Item = &str> {
+        let dots = self.series.iter().flat_map(|series| &series.dots);
+        dots.filter(|dot| !dot.valid).map(|dot| &*dot.run)
+    }
 }
 
 impl Series {
@@ -112,9 +120,14 @@ impl Series {
             .chunk_by(|week, next| week.monday.saturating_add(7.days()) == next.monday)
     }
 
-    /// `individual runs` and what their numbers are.
+    /// `individual runs`, what their numbers are, and how many are not valid.
     pub fn dots_name(&self) -> String {
-        format!("individual runs ({})", origin_word(self.origin))
+        let not_valid = self.dots.iter().filter(|dot| !dot.valid).count();
+        let origin = origin_word(self.origin);
+        match including(not_valid) {
+            Some(including) => format!("individual runs ({origin}; {including})"),
+            None => format!("individual runs ({origin})"),
+        }
     }
 
     /// How a page shows a dot; estimates are hollow.
@@ -142,6 +155,12 @@ impl Series {
     }
 }
 
+/// How many runs that are not valid are in some of these graphs, in words; `None` if there are none.
+pub(crate) fn including_not_valid<'g>(graphs: impl Iterator<Item = &'g Graph>) -> Option<String> {
+    let not_valid: BTreeSet<&str> = graphs.flat_map(Graph::not_valid).collect();
+    including(not_valid.len())
+}
+
 /// What an origin is to a reader.
 pub(crate) fn origin_word(origin: Origin) -> &'static str {
     match origin {
@@ -152,11 +171,11 @@ pub(crate) fn origin_word(origin: Origin) -> &'static str {
     }
 }
 
-/// The graphs of `runs`: sorted by job, then as the page has scenarios and metrics. Runs that are
-/// not valid are left out; a metric that no run has makes no graph.
+/// The graphs of `runs`, all of which count: sorted by job, then as the page has scenarios and
+/// metrics. A metric that no run has makes no graph.
 pub fn graphs(runs: &[HistoryRun], selection: &Selection, markers: &[Marker]) -> Vec<Graph> {
     let mut groups: BTreeMap<(&str, usize, &str), Vec<&HistoryRun>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| run.valid) {
+    for run in runs {
         let job = selection.join.as_deref().unwrap_or(run.label(label::JOB));
         let scenario = run.label(label::SCENARIO);
         let place = SCENARIOS.iter().position(|known| *known == scenario);
@@ -208,6 +227,7 @@ fn series(runs: &[&HistoryRun], metric: &str) -> Vec<Series> {
                     at: run.at,
                     value: value(run, metric)?,
                     run: run.id.clone(),
+                    valid: run.valid,
                 })
             })
             .collect();
@@ -310,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_and_jobs_stay_apart_unless_joined_and_invalid_runs_are_left_out() {
+    fn origins_and_jobs_stay_apart_unless_joined_and_runs_that_are_not_valid_are_told() {
         let mut runs = [
             run("a", "2025-01-06T00:00:00Z", Origin::Estimate, Some(1.0)),
             run("b", "2025-01-07T00:00:00Z", Origin::Counted, Some(2.0)),
@@ -334,7 +354,16 @@ mod tests {
         let drawn = graphs(&runs, &joined, &[]);
         assert_eq!(
             (drawn.len(), &*drawn[0].job, drawn[0].runs()),
-            (1, "both", 3)
+            (1, "both", 4)
+        );
+        assert_eq!(drawn[0].not_valid().collect::<Vec<_>>(), ["c"]);
+        let names: Vec<String> = drawn[0].series.iter().map(Series::dots_name).collect();
+        assert_eq!(
+            names,
+            [
+                "individual runs (exact; including 1 run that is not valid)",
+                "individual runs (Prometheus estimate)"
+            ]
         );
     }
 

@@ -6,7 +6,10 @@ use askama::Template;
 use plotly::Plot;
 
 use super::{
-    DrawError, Graph, Metric, Series, figure::figure, model::origin_word, picture::description,
+    DrawError, Graph, Metric, Series,
+    figure::figure,
+    model::{including_not_valid, origin_word},
+    picture::description,
     scenario_title,
 };
 use crate::number::rounded;
@@ -73,7 +76,12 @@ fn summary(graphs: &[Graph]) -> String {
     match (first, last) {
         (Some(first), Some(last)) => {
             let noun = if graphs.len() == 1 { "graph" } else { "graphs" };
-            format!("{} {noun} of runs from {first} to {last}.", graphs.len())
+            let including = including_not_valid(graphs.iter());
+            let including = including.map_or(String::new(), |words| format!(", {words}"));
+            format!(
+                "{} {noun} of runs from {first} to {last}{including}.",
+                graphs.len()
+            )
         }
         _ => "The history has no run that could be shown.".to_owned(),
     }

@@ -29,10 +29,10 @@ impl SeriesKey {
     }
 }
 
-/// The valid runs of each series, oldest first.
+/// The runs of each series, oldest first.
 pub fn series(runs: &[HistoryRun]) -> BTreeMap<SeriesKey, Vec<&HistoryRun>> {
     let mut series: BTreeMap<SeriesKey, Vec<&HistoryRun>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| run.valid) {
+    for run in runs {
         series.entry(SeriesKey::of(run)).or_default().push(run);
     }
     for runs in series.values_mut() {

@@ -109,6 +109,20 @@ pub fn run(run: &HistoryRun) -> String {
     text
 }
 
+/// `including 2 runs that are not valid`; `None` if all are.
+pub fn including_not_valid<'r>(runs: impl IntoIterator<Item = &'r HistoryRun>) -> Option<String> {
+    including(runs.into_iter().filter(|run| !run.valid).count())
+}
+
+/// The same of runs that were counted before.
+pub(crate) fn including(not_valid: usize) -> Option<String> {
+    match not_valid {
+        0 => None,
+        1 => Some("including 1 run that is not valid".to_owned()),
+        runs => Some(format!("including {runs} runs that are not valid")),
+    }
+}
+
 /// Whether its numbers mean something, and why not if it failed.
 fn valid(run: &HistoryRun) -> String {
     match (run.failure, run.valid) {

@@ -1,4 +1,4 @@
--- Runs that are not removed: 1 with the raw record, 2 since, 3 until, 4 labels, 5 origins, 6 valid only.
+-- Runs that are not removed: 1 with the raw record, 2 since, 3 until, 4 labels, 5 origins.
 SELECT id, document, CASE WHEN $1::boolean THEN record END, hash, relabelled, removed
 FROM kubetoll.present
 WHERE ($2::bigint IS NULL OR at >= $2)
@@ -21,6 +21,5 @@ WHERE ($2::bigint IS NULL OR at >= $2)
         json_array_length($5::text::json) = 0
         OR origin IN (SELECT json_array_elements_text($5::text::json))
     )
-    AND (NOT $6::boolean OR valid)
     AND NOT removed
 ORDER BY at, id

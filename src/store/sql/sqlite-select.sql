@@ -1,4 +1,4 @@
--- Runs that are not removed: 1 with the raw record, 2 since, 3 until, 4 labels, 5 origins, 6 valid only.
+-- Runs that are not removed: 1 with the raw record, 2 since, 3 until, 4 labels, 5 origins.
 SELECT id, document, iif(?1, record, NULL), hash, relabelled, removed
 FROM present
 WHERE (?2 IS NULL OR at >= ?2)
@@ -18,6 +18,5 @@ WHERE (?2 IS NULL OR at >= ?2)
         )
     )
     AND (json_array_length(?5) = 0 OR origin IN (SELECT origins.value FROM json_each(?5) AS origins))
-    AND (NOT ?6 OR valid)
     AND NOT removed
 ORDER BY at, id
