@@ -17,6 +17,7 @@ use super::shared::{
     attached::{DiscoverArgs, Fleet},
     child::{code_of, exit_of, run_command},
     cluster::{WhereArgs, client_of},
+    exits::tell_failure,
     history::KeepArgs,
     inputs::read_thresholds,
     output::Output,
@@ -26,8 +27,8 @@ use super::shared::{
 use cluster::{client::Manner, kubeconfig::write_private};
 use driver::{
     LastKnown, Roster,
-    measure::{self, Opened, Plan},
-    proxies::{ProxyClient, ProxyError},
+    measure::{self, NotClosed, Opened, Plan},
+    proxies::ProxyClient,
 };
 use record::{RunRecord, ThresholdFile};
 use report::Asked;
@@ -50,7 +51,8 @@ const LEASE: Duration = Duration::from_secs(24 * 3600);
 /// Runs anything: KubeVirt's own `make perftest`, kube-burner, an e2e suite. Measures with the
 /// proxies that --proxy names, or with those that are attached to the KubeVirt of a cluster. Or mark a beginning
 /// and an end by hand with `measure start NAME` and `measure stop NAME`. Gives the command's exit
-/// code if it isn't 0.
+/// code if it isn't 0. Ctrl-C ends the command too; what was counted until then is printed, written
+/// and kept, marked as interrupted and not valid.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -139,7 +141,7 @@ pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Ex
             name,
             proxy_token_file,
             options,
-        }) => finish(&name, proxy_token_file.as_deref(), &options).await,
+        }) => finish(&name, proxy_token_file.as_deref(), &options, &stop).await,
         None => around(&args, stop).await,
     }
 }
@@ -158,16 +160,21 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let run = (&*plan.id, &*plan.namespace);
     let command = run_command(&args.command, &[], &stop);
     let ended = match last.look_during(run, &proxies, command).await {
-        Ok(Some(ended)) if !ended.was_interrupted => ended,
-        interrupted_or_failed => {
+        Ok(Some(ended)) => ended,
+        not_begun => {
             measure::abandon(&plan.id, &proxies).await;
-            interrupted_or_failed?;
+            not_begun?;
             return Ok(Exit::Interrupted);
         }
     };
     let status = ended.status;
     let roster = fleet.as_ref().map(|fleet| fleet as &dyn Roster);
-    match measure::close(&plan, opened, &proxies, roster).await {
+    let closed = if ended.was_interrupted {
+        Err(NotClosed::interrupted(opened))
+    } else {
+        measure::close_unless_stopped(&plan, opened, &proxies, roster, &stop).await
+    };
+    match closed {
         Ok(mut record) => {
             record.command = Some(ended.record(&args.command));
             let exit = args
@@ -177,7 +184,7 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
             Ok(exit?.or(kept))
         }
         Err(failed) => {
-            let exit = explain(&failed.cause);
+            let exit = tell_failure(&failed.cause);
             let mut record = failed.salvaged(&plan, &proxies, roster, last).await;
             record.command = Some(ended.record(&args.command));
             args.close.report_failed(&record, Some(status));
@@ -199,7 +206,12 @@ async fn start(name: &str, options: &OpenOptions) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -> Result<Exit> {
+async fn finish(
+    name: &str,
+    token_file: Option<&Path>,
+    options: &CloseOptions,
+    stop: &CancellationToken,
+) -> Result<Exit> {
     let path = state_file(name)?;
     let text = fs::read(&path).with_context(|| format!("{name} is not open"))?;
     let opened: Opened = serde_json::from_slice(&text)
@@ -211,17 +223,22 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
         namespace: opened.namespace.clone(),
         ..empty_plan(name)
     });
-    match measure::close(&plan, opened, &proxies, None).await {
+    match measure::close_unless_stopped(&plan, opened, &proxies, None, stop).await {
         Ok(record) => {
             fs::remove_file(&path)?;
             let exit = options.report(&record, thresholds.as_ref(), None);
             let kept = options.keep_in.keep_named(record).await;
             Ok(exit?.or(kept))
         }
-        // A proxy that is away keeps the run: if it is the only one, it can be closed later.
-        Err(failed) if !failed.cause.is_loss() => Err(failed.cause.into()),
+        // A proxy that is away keeps the run: if it is the only one, it can be closed later. So it
+        // can if nobody waited until nothing went on.
+        Err(failed) if !failed.cause.is_loss() => {
+            let exit = tell_failure(&failed.cause);
+            tell!("{name} is still open");
+            Ok(exit)
+        }
         Err(failed) => {
-            let exit = explain(&failed.cause);
+            let exit = tell_failure(&failed.cause);
             // Nobody looked at the books since they were opened.
             let unknown = LastKnown::default();
             let record = failed.salvaged(&plan, &proxies, None, unknown).await;
@@ -230,16 +247,6 @@ async fn finish(name: &str, token_file: Option<&Path>, options: &CloseOptions) -
             options.keep_in.keep_named(record).await;
             Ok(exit)
         }
-    }
-}
-
-/// A run that a proxy lost is over, and what was counted is not valid; anything else failed.
-fn explain(error: &ProxyError) -> Exit {
-    tell!("kubetoll: {error}");
-    if error.is_loss() {
-        Exit::NotValid
-    } else {
-        Exit::Failed
     }
 }
 

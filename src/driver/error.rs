@@ -107,6 +107,11 @@ impl RunError {
         }
     }
 
+    /// Whether what was counted so far is worth nothing: a proxy lost it, or another took its place.
+    pub fn is_loss(&self) -> bool {
+        matches!(self.cause(), Self::Proxy(error) if error.is_loss())
+    }
+
     pub(super) fn api(what: impl Into<String>, error: kube::Error) -> Self {
         let (what, message) = (what.into(), describe(&error));
         match error {

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     at_once::ask_all,
     checks,
+    error::RunError,
     last_known::LastKnown,
     proxies::{ProxyClient, ProxyError},
     roster::{self, Roster},
@@ -103,8 +105,8 @@ pub async fn abandon(id: &str, proxies: &[ProxyClient]) {
 #[error("{cause}")]
 pub struct NotClosed {
     /// What the first proxy says that can't be asked or has lost the run, in the proxies' order; or
-    /// how the pods changed, if that explains it.
-    pub cause: ProxyError,
+    /// how the pods changed, if that explains it; or that nobody waits for them any more.
+    pub cause: RunError,
     opened: Opened,
     closed: Vec<Result<RunDetailRecord, ProxyError>>,
 }
@@ -121,9 +123,25 @@ pub async fn close(
     proxies: &[ProxyClient],
     roster: Option<&dyn Roster>,
 ) -> Result<RunRecord, Box<NotClosed>> {
-    let settled = match settled(plan, proxies).await {
-        Ok(settled) => settled,
-        Err(error) => return Err(not_closed(error, roster, opened, Vec::new()).await),
+    close_unless_stopped(plan, opened, proxies, roster, &CancellationToken::new()).await
+}
+
+/// The same, but `stop` ends the wait, and the books are open then.
+///
+/// # Errors
+///
+/// As [`close`], and that it was stopped.
+pub async fn close_unless_stopped(
+    plan: &Plan,
+    opened: Opened,
+    proxies: &[ProxyClient],
+    roster: Option<&dyn Roster>,
+    stop: &CancellationToken,
+) -> Result<RunRecord, Box<NotClosed>> {
+    let settled = match stop.run_until_cancelled(settled(plan, proxies)).await {
+        Some(Ok(settled)) => settled,
+        Some(Err(error)) => return Err(not_closed(error, roster, opened, Vec::new()).await),
+        None => return Err(NotClosed::interrupted(opened)),
     };
     let closed = close_each(&plan.id, proxies).await;
     let refusal = closed.iter().find_map(|closed| closed.as_ref().err());
@@ -144,7 +162,7 @@ async fn not_closed(
     opened: Opened,
     closed: Vec<Result<RunDetailRecord, ProxyError>>,
 ) -> Box<NotClosed> {
-    let cause = roster::explain(error, roster).await;
+    let cause = roster::explain(error, roster).await.into();
     Box::new(NotClosed {
         cause,
         opened,
@@ -153,6 +171,15 @@ async fn not_closed(
 }
 
 impl NotClosed {
+    /// Books of which nobody waits for the end; they are still open.
+    pub fn interrupted(opened: Opened) -> Box<Self> {
+        Box::new(Self {
+            cause: RunError::Interrupted,
+            opened,
+            closed: Vec::new(),
+        })
+    }
+
     /// The record of what there is, marked as failed: a proxy that gives nothing any more has what
     /// the last look showed. The books are closed where they are still open.
     pub async fn salvaged(
@@ -169,7 +196,7 @@ impl NotClosed {
             last,
         };
         let books = unclosed.enter(&mut record, proxies, roster).await;
-        record.fail(failure(&self.cause.into(), books));
+        record.fail(failure(&self.cause, books));
         record.finished = Timestamp::now();
         record
     }

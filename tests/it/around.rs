@@ -166,9 +166,10 @@ fn a_signal_to_exec_alone_reaches_the_command(site: &Site) {
             cells == ["kubectl", "get", "/version", "200", "1"]
         };
         assert!(text.lines().any(row), "{text}");
-        let kept =
-            "kubetoll: the command was interrupted: the counts are not kept in the history\n";
-        assert!(text.ends_with(kept), "{text}");
+        assert_line(&text, "THE RUN FAILED: it was stopped by Ctrl-C or SIGTERM");
+        let kept = "kept as exec-… in the history …/history.db";
+        assert_line(&text, kept);
+        assert!(text.ends_with("\nkubetoll: interrupted\n"), "{text}");
     }
 }
 

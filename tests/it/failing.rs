@@ -2,14 +2,16 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
-use record::{BooksKept, CauseSource, FailureReason, RunRecord, RunResult};
+use k8s_openapi::api::core::v1::Namespace;
+use lab::embedded::EmbeddedLab;
+use record::{BooksKept, CauseSource, FailureReason, OpenRun, RunRecord, RunResult};
 
-use crate::support::{history::History, lines::assert_line, real};
+use crate::support::{history::History, lines::assert_line, proxy::TestProxy, real, wait};
 
 /// A VMI for a node that is nowhere.
 const NOWHERE: &str = "apiVersion: kubevirt.io/v1
@@ -157,6 +159,111 @@ fn an_interrupted_run_is_kept_and_leaves_no_file_that_looks_valid() {
     assert!(results.join("record.json").exists());
     let runs = history.runs();
     assert_eq!(runs[&result.id].failure, Some(FailureReason::Interrupted));
+}
+
+fn send(signal: &str, child: &Child) {
+    let kill = Command::new("kill")
+        .args([&format!("-{signal}"), &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
+/// `kubetoll measure` with its output in pipes.
+fn measure(history: &History, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_kubetoll"))
+        .arg("measure")
+        .args(arguments)
+        .env("KUBETOLL_STORE", &history.location)
+        .env("XDG_STATE_HOME", history.dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Whether the command is under way, or has ended and its calls are waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_measurement_is_kept_with_what_it_counted() {
+    identity::install_provider();
+    let lab = EmbeddedLab::start().await.unwrap();
+    let proxy = TestProxy::start(&lab.url, &lab.authority.certificate_pem()).await;
+    let token = lab.token_for("kubetoll", &["system:masters"]);
+    let client = lab::client(&proxy.url, &proxy.authority, &token, "caller").unwrap();
+    let namespaces: kube::Api<Namespace> = kube::Api::all(client);
+    let long = "trap 'exit 0' INT TERM; echo begun; while :; do sleep 0.1; done";
+    let history = History::new();
+    for (signal, script) in [("INT", long), ("TERM", long), ("INT", "echo begun")] {
+        let results = history.path("results");
+        let results = results.to_str().unwrap();
+        let options = ["--settle", "4m", "--results-dir", results];
+        let around = ["--proxy", proxy.admin.url(), "--", "sh", "-c", script];
+        let mut child = measure(&history, &[&options[..], &around].concat());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "begun\n");
+        for _ in 0..3 {
+            namespaces
+                .list(&kube::api::ListParams::default())
+                .await
+                .unwrap();
+        }
+        send(signal, &child);
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{signal} {script}");
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_line(&said, "kubetoll: interrupted");
+        assert_line(&said, "kept as measure-… in the history …");
+        assert_line(&text, "THE RUN FAILED: it was stopped by Ctrl-C or SIGTERM");
+        let is_row = |line: &str| {
+            let cells: Vec<_> = line.split_whitespace().take(5).collect();
+            cells == ["caller", "list", "namespaces", "200", "3"]
+        };
+        assert!(text.lines().any(is_row), "{text}");
+
+        let record = fs::read(history.path("results/record.json")).unwrap();
+        let record: RunRecord = serde_json::from_slice(&record).unwrap();
+        let failure = record.failure.as_ref().unwrap();
+        let kept = (failure.reason, failure.books, record.is_valid());
+        assert_eq!(kept, (FailureReason::Interrupted, BooksKept::Closed, false));
+        assert_eq!(record.command.unwrap().program, "sh");
+        let run = &history.runs()[&record.id];
+        assert_eq!((run.valid, run.failure), (false, Some(failure.reason)));
+        let next = proxy.admin.open_run("next", &OpenRun::default()).await;
+        assert!(next.is_ok(), "the books are closed");
+        proxy.admin.close_run("next").await.unwrap();
+    }
+    interrupted_while_it_stops(&history, &proxy).await;
+    proxy.stop().await;
+}
+
+/// Nothing is lost: the same can be stopped again.
+async fn interrupted_while_it_stops(history: &History, proxy: &TestProxy) {
+    let ended = |child: Child| {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let start = ["start", "by-hand", "--proxy", proxy.admin.url()];
+    assert_eq!(ended(measure(history, &start)).0, Some(0));
+    let stop = measure(history, &["stop", "by-hand", "--settle", "4m"]);
+    let listens = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", stop.id())).unwrap();
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:\t"));
+        let caught = u64::from_str_radix(caught.unwrap(), 16).unwrap();
+        caught & 0b10 != 0
+    };
+    wait::until("it listens for Ctrl-C", async || listens()).await;
+    send("INT", &stop);
+    let (code, said) = ended(stop);
+    assert_eq!(code, Some(130), "{said}");
+    assert_line(&said, "by-hand is still open");
+    let again = ended(measure(history, &["stop", "by-hand", "--settle", "1ms"]));
+    assert_eq!(again.0, Some(0), "{}", again.1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::{
     child::{Ended, code_of, exit_of, run_command},
     cluster::WhereArgs,
+    exits::tell_failure,
     history::KeepArgs,
     inner_proxy::InnerProxy,
     output::Output,
@@ -21,7 +22,10 @@ use super::shared::{
 };
 use cluster::access::Access;
 use discovery::Discovery;
-use driver::measure::{self, Opened, Plan};
+use driver::{
+    LastKnown, RunError,
+    measure::{self, NotClosed, Opened, Plan},
+};
 use environment::Environment;
 use own::Own;
 use proxy::{Gate, LastDial, Options};
@@ -41,7 +45,8 @@ const SCENARIO: &str = "exec";
 /// cluster and user keep their names, and so does what says in which namespace and as whom: the
 /// command acts as it would without. The listener is on the loopback address and takes only this
 /// command's random token. Gives the command's exit code if it isn't 0, 3 if a budget is exceeded,
-/// and 4 if the command ended well without a call through the proxy.
+/// and 4 if the command ended well without a call through the proxy. Ctrl-C ends the command too;
+/// what was counted until then is printed, written and kept, marked as interrupted and not valid.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll exec -- kubectl get pods -A
@@ -146,7 +151,7 @@ impl ExecArgs {
             return Ok(Exit::Interrupted);
         };
         tell_not_reached(proxy);
-        let record = self.close(&plan, opened, proxy, &ended).await?;
+        let record = self.close(&plan, opened, proxy, &ended, stop).await?;
         self.tell(record, &ended).await
     }
 
@@ -157,19 +162,32 @@ impl ExecArgs {
         opened: Opened,
         proxy: &InnerProxy,
         ended: &Ended,
+        stop: &CancellationToken,
     ) -> Result<RunRecord> {
         let proxies = [proxy.admin.clone()];
-        let mut record = measure::close(plan, opened, &proxies, None).await?;
+        let closed = if ended.was_interrupted {
+            Err(NotClosed::interrupted(opened))
+        } else {
+            measure::close_unless_stopped(plan, opened, &proxies, None, stop).await
+        };
+        let mut record = match closed {
+            Ok(record) => record,
+            Err(failed) if matches!(failed.cause, RunError::Interrupted) => {
+                let nothing = LastKnown::default();
+                failed.salvaged(plan, &proxies, None, nothing).await
+            }
+            Err(failed) => return Err(failed.cause.into()),
+        };
         let mut command = ended.record(&self.command);
         command.discovery = Some(self.discovery.record(&record));
         record.command = Some(command);
-        if ended.status.success() && !ended.was_interrupted && !self.allow_no_calls {
+        if ended.status.success() && record.failure.is_none() && !self.allow_no_calls {
             record.checks.push(calls_came(&record));
         }
         Ok(record)
     }
 
-    /// Prints, writes and keeps the result. What was interrupted is no run to compare with others.
+    /// Prints, writes and keeps the result.
     async fn tell(&self, record: RunRecord, ended: &Ended) -> Result<Exit> {
         let asked = Asked {
             thresholds: None,
@@ -191,11 +209,11 @@ impl ExecArgs {
             results::write(dir, &record, &result)?;
         }
         printed?;
-        if ended.was_interrupted {
-            tell!("kubetoll: the command was interrupted: the counts are not kept in the history");
-            return Ok(Exit::Interrupted);
-        }
+        let was_interrupted = record.failure.is_some();
         let kept = self.keep_in.keep(record).await;
+        if was_interrupted {
+            return Ok(tell_failure(&RunError::Interrupted));
+        }
         Ok(exit_of(Some(ended.status), ours).or(kept))
     }
 }

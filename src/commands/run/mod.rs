@@ -13,7 +13,7 @@ use super::shared::{
     progress::Terminal,
     results,
 };
-use driver::{ComponentWatch, Driver, Roster, RunError, RunFailed, WindowHook};
+use driver::{ComponentWatch, Driver, Roster, RunFailed, WindowHook};
 use lab::{Compared, Lab};
 use record::{BooksKept, Crosscheck, RunRecord, RunResult};
 use report::Asked;
@@ -71,7 +71,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
             args.finish(record, checked, &asked).await
         }
         Err(mut failed) => {
-            let exit = explain(&failed.cause);
+            let exit = exits::tell_failure(&failed.cause);
             if let Some(record) = &mut failed.record {
                 record.crosscheck = watch.and_then(found);
             }
@@ -90,15 +90,6 @@ fn found(watch: ComponentWatch) -> Option<Crosscheck> {
     let mut check = watch.found()?;
     check.exit_code = exits::of_crosscheck(&check).code();
     Some(check)
-}
-
-fn explain(error: &RunError) -> Exit {
-    tell!("kubetoll: {error}");
-    match error.cause() {
-        RunError::Interrupted => Exit::Interrupted,
-        RunError::Proxy(error) if error.is_loss() => Exit::NotValid,
-        _ => Exit::Failed,
-    }
 }
 
 impl RunArgs {

@@ -113,11 +113,11 @@ fn hand_on(origin: &Origin, child: &Child) {
     }
 }
 
-/// The command's own code if it isn't 0.
+/// The command's own code if it isn't 0, unless both were interrupted.
 pub(crate) fn exit_of(status: Option<ExitStatus>, ours: Exit) -> Exit {
-    match status.map(code_of) {
-        None | Some(0) => ours,
-        Some(code) => Exit::Child(code),
+    match (status.map(code_of), ours) {
+        (_, Exit::Interrupted) | (None | Some(0), _) => ours,
+        (Some(code), _) => Exit::Child(code),
     }
 }
 
