@@ -1,7 +1,7 @@
 //! The request log: what this server says was asked of it. It is the witness against which a count can be checked, so it
 //! shares nothing with Kubetoll's own classification and books.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,25 +55,36 @@ pub(crate) struct RequestLog {
 #[derive(Debug, Default)]
 struct Records {
     stored: Vec<Stored>,
-    words: HashSet<Arc<str>>,
+    words: Vec<Arc<str>>,
+    /// Where each word is in `words`.
+    places: HashMap<Arc<str>, u32>,
 }
 
-/// A record as it is kept.
+/// A record as it is kept; its place tells its number.
 #[derive(Debug)]
 struct Stored {
-    seq: u64,
-    audit_id: Box<str>,
     /// User, user agent, verb, group, version, resource, subresource, namespace.
-    words: [Arc<str>; 8],
-    name: Box<str>,
-    path: Box<str>,
+    words: [u32; 8],
+    /// Audit ID, name and path in one text.
+    own: Box<str>,
+    /// Where the first two end.
+    ends: [usize; 2],
     code: Option<u16>,
     received: f64,
     answered: f64,
 }
 
+/// How many records more there is room for when the room is used up: a part of those that are there, so that the log
+/// does not take up to twice what it needs.
+const GROWTH: (usize, usize) = (1024, 8);
+
 impl Records {
     fn push(&mut self, record: LoggedRequest) {
+        if self.stored.len() == self.stored.capacity() {
+            let (least, part) = GROWTH;
+            self.stored
+                .reserve_exact(least.max(self.stored.len() / part));
+        }
         let words = [
             record.user,
             record.user_agent,
@@ -84,12 +95,13 @@ impl Records {
             record.subresource,
             record.namespace,
         ];
+        let name_from = record.audit_id.len();
         let stored = Stored {
-            seq: record.seq,
-            audit_id: record.audit_id.into(),
-            words: words.map(|word| self.word(&word)),
-            name: record.name.into(),
-            path: record.path.into(),
+            words: words.map(|word| self.place(&word)),
+            own: [record.audit_id, record.name.clone(), record.path]
+                .concat()
+                .into(),
+            ends: [name_from, name_from + record.name.len()],
             code: record.code,
             received: record.received,
             answered: record.answered,
@@ -97,19 +109,24 @@ impl Records {
         self.stored.push(stored);
     }
 
-    fn word(&mut self, word: &str) -> Arc<str> {
-        if let Some(known) = self.words.get(word) {
-            return known.clone();
+    /// Where a word is; it is put there if it is new.
+    fn place(&mut self, word: &str) -> u32 {
+        if let Some(known) = self.places.get(word) {
+            return *known;
         }
         let new: Arc<str> = word.into();
-        self.words.insert(new.clone());
-        new
+        let place = u32::try_from(self.words.len()).expect("a log has fewer words than requests");
+        self.words.push(new.clone());
+        self.places.insert(new, place);
+        place
     }
-}
 
-impl Stored {
-    fn record(&self) -> LoggedRequest {
-        let words = self.words.each_ref().map(|word| word.to_string());
+    /// The record at an index.
+    fn record(&self, index: usize) -> LoggedRequest {
+        let stored = &self.stored[index];
+        let words = stored
+            .words
+            .map(|place| self.words[place as usize].to_string());
         let [
             user,
             user_agent,
@@ -120,9 +137,10 @@ impl Stored {
             subresource,
             namespace,
         ] = words;
+        let [name_from, path_from] = stored.ends;
         LoggedRequest {
-            seq: self.seq,
-            audit_id: self.audit_id.to_string(),
+            seq: index as u64 + 1,
+            audit_id: stored.own[..name_from].to_owned(),
             user,
             user_agent,
             verb,
@@ -131,11 +149,11 @@ impl Stored {
             resource,
             subresource,
             namespace,
-            name: self.name.to_string(),
-            path: self.path.to_string(),
-            code: self.code,
-            received: self.received,
-            answered: self.answered,
+            name: stored.own[name_from..path_from].to_owned(),
+            path: stored.own[path_from..].to_owned(),
+            code: stored.code,
+            received: stored.received,
+            answered: stored.answered,
         }
     }
 }
@@ -149,9 +167,9 @@ impl RequestLog {
         }
     }
 
-    fn push(&self, mut record: LoggedRequest) {
+    fn push(&self, record: LoggedRequest) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        record.seq = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+        self.seen.fetch_add(1, Ordering::Relaxed);
         if records.stored.len() < self.limit {
             records.push(record);
         }
@@ -161,8 +179,8 @@ impl RequestLog {
     pub(crate) fn from<T>(&self, seq: u64, mut read: impl FnMut(LoggedRequest) -> T) -> Vec<T> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let first = usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX);
-        let stored = records.stored.get(first..).unwrap_or_default();
-        stored.iter().map(|stored| read(stored.record())).collect()
+        let wanted = first..records.stored.len();
+        wanted.map(|index| read(records.record(index))).collect()
     }
 
     /// How many requests were answered, also those beyond the bound.

@@ -39,13 +39,43 @@ impl Owner {
     }
 }
 
+/// Short texts in one allocation: most objects have several, and one for each would take more than they do.
+#[derive(Debug, PartialEq, Eq)]
+struct Texts {
+    joined: Box<str>,
+    /// Where each ends.
+    ends: Box<[usize]>,
+}
+
+impl Texts {
+    fn of(texts: impl Iterator<Item = String>) -> Self {
+        let mut joined = String::new();
+        let ends = texts.map(|text| {
+            joined.push_str(&text);
+            joined.len()
+        });
+        Self {
+            ends: ends.collect(),
+            joined: joined.into(),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&str> {
+        let end = *self.ends.get(index)?;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.joined[start..end])
+    }
+}
+
 /// What is read from an object without parsing it. Most changes leave it as it was, so that versions share it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) key: Key,
     pub(crate) uid: String,
     pub(crate) labels: BTreeMap<String, String>,
-    fields: Vec<(&'static str, String)>,
+    /// What selectable fields the resource has, and their values.
+    field_names: &'static [&'static str],
+    fields: Texts,
     pub(crate) owners: Vec<Owner>,
     pub(crate) finalizers: Vec<String>,
     pub(crate) deleting: bool,
@@ -61,11 +91,8 @@ impl Facts {
             },
             uid: text(&metadata["uid"]),
             labels: labels(&metadata["labels"]),
-            fields: resource
-                .fields
-                .iter()
-                .map(|field| (*field, field_value(value, field)))
-                .collect(),
+            field_names: resource.fields,
+            fields: Texts::of(resource.fields.iter().map(|name| field_value(value, name))),
             owners: items(&metadata["ownerReferences"])
                 .iter()
                 .map(Owner::read)
@@ -80,11 +107,11 @@ impl Facts {
         match name {
             "metadata.name" => &self.key.name,
             "metadata.namespace" => &self.key.namespace,
-            _ => self
-                .fields
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map_or("", |(_, value)| value),
+            _ => {
+                let place = self.field_names.iter().position(|known| *known == name);
+                let value = place.and_then(|place| self.fields.get(place));
+                value.unwrap_or_default()
+            }
         }
     }
 }
