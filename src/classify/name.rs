@@ -27,7 +27,16 @@ pub struct CallName<'a> {
 }
 
 /// Subresources whose requests and responses are objects of the API, as the resource itself is.
-const OBJECTS: [&str; 5] = ["", "status", "scale", "finalize", "binding"];
+const OBJECTS: [&str; 8] = [
+    "",
+    "status",
+    "scale",
+    "finalize",
+    "binding",
+    "approval",
+    "ephemeralcontainers",
+    "resize",
+];
 
 /// Whether the requests and responses of a subresource, empty for none, are objects of the API.
 pub fn has_objects(subresource: &str) -> bool {

@@ -94,6 +94,10 @@ pub(super) struct AttachArgs {
     /// Port in the pod for the component; the next one is the admin port.
     #[arg(long, value_name = "PORT", default_value_t = PORT, value_parser = clap::value_parser!(u16).range(1024..65535))]
     port: u16,
+    /// Let each proxy keep its last ROWS requests, to be asked for at any time with
+    /// `kubetoll journal --proxy`; about 1 kB of its pod's memory for each.
+    #[arg(long, value_name = "ROWS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    recorder: u32,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Longest wait for one component: for its rollout, and then for its calls.
@@ -162,6 +166,7 @@ pub(super) async fn attach(args: AttachArgs, stop: CancellationToken) -> Result<
             Mode::Kubeconfig => install::patch::Mode::Kubeconfig,
         },
         port: args.port,
+        recorder: args.recorder,
     };
     let installer = installer(&args.cluster, args.timeout, stop).await?;
     if args.dry_run {

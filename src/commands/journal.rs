@@ -26,7 +26,7 @@ use terminal::{
   kubetoll journal run-1795496959-j5vw5 --out calls.jsonl
   kubetoll journal --proxy http://127.0.0.1:16444 | jq .user_agent")]
 pub(super) struct JournalArgs {
-    /// The run's record.json, or its id in the history.
+    /// The run's record.json, the file that a killed driver left, or the run's id in the history.
     #[arg(value_name = "RUN", required_unless_present = "proxy")]
     run: Option<String>,
     /// Admin address of a running proxy that keeps its last requests (kubetoll-proxy --recorder N),

@@ -1,7 +1,6 @@
 //! `kubetoll measure`: the books of running proxies around anything.
 
 use std::{
-    env,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -18,11 +17,13 @@ use super::shared::{
     child::{code_of, exit_of, run_command},
     cluster::{WhereArgs, client_of},
     exits::tell_failure,
+    flow_control::name_flow_schemas,
     history::KeepArgs,
     inputs::read_thresholds,
     output::Output,
     proxies::proxy_clients,
     results,
+    spool::{self, state_folder},
 };
 use cluster::{client::Manner, kubeconfig::write_private};
 use driver::{
@@ -156,13 +157,18 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let id = format!("measure-{:08x}", rand::random::<u32>());
     let plan = args.close.plan(&args.open.plan(&id));
     let opened = measure::open(&plan, &proxies).await?;
-    let mut last = LastKnown::default();
+    let spool = plan
+        .journal
+        .then(|| spool::spool(args.close.results_dir.as_deref()));
+    let spool = spool.flatten();
+    let mut last = measure::last_known(&plan, &opened, &proxies, spool.as_ref());
     let run = (&*plan.id, &*plan.namespace);
     let command = run_command(&args.command, &[], &stop);
     let ended = match last.look_during(run, &proxies, command).await {
         Ok(Some(ended)) => ended,
         not_begun => {
             measure::abandon(&plan.id, &proxies).await;
+            spool::remove(spool.as_ref());
             not_begun?;
             return Ok(Exit::Interrupted);
         }
@@ -172,26 +178,31 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let closed = if ended.was_interrupted {
         Err(NotClosed::interrupted(opened))
     } else {
-        measure::close_unless_stopped(&plan, opened, &proxies, roster, &stop).await
+        let closing = measure::close_unless_stopped(&plan, opened, &proxies, roster, &stop);
+        last.look_during(run, &proxies, closing).await
     };
-    match closed {
+    let exit = match closed {
         Ok(mut record) => {
             record.command = Some(ended.record(&args.command));
+            args.name_flow_schemas(&mut record).await;
             let exit = args
                 .close
                 .report(&record, thresholds.as_ref(), Some(status));
             let kept = args.close.keep_in.keep(record).await;
-            Ok(exit?.or(kept))
+            exit?.or(kept)
         }
         Err(failed) => {
             let exit = tell_failure(&failed.cause);
             let mut record = failed.salvaged(&plan, &proxies, roster, last).await;
             record.command = Some(ended.record(&args.command));
+            args.name_flow_schemas(&mut record).await;
             args.close.report_failed(&record, Some(status));
             args.close.keep_in.keep(record).await;
-            Ok(exit_of(Some(status), exit))
+            exit_of(Some(status), exit)
         }
-    }
+    };
+    spool::remove(spool.as_ref());
+    Ok(exit)
 }
 
 async fn start(name: &str, options: &OpenOptions) -> Result<Exit> {
@@ -264,6 +275,15 @@ fn empty_plan(id: &str) -> Plan {
 }
 
 impl MeasureArgs {
+    /// Of 429s, where the cluster is known.
+    async fn name_flow_schemas(&self, record: &mut RunRecord) {
+        if self.cluster.is_given()
+            && let Ok(access) = self.cluster.access()
+        {
+            name_flow_schemas(record, &access).await;
+        }
+    }
+
     /// The attached proxies of a cluster, where no other is named.
     async fn fleet(&self) -> Result<Option<Fleet>> {
         match (self.open.proxy.is_empty(), self.cluster.is_given()) {
@@ -355,10 +375,7 @@ fn state_file(name: &str) -> Result<PathBuf> {
         let rule = "a name has letters, digits, '-' and '_', at most 64";
         bail!(Misuse(rule.to_owned()));
     }
-    let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = || env::home_dir().map(|home| home.join(".local/state"));
-    let dir = state.or_else(home).context("there is no home folder")?;
-    let dir = dir.join("kubetoll");
+    let dir = state_folder().context("there is no home folder")?;
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     Ok(dir.join(format!("{name}.json")))
 }

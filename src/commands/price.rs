@@ -6,11 +6,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{output::Output, progress::Terminal};
-use driver::pricing::{
-    Meter, MeterError, MeterFuture, PricePlan, Priced, PricingError, Used, WebhookServer, measure,
-    names,
-};
+use super::shared::{meters::LabMeter, output::Output, progress::Terminal};
+use driver::pricing::{PricePlan, Priced, PricingError, WebhookServer, measure, names};
 use lab::{
     real::{Assets, RealCluster},
     webhook::Webhook,
@@ -56,24 +53,6 @@ pub(super) struct PriceArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PricedLab {
     Real,
-}
-
-/// The lab's own accounting.
-struct LabMeter<'l>(&'l RealCluster);
-
-impl Meter for LabMeter<'_> {
-    fn used(&self) -> MeterFuture<'_> {
-        let used = self.0.usage().map_err(|error| MeterError::Process {
-            process: "kube-apiserver or etcd",
-            reason: error.to_string(),
-        });
-        let used = used.map(|used| Used {
-            cpu_us: used.apiserver_us,
-            etcd_cpu_us: Some(used.etcd_us),
-            written_bytes: Some(used.etcd_written_bytes),
-        });
-        Box::pin(std::future::ready(used))
-    }
 }
 
 pub(super) async fn run(args: PriceArgs, stop: CancellationToken) -> Result<Exit> {

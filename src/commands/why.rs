@@ -42,7 +42,8 @@ use terminal::{
 
 Each failed call is in one finding with a code. What could go is counted once over all findings.")]
 pub(super) struct WhyArgs {
-    /// The run's record.json, or its id in the history; two to compare them.
+    /// The run's record.json, the file that a killed driver left, or the run's id in the history; two to
+    /// compare them.
     #[arg(value_name = "RUN", required_unless_present = "audit", num_args = 1..=2)]
     runs: Vec<String>,
     /// Audit logs of kube-apiserver in place of a run; `-` is standard input.

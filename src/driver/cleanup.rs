@@ -12,11 +12,13 @@ use super::{
     client::{api, resource},
     context::Run,
     error::RunError,
+    last_known::LastKnown,
     observe::Observer,
     settle::settle,
+    unclosed::enter_deletion,
 };
 use crate::workload::{Kind, NAMESPACE};
-use record::{Check, Deletion, OpenRun, RunDetailRecord, RunRecord, Snapshot};
+use record::{Check, Deletion, OpenRun, ProxyRun, RunDetailRecord, RunRecord, Snapshot};
 
 impl Run<'_> {
     /// Deletes the run's objects with books of their own.
@@ -33,24 +35,24 @@ impl Run<'_> {
             lease_seconds: 2 * self.gone_timeout().as_secs(),
             journal: self.plan.journal,
         };
-        let opened = try_ask_all(proxies, |proxy| proxy.open_run(&id, &asked)).await?;
-        self.delete_all().await?;
-        self.wait_until_gone(observer).await?;
-        let silence = self.plan.settle;
-        let longest = self.gone_timeout();
-        settle(proxies, &id, &self.namespace, silence, longest).await?;
-        let closed = try_ask_all(proxies, |proxy| proxy.close_run(&id)).await?;
-        let ends = opened.iter().zip(closed);
-        for ((before, closed), run) in ends.zip(&mut record.proxies) {
-            let (deletion, checks) = deletion(&run.admin, before, closed);
-            run.deletion = Some(deletion);
-            let failed = checks.into_iter().filter(|check| !check.ok);
-            record.checks.extend(failed.map(|check| Check {
-                name: format!("deletion: {}", check.name),
-                ..check
-            }));
-        }
-        Ok(())
+        let opening =
+            async { Ok(try_ask_all(proxies, |proxy| proxy.open_run(&id, &asked)).await?) };
+        let opened = self.driver.until_stopped(opening).await?;
+        let mut last =
+            LastKnown::begin_deletion(asked.journal, &opened, proxies, self.driver.spool);
+        let work = self.driver.until_stopped(async {
+            self.delete_all().await?;
+            self.wait_until_gone(observer).await?;
+            let silence = self.plan.settle;
+            let longest = self.gone_timeout();
+            settle(proxies, &id, &self.namespace, silence, longest).await?;
+            Ok(())
+        });
+        let gone = last
+            .look_during((&id, &self.namespace), proxies, work)
+            .await;
+        let entered = enter_deletion(record, proxies, &id, &opened, last).await;
+        gone.and(entered.map_err(RunError::from))
     }
 
     /// All at once in a namespace of its own, as KubeVirt's tests do; one by one in another's.
@@ -117,17 +119,25 @@ impl Run<'_> {
     }
 }
 
-/// What the deletion cost at the proxy at `admin`, and whether all of that is in its books.
-fn deletion(admin: &str, opened: &Snapshot, closed: RunDetailRecord) -> (Deletion, Vec<Check>) {
-    let (difference, checks) = checks::books(admin, opened, &closed);
-    let deletion = Deletion {
+/// Enters what the deletion cost at a proxy, and says whether all of that is in its books.
+pub(super) fn enter(run: &mut ProxyRun, opened: &Snapshot, closed: RunDetailRecord) -> Vec<Check> {
+    let (difference, checks) = checks::books(&run.admin, opened, &closed);
+    run.deletion = Some(Deletion {
         difference,
         closed: closed.snapshot,
         objects: closed.objects,
         journal: closed.journal,
         clients: closed.clients,
-    };
-    (deletion, checks)
+    });
+    checks
+}
+
+/// The same check, of the deletion.
+pub(super) fn of_deletion(check: Check) -> Check {
+    Check {
+        name: format!("deletion: {}", check.name),
+        ..check
+    }
 }
 
 /// What is gone, or is going already, need not be deleted.

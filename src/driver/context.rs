@@ -10,6 +10,7 @@ use super::{
     plan::Plan,
     proxies::ProxyClient,
     roster::Roster,
+    spool::Spool,
     window_hook::WindowHook,
 };
 use record::ClusterRecord;
@@ -34,6 +35,8 @@ pub struct Driver<'a> {
     pub proxies: Vec<ProxyClient>,
     /// The pods that they are in, where they were found on a cluster.
     pub roster: Option<&'a dyn Roster>,
+    /// Where lines of the journal are kept until the run's record is written.
+    pub spool: Option<&'a Spool>,
     /// What else is done when the books are open, and when they are closed.
     pub window_hook: Option<&'a dyn WindowHook>,
     /// Server and context for the record.

@@ -16,10 +16,12 @@ use super::{
     roster::{self, Roster},
     salvage::failure,
     settle::{Settled, settle},
-    unclosed::Unclosed,
+    spool::Spool,
+    unclosed::{Unclosed, detail},
 };
 use record::{
-    Check, ClusterRecord, OpenRun, ProxyRun, RUN_SCHEMA, RunDetailRecord, RunRecord, Snapshot,
+    Check, ClusterRecord, KnownBooks, OpenRun, ProxyRun, RUN_SCHEMA, RunDetailRecord, RunRecord,
+    Snapshot,
 };
 
 /// How often a proxy is asked to close a run, with a pause in between.
@@ -89,6 +91,17 @@ pub async fn open(plan: &Plan, proxies: &[ProxyClient]) -> Result<Opened, ProxyE
         namespace: plan.namespace.clone(),
         proxies: urls.zip(snapshots).collect(),
     })
+}
+
+/// Begins to keep what is known of books that have been opened, for [`NotClosed::salvaged`].
+pub fn last_known(
+    plan: &Plan,
+    opened: &Opened,
+    proxies: &[ProxyClient],
+    spool: Option<&Spool>,
+) -> LastKnown {
+    let run = opened_record(plan, opened, proxies);
+    LastKnown::begin(run, plan.journal, proxies, spool)
 }
 
 /// Closes a run whose counts nobody wants any more. A proxy that can't be reached keeps it until its
@@ -255,9 +268,22 @@ pub(super) fn new_record(plan: &Plan, started: Timestamp) -> RunRecord {
         driver: Vec::new(),
         checks: Vec::new(),
         crosscheck: None,
+        api_server: None,
         command: None,
         failure: None,
     }
+}
+
+/// The record of a run whose books have just been opened.
+pub(super) fn opened_record(plan: &Plan, opened: &Opened, proxies: &[ProxyClient]) -> RunRecord {
+    let mut record = new_record(plan, opened.started);
+    for (proxy, opened) in proxies.iter().zip(&opened.proxies) {
+        let nothing = detail(&opened.1, KnownBooks::default());
+        record
+            .proxies
+            .push(proxy_run(proxy, opened.clone(), nothing).0);
+    }
+    record
 }
 
 /// Closes the run at a proxy. One that can't be reached is asked again: others have closed it by

@@ -3,8 +3,8 @@
 use kube::{Api, Client};
 
 use super::{
-    at_once::try_ask_all, capacity::look_at_capacity, context::Driver, error::RunError, plan::Plan,
-    proxies::ProxyClient,
+    at_once::try_ask_all, capacity::look_at_capacity, context::Driver, error::RunError,
+    flow_control, plan::Plan, proxies::ProxyClient,
 };
 use crate::workload::{EVENT, KUBEVIRT, Kind, NAMESPACE, NODE, POD, Spec};
 use cluster::rights::{Rule, missing};
@@ -85,15 +85,16 @@ pub fn rights_of(spec: &Spec, is_given: bool) -> Vec<Rule> {
     rules.collect()
 }
 
-/// What the driver reads if it may: events that say why something is not Running, and the nodes'
-/// room, which is of the whole cluster.
+/// What the driver reads if it may: events that say why something is not Running, and of the whole
+/// cluster the nodes' room and the names of flow schemas.
 pub fn rights_if_given(is_given: bool) -> Vec<Rule> {
-    let mut rights = vec![EVENT];
-    if !is_given {
-        rights.push(NODE);
-    }
     let list = |kind: Kind| Rule::new("list", kind.group, kind.plural);
-    rights.into_iter().map(list).collect()
+    let mut rights = vec![list(EVENT)];
+    if !is_given {
+        rights.push(list(NODE));
+        rights.extend(flow_control::rights());
+    }
+    rights
 }
 
 /// KubeVirt's version by its own object; empty where there is none.

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::transport::AdminTransport;
 use record::{
-    ADMIN_TOKEN_HEADER, OpenRun, PodRecord, RecentRequests, RunDetailRecord, RunProgress, Snapshot,
-    printable_line,
+    ADMIN_TOKEN_HEADER, JournalPage, JournalPosition, OpenRun, PodRecord, RecentRequests,
+    RunDetailRecord, RunProgress, Snapshot, printable_line,
 };
 
 /// Longest wait for an answer.
@@ -139,6 +139,11 @@ impl ProxyClient {
         self.pod.as_deref()
     }
 
+    /// Whether its admin port is reached without the API server.
+    pub fn is_direct(&self) -> bool {
+        self.transport.is_direct()
+    }
+
     /// Whether it answers, and takes the token.
     pub async fn probe(&self) -> Result<(), ProxyError> {
         match timeout(PROBE_TIMEOUT, self.snapshot()).await {
@@ -180,6 +185,21 @@ impl ProxyClient {
     /// The run as it is now (`GET /runs/ID`), with the calls that name `namespace` counted apart.
     pub async fn look_at_run(&self, id: &str, namespace: &str) -> Result<RunProgress, ProxyError> {
         let path = format!("/runs/{id}?namespace={namespace}");
+        self.call(Method::GET, &path, Bytes::new()).await
+    }
+
+    /// Lines of the journal of a run that is open (`GET /runs/ID/journal`), from a position on.
+    pub async fn journal_page(
+        &self,
+        id: &str,
+        from: JournalPosition,
+    ) -> Result<JournalPage, ProxyError> {
+        let JournalPosition {
+            lines,
+            ends,
+            clients,
+        } = from;
+        let path = format!("/runs/{id}/journal?lines={lines}&ends={ends}&clients={clients}");
         self.call(Method::GET, &path, Bytes::new()).await
     }
 

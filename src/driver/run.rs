@@ -12,6 +12,8 @@ use super::{
     context::{Driver, Run},
     create::{Created, create, random_suffix},
     error::{RunError, RunFailed},
+    flow_control::name_flow_schemas,
+    last_known::LastKnown,
     made::Made,
     measure::{self, Opened},
     observe::{Objects, Observer, Seen},
@@ -24,7 +26,7 @@ use super::{
     verdict,
 };
 use crate::workload::VM;
-use record::{BooksKept, ClusterRecord, RunRecord};
+use record::{BooksKept, ClusterRecord, RunRecord, Snapshot};
 
 impl Driver<'_> {
     /// Runs a plan. Whatever happens, what the run made is removed again, unless it is to be kept.
@@ -66,6 +68,9 @@ impl Driver<'_> {
             Err(failed) => failed.record.as_deref_mut(),
         };
         if let Some(record) = record {
+            if let Some(unnamed) = name_flow_schemas(record, &self.client).await {
+                self.progress.warn(&unnamed);
+            }
             record.finished = Timestamp::now();
             record.driver = self.tally.calls();
         }
@@ -86,17 +91,17 @@ impl Run<'_> {
     async fn to_its_end(&self) -> Result<RunRecord, RunFailed> {
         let with_vms = self.plan.spec.kind() == VM;
         let observer = Observer::start(&self.driver.client, &self.namespace, with_vms);
-        let mut so_far = SoFar::new(observer);
-        let counted = self.driver.until_stopped(self.count(&mut so_far)).await;
-        let mut record = match counted {
+        let (mut so_far, mut last) = (SoFar::new(observer), LastKnown::default());
+        let counted = self.count(&mut so_far, &mut last);
+        let mut record = match self.driver.until_stopped(counted).await {
             Ok(record) => record,
-            Err(cause) => return Err(self.salvaged(cause, so_far).await),
+            Err(cause) => return Err(self.salvaged(cause, so_far, last).await),
         };
         if self.plan.keep {
             return Ok(record);
         }
         let deleted = self.delete_measured(&mut so_far.observer, &mut record);
-        let Err(cause) = self.driver.until_stopped(deleted).await else {
+        let Err(cause) = deleted.await else {
             return Ok(record);
         };
         measure::abandon(&self.deletion_id(), &self.driver.proxies).await;
@@ -108,7 +113,7 @@ impl Run<'_> {
     }
 
     /// Everything until the books are closed and checked.
-    async fn count(&self, so_far: &mut SoFar) -> Result<RunRecord, RunError> {
+    async fn count(&self, so_far: &mut SoFar, last: &mut LastKnown) -> Result<RunRecord, RunError> {
         let proxies = &self.driver.proxies;
         if self.plan.primer {
             self.phase("primer");
@@ -119,13 +124,11 @@ impl Run<'_> {
         sleep(self.plan.baseline).await;
         let opened = measure::open(&self.measure_plan(), proxies).await?;
         so_far.opened = Some(opened.clone());
-        if let Some(hook) = self.driver.window_hook {
-            hook.on_open().await;
-        }
+        *last = self.last_known(&opened, &so_far.before);
         let known = so_far.observer.objects();
-        self.make_all_run(so_far).await?;
-        self.phase("settle");
-        let mut record = self.close(opened, so_far).await?;
+        let run = (&*self.id, &*self.namespace);
+        let counted = self.count_open(opened, so_far);
+        let mut record = last.look_during(run, proxies, counted).await?;
         if let Some(hook) = self.driver.window_hook {
             hook.on_close().await;
         }
@@ -138,19 +141,24 @@ impl Run<'_> {
         Ok(record)
     }
 
-    async fn make_all_run(&self, so_far: &mut SoFar) -> Result<(), RunError> {
-        let SoFar {
-            observer,
-            created,
-            last,
-            ..
-        } = so_far;
-        let running = async {
-            self.create_all(created).await?;
-            self.wait_for_running(observer, created).await
-        };
-        let run = (&*self.id, &*self.namespace);
-        last.look_during(run, &self.driver.proxies, running).await
+    /// Everything from the opening of the books until they are closed.
+    async fn count_open(&self, opened: Opened, so_far: &mut SoFar) -> Result<RunRecord, RunError> {
+        if let Some(hook) = self.driver.window_hook {
+            hook.on_open().await;
+        }
+        self.create_all(&mut so_far.created).await?;
+        self.wait_for_running(&mut so_far.observer, &so_far.created)
+            .await?;
+        self.phase("settle");
+        self.close(opened, so_far).await
+    }
+
+    fn last_known(&self, opened: &Opened, before: &[Snapshot]) -> LastKnown {
+        let plan = self.measure_plan();
+        let proxies = &self.driver.proxies;
+        let mut run = measure::opened_record(&plan, opened, proxies);
+        self.describe(&mut run, before.to_vec());
+        LastKnown::begin(run, plan.journal, proxies, self.driver.spool)
     }
 
     pub(super) fn measure_plan(&self) -> measure::Plan {

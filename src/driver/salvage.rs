@@ -23,7 +23,6 @@ pub(super) struct SoFar {
     /// The books at the beginning of the baseline window.
     pub(super) before: Vec<Snapshot>,
     pub(super) opened: Option<Opened>,
-    pub(super) last: LastKnown,
     /// What the proxies answered when the books were closed; empty before.
     pub(super) closed: Vec<Result<RunDetailRecord, ProxyError>>,
 }
@@ -35,7 +34,6 @@ impl SoFar {
             created: Vec::new(),
             before: Vec::new(),
             opened: None,
-            last: LastKnown::default(),
             closed: Vec::new(),
         }
     }
@@ -43,10 +41,15 @@ impl SoFar {
 
 impl Run<'_> {
     /// Closes the books of a run that ended early, and asks why its objects are not Running.
-    pub(super) async fn salvaged(&self, cause: RunError, mut so_far: SoFar) -> RunFailed {
+    pub(super) async fn salvaged(
+        &self,
+        cause: RunError,
+        mut so_far: SoFar,
+        last: LastKnown,
+    ) -> RunFailed {
         let started = self.started;
         let mut record = measure::new_record(&self.measure_plan(), started);
-        let books = self.books_so_far(&mut so_far, &mut record).await;
+        let books = self.books_so_far(&mut so_far, last, &mut record).await;
         let objects = so_far.observer.objects();
         let not_running = self.not_running(&so_far.created, &objects).await;
         record.objects = times(&so_far.created, &objects);
@@ -62,7 +65,12 @@ impl Run<'_> {
         }
     }
 
-    async fn books_so_far(&self, so_far: &mut SoFar, record: &mut RunRecord) -> BooksKept {
+    async fn books_so_far(
+        &self,
+        so_far: &mut SoFar,
+        last: LastKnown,
+        record: &mut RunRecord,
+    ) -> BooksKept {
         let proxies = &self.driver.proxies;
         let Some(opened) = so_far.opened.take() else {
             // A proxy may have opened them before the answer was read.
@@ -72,7 +80,7 @@ impl Run<'_> {
         let unclosed = Unclosed {
             opened,
             closed: std::mem::take(&mut so_far.closed),
-            last: std::mem::take(&mut so_far.last),
+            last,
         };
         unclosed.enter(record, proxies, self.driver.roster).await
     }

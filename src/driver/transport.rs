@@ -72,6 +72,11 @@ impl AdminTransport {
         Self::ApiServer(client, path)
     }
 
+    /// Whether it leads past the API server.
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(self, Self::Network(..))
+    }
+
     /// Whether a request's `Authorization` arrives: the API server takes it for itself.
     pub(super) fn keeps_authorization(&self) -> bool {
         !matches!(self, Self::ApiServer(..))

@@ -13,3 +13,24 @@ pub trait WindowHook: Send + Sync {
     /// The books are closed, and nothing has been deleted yet.
     fn on_close(&self) -> HookFuture<'_>;
 }
+
+/// Several hooks, one after another.
+pub struct Hooks<'h>(pub Vec<&'h dyn WindowHook>);
+
+impl WindowHook for Hooks<'_> {
+    fn on_open(&self) -> HookFuture<'_> {
+        Box::pin(async move {
+            for hook in &self.0 {
+                hook.on_open().await;
+            }
+        })
+    }
+
+    fn on_close(&self) -> HookFuture<'_> {
+        Box::pin(async move {
+            for hook in self.0.iter().rev() {
+                hook.on_close().await;
+            }
+        })
+    }
+}

@@ -1,10 +1,12 @@
 //! Why calls failed or were needless, in a sentence for people.
 
+use std::collections::BTreeSet;
+
 use super::{
     Answer, Options,
     found::{Group, Key},
     lines::Lines,
-    why::{Cause, Why, Writer},
+    why::{Cause, Why, Writer, named},
 };
 use record::CallFindingKind as Kind;
 
@@ -55,8 +57,8 @@ pub(crate) fn detail(
         ),
         Kind::GetOfWatched => format!("{share} asked for an object {}{read}.", of_watch(&key.why)),
         Kind::UnboundedList => format!(
-            "{share} had neither resourceVersion nor limit, so that the API server read {} from \
-             etcd{}.",
+            "{share} had neither resourceVersion nor limit, so that the API server had to give {} in \
+             their newest state{}.",
             all_of(&key.why),
             moved(group.response_bytes, "came of them"),
         ),
@@ -88,7 +90,7 @@ fn failed(key: &Key<'_>, group: &Group<'_>, lines: &Lines<'_>, share: &str) -> S
         Kind::AlreadyExists => ": the object was there already".to_owned(),
         Kind::Throttled => format!(": the client is to come again later{}", levels(group)),
         Kind::Expired => ": the version to go on from was no longer kept".to_owned(),
-        Kind::Conflict | Kind::GoneObject | Kind::Failure => because(key, lines),
+        Kind::Conflict | Kind::GoneObject | Kind::Failure => because(key, group, lines),
         _ => String::new(),
     };
     match key.answer {
@@ -102,7 +104,7 @@ fn failed(key: &Key<'_>, group: &Group<'_>, lines: &Lines<'_>, share: &str) -> S
     }
 }
 
-fn because(key: &Key<'_>, lines: &Lines<'_>) -> String {
+fn because(key: &Key<'_>, group: &Group<'_>, lines: &Lines<'_>) -> String {
     let by = |(component, name): Writer| {
         let name = &lines.names[name as usize];
         if component == key.component {
@@ -120,7 +122,12 @@ fn because(key: &Key<'_>, lines: &Lines<'_>) -> String {
                           not there"
             .to_owned(),
         Why::Written(Some(writer)) => {
-            format!(": {} had written the object in between", by(*writer))
+            let between = changed(", at", &group.paths_between);
+            let wanted = changed(", and the refused ones were to change", &group.paths);
+            format!(
+                ": {} had written the object in between{between}{wanted}",
+                by(*writer)
+            )
         }
         Why::Written(None) => {
             ": it is unknown who had written the object in between, since no write \
@@ -139,7 +146,16 @@ fn because(key: &Key<'_>, lines: &Lines<'_>) -> String {
     }
 }
 
-/// Which flow schemas throttled, by their UIDs.
+/// The paths of patches, after these words; nothing without any.
+fn changed(words: &str, paths: &BTreeSet<String>) -> String {
+    if paths.is_empty() {
+        return String::new();
+    }
+    let named = named(paths.iter().cloned());
+    format!("{words} {}", named.join(", "))
+}
+
+/// Which flow schemas throttled.
 fn levels(group: &Group<'_>) -> String {
     let first = group.levels.iter().min();
     match (first, group.levels.len()) {

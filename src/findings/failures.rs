@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use super::{
     Answer,
-    found::Found,
+    found::{Found, Group},
     lines::{Line, Lines},
-    why::Why,
+    why::{Why, general_path},
     writes::Writes,
 };
-use record::CallFindingKind as Kind;
+use record::{CallFindingKind as Kind, StatusRecord};
 
 /// Counts each failed request in one finding.
 pub(crate) fn find<'r>(lines: &'r Lines<'r>, writes: &Writes, found: &mut Found<'r>) {
@@ -21,16 +21,46 @@ pub(crate) fn find<'r>(lines: &'r Lines<'r>, writes: &Writes, found: &mut Found<
             let (kind, why) = class(at, lines, writes, &objects);
             // Whether an object is there can't be known without asking.
             let asked = line.request.verb() == "get" && line.request.answer == Answer::Code(404);
-            let group = found.add(at, kind, why, !asked);
-            let failure = line.request.failure.filter(|_| kind == Kind::Throttled);
-            if let (Some(group), Some(failure)) = (group, failure)
-                && !failure.flow_schema.is_empty()
-            {
-                let level = (&*failure.flow_schema, &*failure.priority_level);
-                group.levels.insert(level);
+            if let Some(group) = found.add(at, kind, why, !asked) {
+                match kind {
+                    Kind::Throttled => group.levels.extend(line.request.failure.and_then(level)),
+                    Kind::Conflict => note_paths(at, lines, writes, group),
+                    _ => {}
+                }
             }
         }
     }
+}
+
+/// Flow schema and priority level of a 429, each by its name, or else by its UID.
+fn level(failure: &StatusRecord) -> Option<(&str, &str)> {
+    let StatusRecord {
+        flow_schema,
+        flow_schema_name,
+        priority_level,
+        priority_level_name,
+        ..
+    } = failure;
+    let name_or = |name, uid| if str::is_empty(name) { uid } else { name };
+    (!flow_schema.is_empty()).then(|| {
+        (
+            name_or(flow_schema_name, flow_schema),
+            name_or(priority_level_name, priority_level),
+        )
+    })
+}
+
+/// Notes what both writers of a conflict were doing, as far as they sent patches.
+fn note_paths(at: usize, lines: &Lines<'_>, writes: &Writes, group: &mut Group<'_>) {
+    group.paths.extend(paths(&lines.all[at]));
+    if let Some(between) = writes.before(at, lines) {
+        group.paths_between.extend(paths(&lines.all[between]));
+    }
+}
+
+fn paths<'r>(line: &Line<'r>) -> impl Iterator<Item = String> + use<'r> {
+    let paths = line.request.sent.map_or(&[][..], |sent| &sent.paths);
+    paths.iter().map(|path| general_path(path))
 }
 
 /// The kind of a failed request, and why it failed.
@@ -55,9 +85,9 @@ fn class<'r>(
             None => (Kind::Failure, status()),
         },
         (409, "update" | "patch" | "delete") if matches!(reason, "" | "Conflict") => {
-            match objects.gone_for_conflict(line, lines) {
+            match objects.gone_for_conflict(line, lines, writes.before(at, lines)) {
                 Some(why) => (Kind::GoneObject, why),
-                None if request.verb() == "delete" => (Kind::Failure, status()),
+                None if is_of_any_version(line) => (Kind::Failure, status()),
                 None => (Kind::Conflict, conflict(at, lines, writes)),
             }
         }
@@ -68,6 +98,11 @@ fn class<'r>(
         (429, _) => (Kind::Throttled, status()),
         _ => (Kind::Failure, status()),
     }
+}
+
+/// Whether it is a delete that didn't ask for a version of the object.
+fn is_of_any_version(line: &Line<'_>) -> bool {
+    line.request.verb() == "delete" && line.request.sent_version().is_empty()
 }
 
 /// A JSON patch that can't be applied has no causes in its `Status`; its tests are the likely ones.
@@ -149,14 +184,22 @@ impl Objects {
 
     /// The same of one that was answered 409: by the UID that it wanted, which no object has any
     /// more. A delete that leaves an object in place gives it a new version; it is none of these, nor
-    /// is one whose client saw a version after that, or of which it isn't known whether it is there.
-    fn gone_for_conflict<'r>(&self, line: &Line<'_>, lines: &Lines<'_>) -> Option<Why<'r>> {
-        let deleted = &lines.all[self.0.get(&line.object?)?.deleted?];
+    /// is one whose client saw a version after that, which was `written` after that, or of which it
+    /// isn't known whether it is there.
+    fn gone_for_conflict<'r>(
+        &self,
+        line: &Line<'_>,
+        lines: &Lines<'_>,
+        written: Option<usize>,
+    ) -> Option<Why<'r>> {
+        let at = self.0.get(&line.object?)?.deleted?;
+        let (deleted, is_written) = (&lines.all[at], written.is_some_and(|write| write > at));
         let (left, wanted) = (deleted.request.version(), line.request.sent_version());
         let is_gone = match (left, wanted) {
-            ("", _) => deleted.request.known.object,
+            // What was evicted goes when its time is over.
+            ("", _) => deleted.request.known.object && deleted.request.verb() == "delete",
             (_, "") => false,
-            (left, wanted) => left == wanted || deleted.request.is_removal(),
+            (left, wanted) => deleted.request.is_removal() || left == wanted && !is_written,
         };
         is_gone.then(|| deleted_by(deleted))
     }

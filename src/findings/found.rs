@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
 };
 
 use jiff::Timestamp;
@@ -41,8 +41,12 @@ pub(crate) struct Group<'r> {
     pub(crate) objects: HashSet<u32>,
     /// The most writes of an object in one window.
     pub(crate) most: usize,
-    /// Flow schema and priority level that calls were throttled by.
+    /// Flow schema and priority level that calls were throttled by: names, or else UIDs.
     pub(crate) levels: HashSet<(&'r str, &'r str)>,
+    /// Of patches that were in conflict: what they would have changed, and what the patches had changed
+    /// that came in between.
+    pub(crate) paths: BTreeSet<String>,
+    pub(crate) paths_between: BTreeSet<String>,
     /// The place of the first call.
     first: Option<usize>,
 }
@@ -165,6 +169,8 @@ impl Group<'_> {
         self.objects.extend(other.objects);
         self.most = self.most.max(other.most);
         self.levels.extend(other.levels);
+        self.paths.extend(other.paths);
+        self.paths_between.extend(other.paths_between);
         self.first = match (self.first, other.first) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

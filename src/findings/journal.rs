@@ -15,6 +15,7 @@ static NO_OPTIONS: QueryRecord = QueryRecord {
     initial_events: false,
     label_keys: Vec::new(),
     field_keys: Vec::new(),
+    as_kind: String::new(),
 };
 
 /// The requests of a run in the order of time: one for each line of its journals, and one for each

@@ -21,6 +21,7 @@ struct Read<'r> {
     namespace: &'r str,
     resource_version: Option<&'r str>,
     limit: Option<u64>,
+    as_kind: &'r str,
 }
 
 /// Counts each read whose last one, by the same process, was shortly before, if nothing changed.
@@ -74,6 +75,7 @@ fn read<'r>(line: &Line<'r>) -> Option<Read<'r>> {
             .query
             .and_then(|query| query.resource_version.as_deref()),
         limit: request.query.and_then(|query| query.limit),
+        as_kind: request.as_kind(),
     })
 }
 

@@ -148,6 +148,13 @@ impl<'a> Request<'a> {
         writes && !connects && !self.dry_run && !self.call.resource.is_empty()
     }
 
+    /// The kind that it asked for in the place of the objects' own, also where it asked for a list of
+    /// that kind; empty for none.
+    pub(crate) fn as_kind(&self) -> &'a str {
+        let kind = self.query.map_or("", |query| &*query.as_kind);
+        kind.strip_suffix("List").unwrap_or(kind)
+    }
+
     /// Whether it is a list, or a watch that begins like one.
     pub(crate) fn is_list(&self) -> bool {
         match self.verb() {
@@ -194,7 +201,7 @@ impl<'a> Request<'a> {
             .sent
             .map(|sent| (&sent.resource_version, &sent.paths, &sent.tests, sent.more));
         let query = self.query.map(|query| {
-            let selectors = (&query.label_keys, &query.field_keys);
+            let selectors = (&query.label_keys, &query.field_keys, &query.as_kind);
             let pages = (&query.resource_version, query.limit, query.is_continued);
             (
                 selectors,

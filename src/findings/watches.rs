@@ -11,8 +11,9 @@ use super::{
 };
 use record::CallFindingKind;
 
-/// What a watch delivers: sender, resource, namespace and name, each of the latter empty for all.
-type Scope<'r> = (u32, u32, &'r str, &'r str);
+/// What a watch delivers: sender, resource, namespace and name, each of the latter empty for all, and
+/// the kind in the place of the objects' own, empty for none.
+type Scope<'r> = (u32, u32, &'r str, &'r str, &'r str);
 
 /// When a process had watches of a scope, one after the other.
 #[derive(Clone, Copy)]
@@ -40,6 +41,7 @@ impl<'r> Watches<'r> {
             } else {
                 ""
             },
+            request.as_kind(),
         );
         let spans = if delivers_all(line) {
             &mut self.of_all
@@ -59,16 +61,20 @@ impl<'r> Watches<'r> {
         let request = line.request;
         let namespaces = ["", request.namespace];
         let names = ["", request.name];
+        // Whole objects have what any other kind has in their place, but not the other way round.
+        let kinds = ["", request.as_kind()];
+        let scopes = namespaces.into_iter().flat_map(|namespace| {
+            let of_name = move |name| kinds.map(|kind| (namespace, name, kind));
+            names.into_iter().flat_map(of_name)
+        });
         let is_in = |spans: &HashMap<Scope<'r>, Span>| {
-            let of = |namespace, name| spans.get(&(line.sender, line.resource, namespace, name));
-            namespaces
-                .iter()
-                .flat_map(|namespace| names.iter().map(move |name| (namespace, name)))
-                .filter_map(|(namespace, name)| of(namespace, name))
-                .any(|span| {
+            scopes.clone().any(|(namespace, name, kind)| {
+                let scope = (line.sender, line.resource, namespace, name, kind);
+                spans.get(&scope).is_some_and(|span| {
                     let until = span.until.saturating_add(gap);
                     (span.since..=until).contains(&request.begun)
                 })
+            })
         };
         if is_in(&self.of_all) {
             Some(Why::Watched)
@@ -108,7 +114,7 @@ pub(crate) fn find_gets<'r>(lines: &'r Lines<'r>, options: &Options, found: &mut
     }
 }
 
-/// Counts lists that read all from etcd, and lists of what had been listed.
+/// Counts lists of all there is in its newest state, and lists of what had been listed.
 pub(crate) fn find_lists<'r>(lines: &'r Lines<'r>, options: &Options, found: &mut Found<'r>) {
     let endings = Endings::new(lines);
     let mut last: HashMap<_, i64> = HashMap::new();
@@ -144,11 +150,17 @@ fn is_unbounded(line: &Line<'_>) -> bool {
     line.request.verb() == "list" && line.object.is_none() && is_any
 }
 
-/// Sender, resource and namespace.
-type Place<'r> = (u32, u32, &'r str);
+/// Sender, resource, namespace, and the kind in the place of the objects' own.
+type Place<'r> = (u32, u32, &'r str, &'r str);
 
 fn place<'r>(line: &Line<'r>) -> Place<'r> {
-    (line.sender, line.resource, line.request.namespace)
+    let request = line.request;
+    (
+        line.sender,
+        line.resource,
+        request.namespace,
+        request.as_kind(),
+    )
 }
 
 /// When watches ended or expired, in the order of time.
@@ -197,9 +209,21 @@ fn ending<'r>(request: &Request<'r>) -> Option<(i64, Cause<'r>)> {
     }
 }
 
-/// Counts watches that ended early, but for those that had asked for it.
+/// When each process sent its last request.
+fn last_sent(lines: &Lines<'_>) -> HashMap<u32, i64> {
+    let mut last = HashMap::new();
+    for line in &lines.all {
+        let begun = last.entry(line.sender).or_insert(i64::MIN);
+        *begun = line.request.begun.max(*begun);
+    }
+    last
+}
+
+/// Counts watches that ended early, but for those that had asked for it, and those that ended with
+/// their process, which sent nothing after that.
 pub(crate) fn find_short<'r>(lines: &'r Lines<'r>, options: &Options, found: &mut Found<'r>) {
     let short = micros(options.watch_seconds);
+    let last_sent = last_sent(lines);
     for (at, line) in lines.iter() {
         let request = line.request;
         if request.verb() != "watch" || !request.answer.is_success() {
@@ -208,8 +232,12 @@ pub(crate) fn find_short<'r>(lines: &'r Lines<'r>, options: &Options, found: &mu
         let took = request.ended.map(|end| end.saturating_sub(request.begun));
         let wanted = request.query.and_then(|query| query.timeout_seconds);
         let asked = wanted.is_some_and(|seconds| seconds <= u64::from(options.watch_seconds));
-        if took.is_some_and(|took| took <= short) && !asked {
-            let who = request.watch.map_or("", |watch| &watch.ended_by);
+        let who = request.watch.map_or("", |watch| &watch.ended_by);
+        let is_last = request
+            .ended
+            .is_some_and(|end| end >= last_sent[&line.sender]);
+        let with_process = is_last && matches!(who, "client" | "");
+        if took.is_some_and(|took| took <= short) && !asked && !with_process {
             found.add(at, CallFindingKind::ShortWatch, Why::EndedBy(who), false);
         }
     }

@@ -151,7 +151,7 @@ fn with_list(text: &str, list: &[String]) -> String {
 
 /// Each once, in the order of their texts, which doesn't depend on that of a map; the first ones,
 /// and how many more there are.
-fn named(texts: impl Iterator<Item = String>) -> Vec<String> {
+pub(crate) fn named(texts: impl Iterator<Item = String>) -> Vec<String> {
     let texts: BTreeSet<String> = texts.collect();
     let more = texts.len().saturating_sub(NAMED_MAX);
     let mut named: Vec<String> = texts.into_iter().take(NAMED_MAX).collect();
@@ -186,7 +186,7 @@ fn general(field: &str) -> String {
 }
 
 /// A JSON pointer without indexes: `/spec/volumes/*`.
-fn general_path(path: &str) -> String {
+pub(crate) fn general_path(path: &str) -> String {
     let is_index = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let parts = path.split('/');
     let parts: Vec<&str> = parts

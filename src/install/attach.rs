@@ -40,6 +40,8 @@ pub struct Plan {
     pub mode: Mode,
     /// The port that a component dials; the admin port is the next one.
     pub port: u16,
+    /// How many of its last requests each proxy keeps.
+    pub recorder: u32,
 }
 
 impl Plan {
@@ -55,6 +57,7 @@ impl Plan {
             image: self.image.clone(),
             mode: self.mode,
             port: self.port,
+            recorder: self.recorder,
             attached_at: Timestamp::now(),
         };
         patch::patch(component, &spec)

@@ -22,6 +22,11 @@ const TLS_DIRECTORY: &str = "/etc/kubetoll-proxy";
 const CLIENT_DIRECTORY: &str = "/etc/kubetoll";
 /// As long as the kubelet makes its own tokens, in seconds.
 const TOKEN_SECONDS: u32 = 3607;
+/// The argument by which a proxy keeps its last requests.
+const RECORDER: &str = "--recorder=";
+/// Memory that a proxy asks for, in MiB; and for so many requests that it keeps, one more.
+const MEMORY: u32 = 64;
+const REQUESTS_PER_MIB: u32 = 1_000;
 /// How long a proxy may take to start, in seconds: its image is there then.
 const START_SECONDS: u32 = 60;
 
@@ -61,6 +66,8 @@ pub struct ProxySpec {
     pub mode: Mode,
     /// The port that the component dials; the admin port is the next one.
     pub port: u16,
+    /// How many of the last requests it keeps.
+    pub recorder: u32,
     /// When it is put in.
     pub attached_at: Timestamp,
 }
@@ -77,9 +84,20 @@ impl ProxySpec {
                 .as_u64()
                 .and_then(|port| u16::try_from(port).ok())
                 .filter(|port| *port < u16::MAX)?,
+            recorder: recorder(proxy),
             attached_at: since.parse().ok()?,
         })
     }
+}
+
+/// How many requests a proxy's arguments let it keep.
+fn recorder(proxy: &Value) -> u32 {
+    let arguments = proxy["args"].as_array().into_iter().flatten();
+    let mut arguments = arguments.filter_map(Value::as_str);
+    let number = arguments.find_map(|argument| argument.strip_prefix(RECORDER));
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }
 
 /// The strategic merge patch of a component's workload.
@@ -126,21 +144,13 @@ pub fn digest(patch: &Value) -> String {
 fn sidecar(component: Component, spec: &ProxySpec) -> Value {
     let admin = spec.port + 1;
     let ready = json!({"path": "/readyz", "port": ADMIN_PORT_NAME});
+    let memory = MEMORY + spec.recorder.div_ceil(REQUESTS_PER_MIB);
     json!({
         "name": SIDECAR,
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
-        "args": [
-            format!("--listen=127.0.0.1:{}", spec.port),
-            // The kubelet's probes and the API server's pod proxy come to the pod's address.
-            format!("--admin=0.0.0.0:{admin}"),
-            format!("--admin-token-file={TLS_DIRECTORY}/token"),
-            "--upstream=in-cluster",
-            format!("--tls-cert={TLS_DIRECTORY}/tls.crt"),
-            format!("--tls-key={TLS_DIRECTORY}/tls.key"),
-            format!("--component={}", component.name()),
-        ],
+        "args": arguments(component, spec),
         "ports": [
             {"name": PROXY_PORT_NAME, "containerPort": spec.port, "protocol": "TCP"},
             {"name": ADMIN_PORT_NAME, "containerPort": admin, "protocol": "TCP"},
@@ -148,7 +158,7 @@ fn sidecar(component: Component, spec: &ProxySpec) -> Value {
         "startupProbe": {"httpGet": ready, "periodSeconds": 1, "failureThreshold": START_SECONDS},
         "readinessProbe": {"httpGet": ready, "periodSeconds": 10},
         // No limits: a proxy that is killed for its memory takes its counts along.
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": "10m", "memory": format!("{memory}Mi")}},
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "capabilities": {"drop": ["ALL"]},
@@ -159,6 +169,23 @@ fn sidecar(component: Component, spec: &ProxySpec) -> Value {
         },
         "volumeMounts": [{"name": TLS_VOLUME, "mountPath": TLS_DIRECTORY, "readOnly": true}],
     })
+}
+
+fn arguments(component: Component, spec: &ProxySpec) -> Vec<String> {
+    let mut arguments = vec![
+        format!("--listen=127.0.0.1:{}", spec.port),
+        // The kubelet's probes and the API server's pod proxy come to the pod's address.
+        format!("--admin=0.0.0.0:{}", spec.port + 1),
+        format!("--admin-token-file={TLS_DIRECTORY}/token"),
+        "--upstream=in-cluster".to_owned(),
+        format!("--tls-cert={TLS_DIRECTORY}/tls.crt"),
+        format!("--tls-key={TLS_DIRECTORY}/tls.key"),
+        format!("--component={}", component.name()),
+    ];
+    if spec.recorder > 0 {
+        arguments.push(format!("{RECORDER}{}", spec.recorder));
+    }
+    arguments
 }
 
 /// What changes for the component itself.

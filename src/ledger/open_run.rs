@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use super::{
     answer::{Answer, ObjectRef, Standing},
     books::Books,
+    pages::Ends,
 };
 use recorder::Line;
 
@@ -78,7 +79,8 @@ pub(super) struct OpenRun {
     /// About as many as `objects` has: two that come at once may both be counted as new.
     objects_known: AtomicUsize,
     objects_lost: AtomicU64,
-    journal: Option<Mutex<Journal>>,
+    pub(super) journal: Option<Mutex<Journal>>,
+    pub(super) ends: Mutex<Ends>,
 }
 
 /// Where a line is kept, which takes more memory once it has ended.
@@ -90,8 +92,8 @@ pub(super) struct Keepers {
     recent: Option<u64>,
 }
 
-struct Journal {
-    lines: Vec<Arc<Line>>,
+pub(super) struct Journal {
+    pub(super) lines: Vec<Arc<Line>>,
     /// Bytes that the lines of authenticated clients take.
     bytes: Arc<AtomicUsize>,
     most_bytes: usize,
@@ -192,6 +194,7 @@ impl OpenRun {
             journal: options
                 .journal
                 .then(|| Mutex::new(Journal::new(LINES_BYTES_MAX))),
+            ends: Mutex::default(),
         }
     }
 
@@ -242,8 +245,8 @@ impl OpenRun {
     }
 }
 
-fn locked(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
-    journal.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

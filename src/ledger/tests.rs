@@ -337,3 +337,112 @@ fn a_run_has_the_room_that_it_asks_for() {
         assert_eq!((detail.objects.len(), detail.objects_lost), (objects, lost));
     }
 }
+
+/// An answered request whose line is still open, and that line.
+fn begun(books: &Arc<Books>, party: &Arc<Party>) -> (Entry, Arc<Line>) {
+    let mut entry = books.open(&name("get", "pods"), true);
+    let line = entry.answer(Answer {
+        outcome: Outcome::Code(200),
+        party,
+        standing: Standing::Authenticated,
+        name: &|with| with(&name("get", "pods")),
+        elapsed: Duration::ZERO,
+        object: &ObjectRef::default,
+        line: &|row| Line {
+            row,
+            ..Line::default()
+        },
+    });
+    (entry, line.unwrap())
+}
+
+fn end(line: &Line) {
+    line.end.set(recorder::End::default()).unwrap();
+}
+
+/// What a reader has: by the place of a line whether it has ended.
+fn take(page: &JournalPage, has: &mut std::collections::BTreeMap<usize, bool>) {
+    let lines = page.lines.iter();
+    has.extend(lines.map(|(place, line)| (*place, line.end.get().is_some())));
+}
+
+#[test]
+fn a_page_has_what_is_new_and_what_has_ended_since() {
+    let books = Arc::new(Books::new());
+    let party = books.party("virt-api", "");
+    books.open_run("run", JOURNAL).unwrap();
+    let (_entry, watch) = begun(&books, &party);
+    let (_entry, quick) = begun(&books, &party);
+    end(&quick);
+    let first = books.journal_page("run", Position::default()).unwrap();
+    let mut has = std::collections::BTreeMap::new();
+    take(&first, &mut has);
+    assert_eq!(has, [(0, false), (1, true)].into());
+    assert_eq!((first.length, first.has_more), (2, false));
+    let snapshot = first.snapshot.unwrap();
+    assert_eq!(snapshot.rows[0].answered, 2);
+
+    let idle = books.journal_page("run", first.next).unwrap();
+    assert!(idle.snapshot.is_none() && idle.lines.is_empty() && idle.next == first.next);
+    end(&watch);
+    let (_entry, _open) = begun(&books, &party);
+    let second = books.journal_page("run", first.next).unwrap();
+    take(&second, &mut has);
+    assert_eq!(has, [(0, true), (1, true), (2, false)].into());
+    assert_eq!(second.snapshot.unwrap().rows[0].answered, 3);
+    // A page that was lost on its way comes again.
+    let again = books.journal_page("run", first.next).unwrap();
+    assert_eq!((again.lines.len(), again.next), (2, second.next));
+    // And the end has all of them all the same.
+    assert_eq!(books.close_run("run").unwrap().1.journal.len(), 3);
+    assert!(books.journal_page("run", second.next).is_err());
+}
+
+#[test]
+fn pages_are_bounded_and_together_they_are_the_journal() {
+    let books = Arc::new(Books::new());
+    let party = books.party("virt-api", "");
+    books.open_run("run", JOURNAL).unwrap();
+    let count = 2 * PAGE_MAX + 500;
+    let open: Vec<_> = (0..count).map(|_| begun(&books, &party)).collect();
+    let (mut from, mut has) = (Position::default(), std::collections::BTreeMap::new());
+    for round in 0.. {
+        let page = books.journal_page("run", from).unwrap();
+        assert!(page.lines.len() <= 2 * PAGE_MAX && round < 10);
+        take(&page, &mut has);
+        from = page.next;
+        if round == 0 {
+            assert!(page.has_more);
+            open.iter().for_each(|(_, line)| end(line));
+        }
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(has.len(), count);
+    assert!(has.values().all(|has_ended| *has_ended));
+    let other = books.journal_page("other", from);
+    assert_eq!(other.unwrap_err(), RunError::Unknown("other".to_owned()));
+}
+
+/// Whenever it is asked for, a page's books count the lines up to its end and no other.
+#[test]
+fn the_books_of_a_page_count_its_lines() {
+    let books = Arc::new(Books::new());
+    let party = books.party("virt-api", "");
+    books.open_run("run", JOURNAL).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..3_000).for_each(|_| drop(begun(&books, &party))));
+        }
+        let mut from = Position::default();
+        while from.lines < 12_000 {
+            let page = books.journal_page("run", from).unwrap();
+            if let Some(snapshot) = page.snapshot {
+                let counted: u64 = snapshot.rows.iter().map(|row| row.answered).sum();
+                assert_eq!(counted, page.length as u64);
+            }
+            from = page.next;
+        }
+    });
+}

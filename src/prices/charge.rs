@@ -36,7 +36,7 @@ fn cost_us(row: &ResultRow, no_ops: f64, list: &PriceList) -> Option<f64> {
 }
 
 /// Which price an outcome has; none for what has no price.
-fn priced_outcome(outcome: &Outcome) -> Option<PricedOutcome> {
+pub(super) fn priced_outcome(outcome: &Outcome) -> Option<PricedOutcome> {
     match outcome.code()? {
         200..300 => Some(PricedOutcome::Success),
         404 => Some(PricedOutcome::NotFound),

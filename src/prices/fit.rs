@@ -242,7 +242,7 @@ impl<'m> Batches<'m> {
 }
 
 /// Custom resources have groups with a dot that are not Kubernetes's own.
-fn is_custom(call: &PricedCall) -> bool {
+pub(super) fn is_custom(call: &PricedCall) -> bool {
     call.group.contains('.') && !call.group.ends_with(".k8s.io")
 }
 

@@ -38,6 +38,8 @@ pub enum FailureReason {
     ApiServerUnreachable,
     /// The API server answered, and did not do what was asked.
     ApiServerRefused,
+    /// The driver ended without having closed the books, as when it is killed.
+    DriverEnded,
 }
 
 /// What there is of a failed run's books.
@@ -123,6 +125,7 @@ impl FailureReason {
             Self::ProxyRefused => "a proxy refused what was asked of it",
             Self::ApiServerUnreachable => "the API server gave no answer",
             Self::ApiServerRefused => "the API server refused what was asked of it",
+            Self::DriverEnded => "the driver ended before the run's record was written",
         }
     }
 
@@ -138,6 +141,7 @@ impl FailureReason {
             Self::ProxyRefused => "proxy_refused",
             Self::ApiServerUnreachable => "api_server_unreachable",
             Self::ApiServerRefused => "api_server_refused",
+            Self::DriverEnded => "driver_ended",
         }
     }
 }
@@ -174,6 +178,7 @@ mod tests {
             FailureReason::ProxyRefused,
             FailureReason::ApiServerUnreachable,
             FailureReason::ApiServerRefused,
+            FailureReason::DriverEnded,
         ] {
             let json = serde_json::to_value(reason).unwrap();
             assert_eq!(json, reason.as_str());

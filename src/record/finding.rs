@@ -46,12 +46,13 @@ pub enum CallFindingKind {
     /// Saved: none, since nothing tells which of them could be one.
     HotObject,
     /// A successful list of more than one object without `resourceVersion` and without `limit`: the
-    /// API server reads all of them from etcd. Saved: none.
+    /// API server has to give all of them in their newest state. Saved: none.
     UnboundedList,
     /// A successful list, or watch that begins with all objects, of what the same process had listed
     /// in the run before. Saved: none, unless as a repeated read.
     Relist,
-    /// A watch that ended at most 30 seconds after it began, and did not ask for that. Saved: none.
+    /// A watch that ended at most 30 seconds after it began, did not ask for that, and did not end with
+    /// its client. Saved: none.
     ShortWatch,
     /// A call whose answer had a warning: most often, that the version of the API is deprecated.
     /// Saved: none.

@@ -160,13 +160,18 @@ pub struct QueryRecord {
     /// Keys of the field selector, without values.
     #[serde(skip_serializing_if = "is_default")]
     pub field_keys: Vec<String>,
+    /// The kind that was asked for in the place of the object's own (`as` of `Accept`), such as
+    /// `PartialObjectMetadata`, which has nothing but the metadata, or `Table`; empty for none.
+    #[serde(rename = "as", skip_serializing_if = "is_default")]
+    pub as_kind: String,
 }
 
 /// What a request's body said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SentRecord {
-    /// `metadata.resourceVersion`: the write fails unless this is still the object's.
+    /// `metadata.resourceVersion`, or of a delete that of its `preconditions`: the write fails unless
+    /// this is still the object's.
     #[serde(skip_serializing_if = "is_default")]
     pub resource_version: String,
     /// JSON pointers of what a patch changes, 64 at most; a list is not entered.
@@ -232,6 +237,12 @@ pub struct StatusRecord {
     /// UID of its priority level (`X-Kubernetes-PF-PriorityLevel-UID`).
     #[serde(skip_serializing_if = "is_default")]
     pub priority_level: String,
+    /// The flow schema's name, if the API server told it at the end of the run.
+    #[serde(skip_serializing_if = "is_default")]
+    pub flow_schema_name: String,
+    /// The priority level's name, likewise.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority_level_name: String,
 }
 
 /// One of the causes of a failure.
@@ -297,7 +308,10 @@ impl JournalRecord {
         self.field_manager = options.field_manager.to_string();
         self.dry_run = options.dry_run;
         self.warned = asked.warned;
-        let query = QueryRecord::from(options);
+        let query = QueryRecord {
+            as_kind: asked.as_kind.to_string(),
+            ..QueryRecord::from(options)
+        };
         self.query = (!is_default(&query)).then(|| Box::new(query));
         self.failure = asked.throttled_by.as_deref().map(|[flow_schema, level]| {
             Box::new(StatusRecord {
@@ -313,9 +327,11 @@ impl JournalRecord {
     fn add_end(&mut self, end: &End) {
         self.end_us = Some(end.micros);
         self.cut_short = end.cut_short;
+        self.dry_run |= end.sent.as_deref().is_some_and(|sent| sent.dry_run);
         self.request_bytes = end.request_bytes;
         self.response_bytes = end.response_bytes;
-        self.sent = end.sent.as_deref().map(|sent| Box::new(sent.into()));
+        let sent = end.sent.as_deref().map(SentRecord::from);
+        self.sent = sent.filter(|sent| !is_default(sent)).map(Box::new);
         self.watch = end.watch.as_deref().map(|watch| Box::new(watch.into()));
         self.unread = end.unread.map_or("", Unread::as_str).to_owned();
         match &end.seen {
@@ -400,6 +416,7 @@ impl From<&RequestOptions> for QueryRecord {
             initial_events: options.initial_events,
             label_keys: owned(&options.label_keys),
             field_keys: owned(&options.field_keys),
+            as_kind: String::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: no other room defines a format; the rooms that hold the values derive no
 //! serialization of their own.
 
+mod api_server;
 mod audit;
 mod budget;
 mod change;
@@ -17,6 +18,7 @@ mod installation;
 mod journal;
 mod markers;
 mod outcome;
+mod pages;
 mod prices;
 mod printable;
 mod result;
@@ -24,6 +26,7 @@ mod run;
 mod snapshot;
 mod watch_events;
 
+pub use api_server::{ApiServerUsage, EventsSent, RequestsServed, WebhookCalls};
 pub use audit::{AuditCount, AuditLog, AuditReport, Difference, Value, Verification};
 pub use budget::{
     BUDGET_SCHEMA, BudgetFile, BudgetReport, BudgetRow, ComponentBudget, ScenarioBudget,
@@ -58,6 +61,9 @@ pub use journal::{
 };
 pub use markers::{MarkerFile, MarkerLabel, MarkerLine, MarkerStyle};
 pub use outcome::{Kept, Outcome};
+pub use pages::{
+    JournalPage, JournalPosition, KnownBooks, SPOOL_SCHEMA, SpoolEntry, SpoolHead, SpoolPage,
+};
 pub use prices::{
     Bill, BillParts, Estimate, Machine, PRICES_SCHEMA, Price, PriceList, PricedCall, PricedOutcome,
     WatchEventPrice, WebhookKind, WebhookPrice,

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientRecord, Crosscheck, JournalRecord, ObjectRecord, RowRecord, RunDetailRecord, RunFailure,
-    Snapshot,
+    ApiServerUsage, ClientRecord, Crosscheck, JournalRecord, ObjectRecord, RowRecord,
+    RunDetailRecord, RunFailure, Snapshot,
 };
 
 /// The schema's name and version.
@@ -54,6 +54,9 @@ pub struct RunRecord {
     /// The components' own metrics while the books were open, if they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crosscheck: Option<Crosscheck>,
+    /// What the API server did and took while the books were open, where it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_server: Option<ApiServerUsage>,
     /// The command that the run was made around, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandRecord>,

@@ -66,13 +66,14 @@ fn asked_for(asked: &Asked) -> usize {
         client: _,
         repeats: _,
         content_type,
+        as_kind,
         options,
         warned: _,
         throttled_by,
     } = asked;
     let throttled_by = throttled_by.as_deref();
     let throttled_by = throttled_by.map_or(0, |uids| piece(size_of_val(uids)) + boxes(uids));
-    let own = piece(size_of_val(asked)) + boxes([namespace, name, content_type]);
+    let own = piece(size_of_val(asked)) + boxes([namespace, name, content_type, as_kind]);
     own + throttled_by + of_options(options)
 }
 
@@ -99,6 +100,7 @@ fn of_sent(sent: &Sent) -> usize {
         paths,
         tests,
         more: _,
+        dry_run: _,
     } = sent;
     let lists = [paths, tests];
     let lists = lists.map(|list| piece(list.capacity() * size_of::<String>()) + strings(list));

@@ -46,6 +46,9 @@ pub struct Asked {
     pub content_type: Box<str>,
     /// Its options.
     pub options: RequestOptions,
+    /// Of a read, the kind that it asked for in the place of the object's own, as
+    /// `PartialObjectMetadata`; empty for none.
+    pub as_kind: Box<str>,
     /// Whether the answer had a warning.
     pub warned: bool,
     /// Of a 429, UIDs of the flow schema and of the priority level.

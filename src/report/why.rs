@@ -107,6 +107,7 @@ pub fn untold(log: &AuditLog, bodies: &AuditBodies) -> Untold {
         ));
     }
     let always = [
+        "what watches delivered: one of the objects' metadata alone is taken for one of whole objects",
         "bytes, events and errors of watches, who ended a watch, why a request was throttled: \
          these are in no audit log",
         "processes and connections: what has the same user, user agent, and pod or address, is \
@@ -379,6 +380,7 @@ mod tests {
         - what came of 30 of 30 updates and patches, whose answer's body is not in the log: whether they changed anything, and which of them made another one fail
         - who had written in between, of 1 of 3 updates and patches that were answered 409: which version they wanted is not in the log
         - what 5 of 7 patches change and test
+        - what watches delivered: one of the objects' metadata alone is taken for one of whole objects
         - bytes, events and errors of watches, who ended a watch, why a request was throttled: these are in no audit log
         - processes and connections: what has the same user, user agent, and pod or address, is taken for one process
         ");
@@ -387,7 +389,7 @@ mod tests {
             bodies.refused_unread,
             bodies.patches_unread,
         ) = (0, 0, 0);
-        assert_eq!(untold(&log, &bodies).what.len(), 2);
+        assert_eq!(untold(&log, &bodies).what.len(), 3);
         assert!(
             untold(&AuditLog::default(), &bodies)
                 .to_string()

@@ -7,6 +7,7 @@
 //! - `cli`: what needs no cluster: bad input, logs, names
 //! - `commands`: `exec`, `measure`, `certs`, `kubeconfig` and `kubetoll-proxy` as a user has them
 //! - `comparison`: `compare`, `changes` and `budget` as a user has them
+//! - `controllers`: why Kubernetes' own controllers make their calls
 //! - `crosscheck`: a component's own counter beside the wire
 //! - `deploying`: the chart, the kustomizations and the plugin of kubectl
 //! - `differential`: the same request directly and through the proxy, byte for byte
@@ -31,9 +32,11 @@
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `seldom`: what clients and servers do now and then
 //! - `soak`: a mixed load through restarts of the upstream
+//! - `spool`: lines that leave a proxy while a run is open
 //! - `store`: the history, in SQLite and in a real PostgreSQL
 //! - `starting`: how `kubetoll-proxy` starts, and what a restart means for who measures
 //! - `storm`: the books against a real audit log, request by request
+//! - `throttled`: by which flow schema a real kube-apiserver answers 429
 //! - `tidy`: the rules of the repository itself
 //! - `transparency`: kubectl and informers directly and through the proxy
 //! - `upgrades`: exec, attach, port-forward and consoles, with client-go
@@ -52,6 +55,7 @@ mod certificates;
 mod cli;
 mod commands;
 mod comparison;
+mod controllers;
 mod crosscheck;
 mod deploying;
 mod differential;
@@ -78,10 +82,12 @@ mod restarts;
 mod runs;
 mod seldom;
 mod soak;
+mod spool;
 mod starting;
 mod store;
 mod storm;
 mod support;
+mod throttled;
 mod tidy;
 mod transparency;
 mod upgrades;

@@ -77,7 +77,9 @@ fn a_real_api_server_has_prices_and_a_run_a_bill() {
 
 /// The bill of a run is the sum of its rows, and names what has no price.
 fn bill(file: &Path, list: &PriceList) {
-    let vmi = ["run", "vmi", "--count", "3", "--output", "json", "--prices"];
+    let vmi = [
+        "run", "vmi", "--count", "3", "--lab", "real", "--output", "json", "--prices",
+    ];
     let done = run(kubetoll().args(vmi).arg(file), b"");
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
     let result: RunResult = serde_json::from_slice(&done.stdout).unwrap();
@@ -86,7 +88,13 @@ fn bill(file: &Path, list: &PriceList) {
     let sum: f64 = costs.sum();
     assert!((bill.parts.calls - sum / 1e6).abs() < 1e-9);
     assert!(sum > 0.0);
-    assert_eq!(bill.measured_cpu_seconds, None);
+    assert!(bill.measured_cpu_seconds > Some(0.0));
+    // Of VMIs nothing has a price here, and no webhook is called.
+    assert_eq!(
+        (bill.parts.watch_events, bill.parts.webhooks),
+        (None, Some(0.0))
+    );
+    assert!(bill.parts.others.is_some());
     assert_eq!(bill.prices.toll_us, list.toll_us);
     let unpriced = result.rows.iter().filter(|row| row.cost_cpu_us.is_none());
     assert!(

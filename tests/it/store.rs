@@ -68,6 +68,7 @@ fn record(id: &str) -> RunRecord {
         driver: Vec::new(),
         checks: Vec::new(),
         crosscheck: None,
+        api_server: None,
         command: None,
         failure: None,
     }

@@ -81,13 +81,13 @@ k get pods
 "#;
 
 /// A cluster whose audit log has all bodies, and a folder for a command.
-struct Site {
-    cluster: RealCluster,
-    home: tempfile::TempDir,
+pub struct Site {
+    pub cluster: RealCluster,
+    pub home: tempfile::TempDir,
 }
 
 impl Site {
-    async fn set() -> Option<Self> {
+    pub async fn set() -> Option<Self> {
         identity::install_provider();
         let assets = real::assets()?;
         let home = tempfile::tempdir().unwrap();
@@ -117,7 +117,7 @@ impl Site {
             .unwrap()
     }
 
-    fn done(&self, arguments: &[&str]) -> String {
+    pub fn done(&self, arguments: &[&str]) -> String {
         let output = self.kubetoll(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
@@ -125,7 +125,7 @@ impl Site {
     }
 
     /// The events of the audit log with these IDs, in the log's order.
-    fn events(&self, ids: &BTreeSet<String>) -> Vec<Value> {
+    pub fn events(&self, ids: &BTreeSet<String>) -> Vec<Value> {
         let log = fs::read_to_string(self.cluster.audit_log()).unwrap();
         let events = log.lines().map(|line| serde_json::from_str(line).unwrap());
         events
@@ -143,7 +143,8 @@ impl Site {
     }
 }
 
-fn text(value: &Value) -> &str {
+/// A text, empty for anything else.
+pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 

@@ -80,6 +80,9 @@ spec:
     {{- if .Values.proxy.compatMetrics }}
     - --compat-metrics
     {{- end }}
+    {{- if .Values.proxy.recorder }}
+    - --recorder={{ int .Values.proxy.recorder }}
+    {{- end }}
     {{- range .Values.proxy.extraArgs }}
     - {{ . | quote }}
     {{- end }}

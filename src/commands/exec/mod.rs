@@ -15,10 +15,11 @@ use super::shared::{
     child::{Ended, code_of, exit_of, run_command},
     cluster::WhereArgs,
     exits::tell_failure,
+    flow_control::name_flow_schemas,
     history::KeepArgs,
     inner_proxy::InnerProxy,
     output::Output,
-    results,
+    results, spool,
 };
 use cluster::access::Access;
 use discovery::Discovery;
@@ -146,20 +147,35 @@ impl ExecArgs {
         let proxies = [proxy.admin.clone()];
         let plan = plan(!self.no_journal);
         let opened = measure::open(&plan, &proxies).await?;
+        let spool = plan
+            .journal
+            .then(|| spool::spool(self.results_dir.as_deref()));
+        let spool = spool.flatten();
+        let mut last = measure::last_known(&plan, &opened, &proxies, spool.as_ref());
         let variables = environment.variables();
-        let Some(ended) = run_command(&self.command, &variables, stop).await? else {
-            return Ok(Exit::Interrupted);
+        let command = run_command(&self.command, &variables, stop);
+        let ended = last.look_during((&plan.id, ""), &proxies, command).await;
+        let told = match ended {
+            Ok(Some(ended)) => {
+                tell_not_reached(proxy);
+                let mut record = self
+                    .close(&plan, (opened, last), proxy, &ended, stop)
+                    .await?;
+                name_flow_schemas(&mut record, access).await;
+                Ok(self.tell(record, &ended).await?)
+            }
+            Ok(None) => Ok(Exit::Interrupted),
+            Err(error) => Err(error),
         };
-        tell_not_reached(proxy);
-        let record = self.close(&plan, opened, proxy, &ended, stop).await?;
-        self.tell(record, &ended).await
+        spool::remove(spool.as_ref());
+        told
     }
 
     /// Closes the books, and enters what only this command knows.
     async fn close(
         &self,
         plan: &Plan,
-        opened: Opened,
+        (opened, last): (Opened, LastKnown),
         proxy: &InnerProxy,
         ended: &Ended,
         stop: &CancellationToken,
@@ -173,8 +189,7 @@ impl ExecArgs {
         let mut record = match closed {
             Ok(record) => record,
             Err(failed) if matches!(failed.cause, RunError::Interrupted) => {
-                let nothing = LastKnown::default();
-                failed.salvaged(plan, &proxies, None, nothing).await
+                failed.salvaged(plan, &proxies, None, last).await
             }
             Err(failed) => return Err(failed.cause.into()),
         };

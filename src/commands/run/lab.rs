@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use kube::Client;
 
-use crate::commands::shared::inner_proxy::InnerProxy;
+use crate::commands::shared::{inner_proxy::InnerProxy, meters::LabMeter};
 use classify::path_class;
 use driver::proxies::ProxyClient;
 use identity::{
@@ -90,6 +90,15 @@ impl Lab {
             simulation,
             client,
         })
+    }
+
+    /// What its API server takes can be read; that of one in this process can't be told from all else
+    /// here.
+    pub(super) fn meter(&self) -> Option<LabMeter<'_>> {
+        match &self.server {
+            Server::Embedded(_) => None,
+            Server::Real(cluster) => Some(LabMeter(cluster)),
+        }
     }
 
     /// The proxy's admin port.
@@ -224,6 +233,7 @@ mod tests {
             tally,
             proxies: vec![lab.proxy()],
             roster: None,
+            spool: None,
             window_hook: None,
             cluster: ClusterRecord::default(),
             progress: &Quiet,

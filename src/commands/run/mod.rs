@@ -11,11 +11,15 @@ use super::shared::{
     exits,
     inputs::{read_prices, read_thresholds},
     progress::Terminal,
-    results,
+    results, spool,
 };
-use driver::{ComponentWatch, Driver, Roster, RunFailed, WindowHook};
+use driver::{
+    ComponentWatch, Driver, Hooks, Plan, Roster, RunFailed, Spool, WindowHook,
+    pricing::ApiServerWatch,
+};
 use lab::{Compared, Lab};
-use record::{BooksKept, Crosscheck, RunRecord, RunResult};
+use place::Place;
+use record::{ApiServerUsage, BooksKept, Crosscheck, RunRecord, RunResult};
 use report::Asked;
 use terminal::{exit::Exit, tell};
 
@@ -37,22 +41,19 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     let Some((place, watch)) = starting.await.transpose()? else {
         return Ok(Exit::Interrupted);
     };
-    let progress = Terminal::new();
-    let driver = Driver {
-        client: place.client.clone(),
-        tally: place.tally.clone(),
-        proxies: place.proxies.clone(),
-        roster: place.fleet.as_ref().map(|fleet| fleet as &dyn Roster),
-        window_hook: watch.as_ref().map(|watch| watch as &dyn WindowHook),
-        cluster: place.cluster.clone(),
-        progress: &progress,
-        stop,
-    };
     let plan = args.plan(spec, place.lab.is_some());
-    let outcome = match &watch {
-        Some(watch) => watch.sample_during(driver.run(&plan)).await,
-        None => driver.run(&plan).await,
+    let spool = plan
+        .journal
+        .then(|| spool::spool(args.results_dir.as_deref()));
+    let spool = spool.flatten();
+    let progress = Terminal::new();
+    let meanwhile = Meanwhile {
+        watch,
+        // Who asks for no bill needs no right to the API server's metrics.
+        with_bill: prices.is_some(),
+        spool: spool.as_ref(),
     };
+    let outcome = watched(&place, meanwhile, &plan, &progress, stop).await;
     progress.finish();
     let how = if plan.journal {
         Compared::ByRequest
@@ -66,15 +67,9 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     };
     let checked = place.lab.as_ref().map(|lab| (lab, how));
     let exit = match outcome {
-        Ok(mut record) => {
-            record.crosscheck = watch.and_then(found);
-            args.finish(record, checked, &asked).await
-        }
-        Err(mut failed) => {
+        Ok(record) => args.finish(record, checked, &asked).await,
+        Err(failed) => {
             let exit = exits::tell_failure(&failed.cause);
-            if let Some(record) = &mut failed.record {
-                record.crosscheck = watch.and_then(found);
-            }
             args.keep_failed(failed, checked, &asked).await;
             Ok(exit)
         }
@@ -82,7 +77,58 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     if let Some(lab) = place.lab {
         lab.stop().await;
     }
+    if exit.is_ok() {
+        spool::remove(spool.as_ref());
+    }
     exit
+}
+
+/// What is done beside a run.
+struct Meanwhile<'m> {
+    watch: Option<ComponentWatch>,
+    with_bill: bool,
+    spool: Option<&'m Spool>,
+}
+
+/// Runs the plan, and reads meanwhile what components and the API server say of themselves.
+async fn watched(
+    place: &Place,
+    meanwhile: Meanwhile<'_>,
+    plan: &Plan,
+    progress: &Terminal,
+    stop: CancellationToken,
+) -> Result<RunRecord, RunFailed> {
+    let watch = meanwhile.watch;
+    let meter = place.meter().filter(|_| meanwhile.with_bill);
+    let server = meter.as_deref();
+    let server = server.map(|meter| ApiServerWatch::new(place.client.clone(), meter));
+    let components = watch.iter().map(|watch| watch as &dyn WindowHook);
+    let servers = server.iter().map(|server| server as &dyn WindowHook);
+    let hooks = Hooks(components.chain(servers).collect());
+    let driver = Driver {
+        client: place.client.clone(),
+        tally: place.tally.clone(),
+        proxies: place.proxies.clone(),
+        roster: place.fleet.as_ref().map(|fleet| fleet as &dyn Roster),
+        spool: meanwhile.spool,
+        window_hook: Some(&hooks),
+        cluster: place.cluster.clone(),
+        progress,
+        stop,
+    };
+    let mut outcome = match &watch {
+        Some(watch) => watch.sample_during(driver.run(plan)).await,
+        None => driver.run(plan).await,
+    };
+    let record = match &mut outcome {
+        Ok(record) => Some(record),
+        Err(failed) => failed.record.as_deref_mut(),
+    };
+    if let Some(record) = record {
+        record.crosscheck = watch.and_then(found);
+        record.api_server = server.and_then(used);
+    }
+    outcome
 }
 
 /// What the components' own metrics showed, with the exit code that it would give alone.
@@ -90,6 +136,13 @@ fn found(watch: ComponentWatch) -> Option<Crosscheck> {
     let mut check = watch.found()?;
     check.exit_code = exits::of_crosscheck(&check).code();
     Some(check)
+}
+
+/// What the API server did and took; says why if that is not known.
+fn used(watch: ApiServerWatch<'_>) -> Option<ApiServerUsage> {
+    let found = watch.found();
+    let said = found.map_err(|why| tell!("kubetoll: what the API server took is not known: {why}"));
+    said.ok()
 }
 
 impl RunArgs {

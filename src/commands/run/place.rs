@@ -11,6 +11,7 @@ use crate::commands::shared::{attached::Fleet, cluster::client_of, proxies::prox
 use cluster::client::Manner;
 use driver::{
     client::{Tally, counted},
+    pricing::{Meter, MetricsMeter},
     proxies::ProxyClient,
 };
 use record::ClusterRecord;
@@ -24,6 +25,16 @@ pub(super) struct Place {
     pub(super) cluster: ClusterRecord,
     pub(super) proxies: Vec<ProxyClient>,
     pub(super) fleet: Option<Fleet>,
+}
+
+impl Place {
+    /// Reads what the API server takes, where that can be read.
+    pub(super) fn meter(&self) -> Option<Box<dyn Meter + '_>> {
+        match &self.lab {
+            Some(lab) => lab.meter().map(|meter| Box::new(meter) as Box<dyn Meter>),
+            None => Some(Box::new(MetricsMeter(self.client.clone()))),
+        }
+    }
 }
 
 impl RunArgs {

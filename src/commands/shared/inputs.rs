@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use exchange::Known;
-use record::{HistoryRun, PRICES_SCHEMA, PriceList, RUN_SCHEMA, RunRecord, ThresholdFile};
+use record::{
+    HistoryRun, PRICES_SCHEMA, PriceList, RUN_SCHEMA, RunRecord, SPOOL_SCHEMA, ThresholdFile,
+};
 
 /// perfscale-audit's expectations in a file, if one was given.
 pub(crate) fn read_thresholds(path: Option<&Path>) -> Result<Option<ThresholdFile>> {
@@ -39,10 +41,14 @@ pub(crate) fn read_prices(path: Option<&Path>) -> Result<Option<PriceList>> {
     Ok(Some(list))
 }
 
-/// The `record.json` of a run.
+/// The `record.json` of a run, or the file that its driver left.
 pub(crate) fn read_record(path: &Path) -> Result<RunRecord> {
     let name = path.display();
     let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    if text.starts_with(format!("{{\"schema\":\"{SPOOL_SCHEMA}\"").as_bytes()) {
+        let left = driver::read_left(path);
+        return left.with_context(|| format!("{name} has no whole beginning"));
+    }
     serde_json::from_slice(&text).with_context(|| format!("{name} is no record of a run"))
 }
 

@@ -11,6 +11,7 @@ mod life;
 mod meter;
 mod session;
 mod subject;
+mod window;
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub use error::PricingError;
 pub use extras::WebhookServer;
 pub use meter::{Meter, MeterError, MeterFuture, Used};
 pub use subject::names;
+pub use window::{ApiServerWatch, MetricsMeter};
 
 use self::{
     caller::Call,

@@ -235,12 +235,56 @@ fn an_object_that_a_delete_left_in_place_can_be_in_conflict() {
     }
     let gone = [row("deleted: virt-controller DELETE-pods", 1, 1)];
     assert_eq!(found(Kind::GoneObject, &[left, refused("5")]), gone);
+    // Its client saw what the delete left, and then it was written: so it was there.
+    let written = made(5, "update pods/status", "a", 200).version("6");
+    let requests = [left, written, refused("5")];
+    assert_eq!(found(Kind::GoneObject, &requests), none());
+    let conflict = [row("Conflict: virt-controller UPDATE-pods/status", 1, 1)];
+    assert_eq!(found(Kind::Conflict, &requests), conflict);
     let removed = made(5, "patch pods", "a", 200).removing("6");
     let gone = [row("deleted: virt-controller PATCH-pods", 1, 1)];
     assert_eq!(
         found(Kind::GoneObject, &[left, removed, refused("5")]),
         gone
     );
+}
+
+#[test]
+fn a_pod_that_was_evicted_stays_for_a_while() {
+    let evict = made(1, "create pods/eviction", "a", 201);
+    let update = made(9, "update pods/status", "a", 409).sent("5");
+    let update = update.status("Conflict", &[]);
+    let evicted = [evict, update];
+    assert_eq!(found(Kind::GoneObject, &evicted), none());
+    assert_eq!(found(Kind::Conflict, &evicted).len(), 1);
+    let get = made(9, "get pods", "a", 404);
+    let expected = [row("deleted: virt-controller CREATE-pods/eviction", 1, 0)];
+    assert_eq!(found(Kind::GoneObject, &[evict, get]), expected);
+}
+
+#[test]
+fn a_delete_of_a_version_that_was_written_since_is_a_conflict() {
+    let delete = made(9, "delete pods", "a", 409).status("Conflict", &[]);
+    let written = made(2, "patch pods/status", "a", 200).version("6");
+    let expected = [row("Conflict: virt-controller PATCH-pods/status", 1, 1)];
+    let of_version = [written, delete.sent("5")];
+    assert_eq!(found(Kind::Conflict, &of_version), expected);
+    assert_eq!(found(Kind::Failure, &of_version), none());
+    let of_other = [written, delete.sent("7")];
+    assert_eq!(
+        found(Kind::Conflict, &of_other),
+        [row("Conflict: unknown", 1, 1)]
+    );
+}
+
+#[test]
+fn a_dry_run_of_a_delete_deletes_nothing() {
+    let dry_run = crate::Request {
+        dry_run: true,
+        ..made(1, "delete pods", "a", 200)
+    };
+    let get = made(9, "get pods", "a", 404);
+    assert_eq!(found(Kind::GoneObject, &[dry_run, get]), none());
 }
 
 #[test]
@@ -272,6 +316,34 @@ fn throttled_calls_name_the_flow_schema_and_not_in_their_id() {
     assert!(finding.id.ends_with("@429:TooManyRequests"));
     let level = "by flow schema schema-uid at priority level level-uid;";
     assert!(finding.detail.contains(level), "{}", finding.detail);
+    request.failure = Some(kept(StatusRecord {
+        flow_schema_name: "service-accounts".to_owned(),
+        priority_level_name: "workload-low".to_owned(),
+        ..request.failure.unwrap().clone()
+    }));
+    let named = only(Kind::Throttled, &[request]);
+    let level = "by flow schema service-accounts at priority level workload-low;";
+    assert!(named.detail.contains(level), "{}", named.detail);
+    assert_eq!(named.id, finding.id);
+}
+
+#[test]
+fn a_conflict_of_patches_says_what_each_was_to_change() {
+    let read = made(1, "get pods", "a", 200).version("5");
+    let theirs = made(2, "patch pods/status", "a", 200)
+        .by("kubelet")
+        .patching(&["/status/conditions", "/status/phase"], &[])
+        .version("6");
+    let refused = made(3, "patch pods", "a", 409).patching(&["/metadata/labels"], &[]);
+    let refused = refused.status("Conflict", &[]);
+    let finding = only(Kind::Conflict, &[read, theirs, refused]);
+    assert_eq!(
+        finding.detail,
+        "1 of 1 such calls failed with 409: kubelet (PATCH-pods/status) had written the object in \
+         between, at /status/conditions, /status/phase, and the refused ones were to change \
+         /metadata/labels; they waited 0.0 s for that."
+    );
+    assert_eq!(finding.reason, "Conflict: kubelet PATCH-pods/status");
 }
 
 #[test]

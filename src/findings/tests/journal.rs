@@ -88,6 +88,7 @@ fn run(proxies: Vec<ProxyRun>) -> RunRecord {
         driver: Vec::new(),
         checks: Vec::new(),
         crosscheck: None,
+        api_server: None,
         command: None,
         failure: None,
     }

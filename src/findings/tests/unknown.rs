@@ -58,7 +58,8 @@ fn bytes_and_who_ended_a_watch_are_left_out() {
     );
     let mut watch = made(1, "watch pods", "", 200).unread();
     watch.ended = Some(2_000);
-    let finding = only(Kind::ShortWatch, &[watch]);
+    let later = made(9, "list pods", "", 200).unread();
+    let finding = only(Kind::ShortWatch, &[watch, later]);
     assert_eq!(finding.reason, "ended by unknown");
     assert!(finding.detail.contains("by whom is unknown"));
 }

@@ -91,6 +91,48 @@ fn a_watch_that_may_leave_out_the_object_saves_nothing() {
     assert_eq!(found(Kind::GetOfWatched, &sure), [row("watched", 1, 1)]);
 }
 
+/// As a request by which a client wants nothing but the metadata.
+fn of_metadata(request: Request<'static>) -> Request<'static> {
+    let list = if request.call.verb == "list" {
+        "List"
+    } else {
+        ""
+    };
+    request.query(QueryRecord {
+        as_kind: format!("PartialObjectMetadata{list}"),
+        ..QueryRecord::default()
+    })
+}
+
+#[test]
+fn a_watch_of_metadata_does_not_deliver_whole_objects() {
+    let expected = [row("watched", 1, 1)];
+    let kind = Kind::GetOfWatched;
+    assert_eq!(found(kind, &[of_metadata(watch(1)), get(9)]), none());
+    let both = [of_metadata(watch(1)), of_metadata(get(9))];
+    assert_eq!(found(kind, &both), expected);
+    assert_eq!(found(kind, &[watch(1), of_metadata(get(9))]), expected);
+    let with_whole = [of_metadata(watch(1)), watch(2), get(9)];
+    assert_eq!(found(kind, &with_whole), expected);
+}
+
+#[test]
+fn a_list_of_metadata_is_none_of_whole_objects_again() {
+    for kind in [Kind::Relist, Kind::RepeatedRead] {
+        let of_each = [list(1), of_metadata(list(9))];
+        assert_eq!(found(kind, &of_each), none(), "{kind}");
+        let of_one = [of_metadata(list(1)), of_metadata(list(9))];
+        assert_eq!(found(kind, &of_one).len(), 1, "{kind}");
+    }
+    // What is watched then is of the same kind.
+    let ended = of_metadata(watch(5)).ended(8, "server");
+    let again = [of_metadata(list(1)), ended, of_metadata(list(9_000))];
+    let expected = [row("after a watch ended by server", 1, 0)];
+    assert_eq!(found(Kind::Relist, &again), expected);
+    let other = [list(1), ended, list(9_000)];
+    assert_eq!(found(Kind::Relist, &other), [row("again", 1, 0)]);
+}
+
 #[test]
 fn a_list_for_the_second_time_has_what_came_before_for_its_cause() {
     let error = kept(WatchRecord {
@@ -175,6 +217,17 @@ fn a_list_of_something_else_is_none_for_the_second_time() {
         ..QueryRecord::default()
     });
     assert_eq!(found(Kind::Relist, &[list(1), streamed]).len(), 1);
+}
+
+#[test]
+fn a_watch_that_ended_with_its_process_is_not_short() {
+    let ended = watch(1).ended(5, "client");
+    assert_eq!(found(Kind::ShortWatch, &[ended, list(2)]), none());
+    assert_eq!(found(Kind::ShortWatch, &[watch(1).ended(5, "")]), none());
+    let expected = [row("ended by client", 1, 0)];
+    assert_eq!(found(Kind::ShortWatch, &[ended, list(9)]), expected);
+    let of_others = [ended, list(9).in_process(1), list(9).by("virt-handler")];
+    assert_eq!(found(Kind::ShortWatch, &of_others), none());
 }
 
 #[test]

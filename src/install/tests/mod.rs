@@ -29,6 +29,7 @@ fn spec(mode: Mode) -> ProxySpec {
         image: "registry.example/kubetoll-proxy@sha256:0123".to_owned(),
         mode,
         port: 16443,
+        recorder: 0,
         attached_at: "2026-11-24T05:09:19Z".parse().unwrap(),
     }
 }
@@ -52,6 +53,24 @@ fn the_patches_are_those_on_file() {
         let made = patch(component, &spec(mode));
         assert_eq!(made, wanted, "{}", serde_saphyr::to_string(&made).unwrap());
     }
+}
+
+#[test]
+fn a_proxy_that_keeps_requests_asks_for_their_memory_and_is_known_by_its_arguments() {
+    let wanted = ProxySpec {
+        recorder: 100_000,
+        ..spec(Mode::Sidecar)
+    };
+    let made = patch(Component::VirtApi, &wanted);
+    let template = &made["spec"]["template"];
+    let proxy = &template["spec"]["initContainers"][0];
+    assert_eq!(proxy["args"][7], "--recorder=100000");
+    assert_eq!(proxy["resources"]["requests"]["memory"], "164Mi");
+    let found = ProxySpec::of(template).unwrap();
+    assert_eq!(found.recorder, 100_000);
+    assert_eq!(patch(Component::VirtApi, &found), made);
+    let without = patch(Component::VirtApi, &spec(Mode::Sidecar));
+    assert_ne!(digest(&made), digest(&without));
 }
 
 #[test]

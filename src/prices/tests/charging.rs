@@ -7,7 +7,7 @@ use record::{CallFinding, PriceList, ResultRow};
 
 /// Updates of VMIs: 3,000 us with 8 KiB and 100 us more for each KiB; 2,500 if nothing changes; 1,600
 /// if refused. Gets of Leases: 500.
-fn list() -> PriceList {
+pub(super) fn list() -> PriceList {
     let estimate = |us: f64| json!({"value": us, "low": us, "high": us});
     let update = |outcome: &str, us: f64| {
         json!({"verb": "update", "group": "kubevirt.io", "resource": "virtualmachineinstances",
@@ -27,7 +27,7 @@ fn list() -> PriceList {
     .unwrap()
 }
 
-fn row(
+pub(super) fn row(
     (verb, group, resource): (&str, &str, &str),
     code: &str,
     count: u64,
@@ -42,9 +42,9 @@ fn row(
     .unwrap()
 }
 
-const UPDATE: (&str, &str, &str) = ("update", "kubevirt.io", "virtualmachineinstances");
+pub(super) const UPDATE: (&str, &str, &str) = ("update", "kubevirt.io", "virtualmachineinstances");
 
-fn took(bytes: u64) -> Value {
+pub(super) fn took(bytes: u64) -> Value {
     json!({"request_bytes": bytes / 2, "response_bytes": bytes / 2, "seconds_to_head": 0.0})
 }
 

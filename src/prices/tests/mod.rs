@@ -1,4 +1,5 @@
-//! Prices by measurements, and costs by prices.
+//! Prices by measurements, costs by prices, and bills.
 
+mod billing;
 mod charging;
 mod fitting;

@@ -211,7 +211,7 @@ impl InFlight {
             .and_then(|recording| recording.head());
         // The books want the object, and its line that and more: the target is read once for both.
         let asked_for = LazyCell::new(|| call::asked_for(method, uri));
-        let asked = || recording::asked(head, asked_for.clone(), &answered);
+        let asked = || recording::asked(head, (method, asked_for.clone()), &answered);
         let line = self.entry.answer(Answer {
             outcome,
             party: booked.party,

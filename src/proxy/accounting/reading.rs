@@ -23,8 +23,10 @@ pub(crate) enum Wanted {
     Failure,
     /// That of the response.
     Response,
-    /// Both.
+    /// Both, of which the request's says what is written.
     Both,
+    /// Both, of which the request's has the options of a delete.
+    Deletion,
 }
 
 impl Never {
@@ -57,7 +59,8 @@ impl Wanted {
         match name.verb {
             _ if !has_objects(name.subresource) => Self::Failure,
             "create" | "update" | "patch" => Self::Both,
-            "get" | "delete" => Self::Response,
+            "delete" | "deletecollection" => Self::Deletion,
+            "get" => Self::Response,
             _ => Self::Failure,
         }
     }
@@ -66,39 +69,56 @@ impl Wanted {
         match self {
             Self::Nothing | Self::Never => false,
             Self::Failure => is_failure(status),
-            Self::Response | Self::Both => true,
+            Self::Response | Self::Both | Self::Deletion => true,
         }
     }
 }
 
 /// Reads a request's body; shared with who sends it on.
 #[derive(Clone)]
-pub(crate) struct RequestReader(Arc<Mutex<SentReader>>);
+pub(crate) struct RequestReader(Arc<Mutex<Reading>>);
+
+struct Reading {
+    reader: SentReader,
+    has_begun: bool,
+}
 
 impl RequestReader {
-    /// Of a request with these headers.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    /// Of a request with these headers, if its body is wanted.
+    pub(super) fn of(wanted: Wanted, headers: &HeaderMap) -> Option<Self> {
         let content_type = value(headers, &header::CONTENT_TYPE);
-        let reader = SentReader::new(form(headers), Change::of(content_type));
-        Self(Arc::new(Mutex::new(reader)))
+        let change = match wanted {
+            Wanted::Both => Change::of(content_type),
+            Wanted::Deletion => Change::Deletion,
+            Wanted::Nothing | Wanted::Never | Wanted::Failure | Wanted::Response => return None,
+        };
+        let reading = Reading {
+            reader: SentReader::new(form(headers), change),
+            has_begun: false,
+        };
+        Some(Self(Arc::new(Mutex::new(reading))))
     }
 
     pub(super) fn read(&self, data: &[u8]) {
-        let mut reader = self.reader();
-        if !reader.is_done() {
-            reader.read(data);
+        let mut reading = self.reading();
+        reading.has_begun |= !data.is_empty();
+        if !reading.reader.is_done() {
+            reading.reader.read(data);
         }
     }
 
     /// What it said, and why not all of it was read.
     pub(super) fn sent(&self) -> (Sent, Option<Unread>) {
-        let mut reader = self.reader();
-        let unread = reader.unread();
+        let mut reading = self.reading();
+        let unread = reading.reader.unread().filter(|_| reading.has_begun);
         let done = SentReader::new(Form::Unread(Unread::Never), Change::Object);
-        (std::mem::replace(&mut *reader, done).finish(), unread)
+        (
+            std::mem::replace(&mut reading.reader, done).finish(),
+            unread,
+        )
     }
 
-    fn reader(&self) -> MutexGuard<'_, SentReader> {
+    fn reading(&self) -> MutexGuard<'_, Reading> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -167,6 +187,8 @@ mod tests {
     fn bodies_of_objects_are_read_but_for_secrets_and_what_is_named() {
         assert_eq!(wanted("update", "", "pods", "status"), Wanted::Both);
         assert_eq!(wanted("get", "apps", "deployments", ""), Wanted::Response);
+        assert_eq!(wanted("delete", "", "pods", ""), Wanted::Deletion);
+        assert_eq!(wanted("deletecollection", "", "pods", ""), Wanted::Deletion);
         assert_eq!(wanted("list", "", "pods", ""), Wanted::Failure);
         assert_eq!(wanted("get", "", "pods", "log"), Wanted::Failure);
         assert_eq!(wanted("get", "", "", ""), Wanted::Nothing);
@@ -177,6 +199,17 @@ mod tests {
         );
         assert_eq!(wanted("get", "example.com", "widgets", ""), Wanted::Never);
         assert_eq!(wanted("get", "", "nodes", ""), Wanted::Never);
+    }
+
+    #[test]
+    fn a_request_without_a_body_is_not_unread() {
+        let of = |wanted| RequestReader::of(wanted, &HeaderMap::new());
+        let reader = of(Wanted::Deletion).unwrap();
+        assert_eq!(reader.sent(), (Sent::default(), None));
+        let reader = of(Wanted::Deletion).unwrap();
+        reader.read(b"x");
+        assert_eq!(reader.sent().1, Some(Unread::UnknownForm));
+        assert!(of(Wanted::Response).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::{
     call::AskedFor,
@@ -65,8 +65,9 @@ impl Numbers {
             user_agent: kept(header::USER_AGENT),
             impersonated: kept(IMPERSONATE_USER),
             content_type: kept(header::CONTENT_TYPE),
+            accept: kept(header::ACCEPT),
             wanted,
-            reader: (wanted == Wanted::Both).then(|| RequestReader::of(headers)),
+            reader: RequestReader::of(wanted, headers),
             repeats: 0,
         }
     }
@@ -80,6 +81,7 @@ pub(crate) struct RequestHead {
     user_agent: Option<HeaderValue>,
     impersonated: Option<HeaderValue>,
     content_type: Option<HeaderValue>,
+    accept: Option<HeaderValue>,
     wanted: Wanted,
     reader: Option<RequestReader>,
     repeats: u32,
@@ -220,7 +222,7 @@ pub(super) fn line(row: u32, answered: &Answered<'_>, asked: Option<Box<Asked>>)
 /// What an authenticated client asked for.
 pub(super) fn asked(
     head: Option<&RequestHead>,
-    AskedFor { object, options }: AskedFor,
+    (method, AskedFor { object, options }): (&Method, AskedFor),
     answered: &Answered<'_>,
 ) -> Box<Asked> {
     let mut asked = Asked {
@@ -237,6 +239,9 @@ pub(super) fn asked(
         asked.client = clients.number(word(&head.user_agent), word(&head.impersonated));
         let media_type = word(&head.content_type).split(';').next();
         asked.content_type = short(media_type.unwrap_or_default().trim());
+        if *method == Method::GET {
+            asked.as_kind = short(as_kind(word(&head.accept)));
+        }
     }
     if let Some((status, headers)) = answered.response {
         asked.warned = headers.contains_key(header::WARNING);
@@ -246,6 +251,14 @@ pub(super) fn asked(
         });
     }
     Box::new(asked)
+}
+
+/// The kind that an `Accept` asks for first in the place of the object's own; empty for none.
+fn as_kind(accept: &str) -> &str {
+    let first = accept.split(',').next().unwrap_or_default();
+    let mut parameters = first.split(';').skip(1).map(str::trim);
+    let kind = parameters.find_map(|parameter| parameter.strip_prefix("as="));
+    kind.unwrap_or_default()
 }
 
 fn word(value: &Option<HeaderValue>) -> &str {
@@ -258,4 +271,26 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
 
 fn short(word: &str) -> Box<str> {
     if word.len() <= WORD_MAX { word } else { "" }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_that_is_asked_for_is_that_of_the_first_form() {
+        for (accept, kind) in [
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,\
+                 application/json;as=Table;g=meta.k8s.io;v=v1,application/json",
+                "PartialObjectMetadata",
+            ),
+            ("application/json; g=meta.k8s.io; as=Table; v=v1", "Table"),
+            ("application/json, application/json;as=Table", ""),
+            ("application/json;alias=Table", ""),
+            ("", ""),
+        ] {
+            assert_eq!(as_kind(accept), kind, "{accept}");
+        }
+    }
 }

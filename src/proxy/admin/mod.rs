@@ -8,10 +8,11 @@
 //! | `GET /snapshot` | one instant of the books |
 //! | `PUT /runs/ID` | opens a run (`record::OpenRun`), gives the snapshot of that instant |
 //! | `GET /runs/ID?namespace=N` | a snapshot and the run's requests for that namespace; the run's lease starts anew |
+//! | `GET /runs/ID/journal?lines=N&ends=N&clients=N` | lines of the run's journal from there on; the lease starts anew |
 //! | `DELETE /runs/ID` | closes the run: snapshot and detail |
 //!
-//! All but `/livez`, `/readyz` and `/metrics` need the bearer token where there is one. A port on a
-//! loopback address serves requests only whose `Host` is `localhost` or a loopback address.
+//! All but `/livez`, `/readyz` and `/metrics` need the bearer token where there is one; where there is
+//! none, nobody gets lines of a run that is open. A port on a loopback address serves requests only whose `Host` is `localhost` or a loopback address.
 
 mod access;
 mod certificates;

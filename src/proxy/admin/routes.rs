@@ -19,7 +19,7 @@ use super::{
     state::Admin,
 };
 use ledger::RunError;
-use record::OpenRun;
+use record::{JournalPosition, OpenRun};
 
 /// Largest body of a request, and the time for it.
 const BODY_MAX: usize = 64 << 10;
@@ -88,7 +88,11 @@ impl Routes {
             (&Method::GET, "/requests") => self.make(recent).await,
             (_, path) => match path.strip_prefix("/runs/").map(str::to_owned) {
                 Some(id) if is_run_id(&id) => self.runs(slot, id, request).await,
-                _ => text(StatusCode::NOT_FOUND, "no such page\n"),
+                Some(path) => match path.strip_suffix("/journal") {
+                    Some(id) if is_run_id(id) => self.journal(id, &request).await,
+                    _ => text(StatusCode::NOT_FOUND, "no such page\n"),
+                },
+                None => text(StatusCode::NOT_FOUND, "no such page\n"),
             },
         }
     }
@@ -116,6 +120,29 @@ impl Routes {
             }
             _ => text(StatusCode::METHOD_NOT_ALLOWED, "PUT, GET or DELETE\n"),
         }
+    }
+
+    /// Lines name users and objects as they come: only who has the token gets them.
+    async fn journal(&self, id: &str, request: &Request<Incoming>) -> Reply {
+        if *request.method() != Method::GET {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "GET\n");
+        }
+        if self.admin.token.load().is_none() {
+            return text(
+                StatusCode::FORBIDDEN,
+                "lines of an open run are only for who has the admin token, and this proxy has none: \
+                 start it with --admin-token-file\n",
+            );
+        }
+        let Some(from) = position(request.uri().query().unwrap_or_default()) else {
+            return text(
+                StatusCode::BAD_REQUEST,
+                "the query is lines=N&ends=N&clients=N, or nothing\n",
+            );
+        };
+        let id = id.to_owned();
+        self.make(move |admin| run_reply(admin.journal_page(&id, from)))
+            .await
     }
 
     /// Makes an answer elsewhere than on the thread of the probes.
@@ -159,6 +186,21 @@ async fn read_open_run(body: Incoming) -> Result<OpenRun, Reply> {
         serde_json::from_slice(&bytes).ok()
     });
     asked.ok_or_else(|| text(StatusCode::BAD_REQUEST, "not what opens a run\n"))
+}
+
+/// How far a reader has come, as its query says.
+fn position(query: &str) -> Option<JournalPosition> {
+    let mut position = JournalPosition::default();
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let field = match name {
+            "lines" => &mut position.lines,
+            "ends" => &mut position.ends,
+            "clients" => &mut position.clients,
+            _ => return None,
+        };
+        *field = value.parse().ok()?;
+    }
+    Some(position)
 }
 
 fn is_run_id(id: &str) -> bool {

@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use jiff::Timestamp;
 
 use super::{lease::Lease, state::Admin};
-use ledger::{OBJECTS_MAX, RunError, RunOptions};
-use record::{OpenRun, RunDetailRecord, RunProgress, Snapshot};
+use ledger::{OBJECTS_MAX, Position, RunError, RunOptions};
+use record::{JournalPage, JournalPosition, OpenRun, RunDetailRecord, RunProgress, Snapshot};
 
 impl Admin {
     pub(super) fn open_run(&self, id: &str, asked: &OpenRun) -> Result<Snapshot, RunError> {
@@ -37,6 +37,36 @@ impl Admin {
             snapshot: self.record(snapshot),
             in_namespace,
         })
+    }
+
+    /// The journal of an open run from a position on.
+    pub(super) fn journal_page(
+        &self,
+        id: &str,
+        from: JournalPosition,
+    ) -> Result<JournalPage, RunError> {
+        let position = Position {
+            lines: from.lines,
+            ends: from.ends,
+        };
+        let mut page = self.proxy.books.journal_page(id, position)?;
+        let snapshot = page.snapshot.take().map(|books| self.record(books));
+        // Nothing new has no new client, either.
+        let clients = match &snapshot {
+            Some(_) => self.proxy.recorder.clients.all(),
+            None => Vec::new(),
+        };
+        self.renew_lease();
+        let mut page = JournalPage::new(snapshot, &page, clients, from);
+        page.next.clients = page.next.clients.max(from.clients);
+        Ok(page)
+    }
+
+    fn renew_lease(&self) {
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = lease.as_mut() {
+            lease.renew();
+        }
     }
 
     pub(super) fn close_run(&self, id: &str) -> Result<RunDetailRecord, RunError> {

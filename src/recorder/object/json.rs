@@ -1,6 +1,6 @@
 //! Which members of a JSON document are wanted.
 
-use super::reading::{Field, Place, Reading, Step};
+use super::reading::{Field, Kind, Place, Reading, Step};
 use crate::{
     json::{Shape, Visitor},
     kept::{Kept, Want},
@@ -15,7 +15,9 @@ impl Visitor for Members<'_> {
         if place.is_none() && shape != Shape::Object {
             self.0.end();
         }
-        self.0.take(step(place, key.unwrap_or_default(), shape))
+        let kind = self.0.kind();
+        self.0
+            .take(step(place, key.unwrap_or_default(), shape, kind))
     }
 
     fn kept(&mut self, value: &Kept) {
@@ -31,7 +33,7 @@ impl Visitor for Members<'_> {
     }
 }
 
-fn step(place: Option<Place>, key: &[u8], shape: Shape) -> Step {
+fn step(place: Option<Place>, key: &[u8], shape: Shape, kind: Option<Kind>) -> Step {
     let Some(place) = place else {
         return match shape {
             Shape::Object => Step::Into(Place::Top),
@@ -39,7 +41,7 @@ fn step(place: Option<Place>, key: &[u8], shape: Shape) -> Step {
         };
     };
     match shape {
-        Shape::Object => object(place, key),
+        Shape::Object => object(place, key, kind),
         Shape::List => list(place, key),
         Shape::String => text(place, key).map_or(Step::Past, Step::Field),
         Shape::Number => number(place, key).map_or(Step::Past, Step::Field),
@@ -58,9 +60,15 @@ fn number(place: Place, key: &[u8]) -> Option<Field> {
     }
 }
 
-fn object(place: Place, key: &[u8]) -> Step {
+/// Whether it is one, or may turn out to be one.
+fn is_of_namespace(kind: Option<Kind>) -> bool {
+    kind.is_none_or(|kind| kind == Kind::Namespace)
+}
+
+fn object(place: Place, key: &[u8], kind: Option<Kind>) -> Step {
     match (place, key) {
         (Place::Top, b"metadata") => Step::Into(Place::Metadata),
+        (Place::Top, b"spec") if is_of_namespace(kind) => Step::Into(Place::Spec),
         (Place::Top, b"details") => Step::Into(Place::Details),
         (Place::Owners, _) => Step::Into(Place::Owner),
         (Place::Causes, _) => Step::Into(Place::Cause),
@@ -71,7 +79,7 @@ fn object(place: Place, key: &[u8]) -> Step {
 fn list(place: Place, key: &[u8]) -> Step {
     match (place, key) {
         (Place::Metadata, b"ownerReferences") => Step::Into(Place::Owners),
-        (Place::Metadata, b"finalizers") => Step::Into(Place::Finalizers),
+        (Place::Metadata | Place::Spec, b"finalizers") => Step::Into(Place::Finalizers),
         (Place::Details, b"causes") => Step::Into(Place::Causes),
         _ => Step::Past,
     }

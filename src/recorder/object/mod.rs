@@ -1,6 +1,8 @@
 //! What a response says of its object, or of why there is none.
 
 mod json;
+#[cfg(test)]
+mod partial_tests;
 mod protobuf;
 mod reading;
 #[cfg(test)]

@@ -57,6 +57,8 @@ fn bytes(place: Place, number: u64, kind: Option<Kind>) -> Step {
             _ => Step::Past,
         },
         (Place::Top, 1) => Step::Into(Place::Metadata),
+        (Place::Top, 2) if kind == Some(Kind::Namespace) => Step::Into(Place::Spec),
+        (Place::Spec, 1) => Step::Field(Field::Finalizer),
         (Place::Metadata, 1) => Step::Field(Field::Name),
         (Place::Metadata, 5) => Step::Field(Field::Uid),
         (Place::Metadata, 6) => Step::Field(Field::ResourceVersion),

@@ -23,6 +23,8 @@ pub(super) enum Place {
     Owner,
     /// The list of finalizers, which only JSON has in one piece.
     Finalizers,
+    /// Of a namespace, which has finalizers there too.
+    Spec,
     Details,
     /// The list of causes, which only JSON has in one piece.
     Causes,
@@ -78,6 +80,8 @@ pub(super) enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Object,
+    /// An object that finalizers of its spec keep as well.
+    Namespace,
     Status,
     /// Nothing that is wanted.
     Other,
@@ -87,7 +91,8 @@ impl Kind {
     fn of(kind: &str) -> Self {
         match kind {
             "Status" => Self::Status,
-            "" | "PartialObjectMetadata" | "Table" | "APIGroup" | "APIVersions" => Self::Other,
+            "Namespace" => Self::Namespace,
+            "" | "Table" | "APIGroup" | "APIVersions" => Self::Other,
             kind if kind.ends_with("List") => Self::Other,
             _ => Self::Object,
         }
@@ -100,6 +105,7 @@ struct Deletion {
     has_begun: bool,
     has_grace_period: bool,
     has_finalizers: bool,
+    has_spec_finalizers: bool,
 }
 
 /// What was found so far.
@@ -116,6 +122,7 @@ pub(super) struct Reading {
     status: Status,
     cause: Cause,
     has_metadata: bool,
+    has_spec: bool,
     has_reason: bool,
     has_details: bool,
     has_ended: bool,
@@ -168,6 +175,9 @@ impl Reading {
             Some(Field::Generation) => self.object.generation = whole().parse().ok(),
             Some(Field::DeletionTimestamp) => self.deletion.has_begun = true,
             Some(Field::DeletionGracePeriod) => self.deletion.has_grace_period = kept.text() != "0",
+            Some(Field::Finalizer) if self.places.contains(&Place::Spec) => {
+                self.deletion.has_spec_finalizers = true;
+            }
             Some(Field::Finalizer) => self.deletion.has_finalizers = true,
             Some(Field::OwnerKind) => self.owner.kind = own(whole()),
             Some(Field::OwnerName) => self.owner.name = own(whole()),
@@ -195,10 +205,8 @@ impl Reading {
     /// The place that was last entered has ended.
     pub(super) fn left(&mut self) {
         match self.places.pop() {
-            Some(Place::Metadata) => {
-                self.has_metadata = true;
-                self.object.is_removed = self.deletion.is_done();
-            }
+            Some(Place::Metadata) => self.has_metadata = true,
+            Some(Place::Spec) => self.has_spec = true,
             Some(Place::Details) => self.has_details = true,
             Some(Place::Top) => self.has_ended = true,
             Some(Place::Owner) if self.is_controller => {
@@ -218,7 +226,7 @@ impl Reading {
             || match self.kind {
                 None => false,
                 Some(Kind::Other) => true,
-                Some(Kind::Object) => self.has_metadata || self.is_full(),
+                Some(Kind::Object | Kind::Namespace) => self.is_object_whole(),
                 Some(Kind::Status) => self.has_reason && self.has_details,
             }
     }
@@ -226,10 +234,16 @@ impl Reading {
     /// Whether all that is wanted was read, or its place to its end.
     pub(super) fn is_whole(&self) -> bool {
         match self.kind {
-            Some(Kind::Object) => self.has_metadata || self.is_full(),
+            Some(Kind::Object | Kind::Namespace) => self.is_object_whole(),
             Some(Kind::Status) => self.is_done(),
             Some(Kind::Other) | None => false,
         }
+    }
+
+    /// Whether all that is wanted of an object was read. What keeps a namespace is in its spec.
+    fn is_object_whole(&self) -> bool {
+        let needs_spec = self.kind == Some(Kind::Namespace) && self.deletion.has_begun;
+        self.is_full() || self.has_metadata && (!needs_spec || self.has_spec || self.has_ended)
     }
 
     /// Whether the object has all that it can have. Its finalizers may come last, but behind the time
@@ -243,9 +257,15 @@ impl Reading {
             && !self.deletion.has_begun
     }
 
-    pub(super) fn finish(self) -> Seen {
+    pub(super) fn finish(mut self) -> Seen {
         match self.kind {
-            Some(Kind::Object) => Seen::Object(self.object),
+            Some(Kind::Object | Kind::Namespace) => {
+                let is_kept =
+                    self.kind == Some(Kind::Namespace) && self.deletion.has_spec_finalizers;
+                self.object.is_removed =
+                    self.is_object_whole() && self.deletion.is_done() && !is_kept;
+                Seen::Object(self.object)
+            }
             Some(Kind::Status) => Seen::Status(self.status),
             Some(Kind::Other) | None => Seen::Nothing,
         }

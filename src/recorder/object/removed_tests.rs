@@ -75,3 +75,30 @@ fn an_object_in_protobuf_is_removed_by_the_same_rule() {
     assert!(pod(0, false));
     assert!(!pod(30, false) && !pod(0, true));
 }
+
+/// A namespace is kept by the finalizers of its spec, which come behind its metadata.
+#[test]
+fn a_namespace_is_removed_when_its_spec_has_no_finalizers() {
+    let metadata = json!({"name": "a", "deletionTimestamp": "2025-03-04T05:07:00Z"});
+    let json = |spec: Value, kind: &str| {
+        let first = json!({"kind": kind, "metadata": metadata, "spec": spec}).to_string();
+        let rest = json!({"metadata": metadata, "spec": spec}).to_string();
+        let last = rest.replace(r#"]}}"#, &format!(r#"]}},"kind":"{kind}"}}"#));
+        [first, last].map(|text| removed(said(Form::Json, text.as_bytes(), &[]).0))
+    };
+    let finalizers = |names: &[&str]| json!({"finalizers": names});
+    assert_eq!(json(finalizers(&["kubernetes"]), "Namespace"), [false; 2]);
+    assert_eq!(json(finalizers(&[]), "Namespace"), [true; 2]);
+    // Of other kinds such a field is nothing special.
+    assert_eq!(json(finalizers(&["kubernetes"]), "Widget"), [true; 2]);
+    let protobuf = |kind: &str, spec: Message| {
+        let time = Message::default().number(1, 1_741_064_768);
+        let metadata = Message::default().text(1, "a").message(9, time);
+        let raw = Message::default().message(1, metadata).message(2, spec);
+        removed(said(Form::Protobuf, &document(kind, raw), &[]).0)
+    };
+    let kept = Message::default().text(1, "kubernetes");
+    assert!(!protobuf("Namespace", kept.clone()));
+    assert!(protobuf("Namespace", Message::default()));
+    assert!(protobuf("Pod", kept));
+}

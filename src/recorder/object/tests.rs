@@ -329,13 +329,7 @@ fn the_kind_may_come_last_in_json() {
 
 #[test]
 fn lists_tables_and_what_is_no_object_say_nothing() {
-    for kind in [
-        "PodList",
-        "List",
-        "Table",
-        "PartialObjectMetadata",
-        "PartialObjectMetadataList",
-    ] {
+    for kind in ["PodList", "List", "Table", "PartialObjectMetadataList"] {
         let json = format!(r#"{{"kind":"{kind}","metadata":{{"name":"a","uid":"b"#);
         assert_eq!(said(Form::Json, json.as_bytes(), &[]), nothing(), "{kind}");
         let raw = Message::default().message(1, Message::default().text(1, "a"));

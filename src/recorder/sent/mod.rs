@@ -1,6 +1,7 @@
-//! What the body of a write says: which version of the object it is for, and which fields it
-//! changes. Never a value of a field.
+//! What the body of a write says: which version of the object it is for, which fields it changes,
+//! and of a delete whether it is a dry run. Never a value of a field.
 
+mod deletion;
 mod leaves;
 mod object;
 mod operations;
@@ -12,6 +13,7 @@ use crate::{
     json::Tokenizer,
     protobuf::MessageReader,
 };
+use deletion::Deletion;
 use leaves::Leaves;
 use object::ObjectSent;
 use operations::Operations;
@@ -30,10 +32,12 @@ pub enum Change {
     Operations,
     /// A part of the object: a merge patch, a strategic merge patch, or an apply.
     Part,
+    /// Nothing: it has the options of a delete.
+    Deletion,
 }
 
 impl Change {
-    /// How a body with this `Content-Type` does.
+    /// How the body of a create, update or patch with this `Content-Type` does.
     pub fn of(content_type: &[u8]) -> Self {
         let media_type = media_type(content_type).to_ascii_lowercase();
         match &media_type[..] {
@@ -50,8 +54,11 @@ impl Change {
 /// What the body of a write says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// `metadata.resourceVersion`: the write fails unless this is still the object's.
+    /// `metadata.resourceVersion`, or of a delete that of its `preconditions`: the write fails
+    /// unless this is still the object's.
     pub resource_version: String,
+    /// Whether a delete is a dry run.
+    pub dry_run: bool,
     /// JSON pointers of what a patch changes, as it names them. A list is not entered. Identity
     /// and version of the object are not among what a part of it changes; an operation's path is
     /// always there, and of a move where it moves from.
@@ -94,6 +101,8 @@ enum Source {
     Operations(Tokenizer, Operations),
     Part(Tokenizer, Leaves),
     Protobuf(MessageReader, ObjectSent),
+    Deletion(Tokenizer, Deletion),
+    ProtobufDeletion(MessageReader, Deletion),
     Unread(Unread),
 }
 
@@ -107,6 +116,10 @@ impl SentReader {
                 Source::Operations(tokenizer, Operations::default())
             }
             (Form::Json, Change::Part) => Source::Part(tokenizer, Leaves::default()),
+            (Form::Json, Change::Deletion) => Source::Deletion(tokenizer, Deletion::default()),
+            (Form::Protobuf, Change::Deletion) => {
+                Source::ProtobufDeletion(MessageReader::behind_magic(), Deletion::default())
+            }
             (Form::Protobuf, _) => {
                 Source::Protobuf(MessageReader::behind_magic(), ObjectSent::default())
             }
@@ -139,6 +152,14 @@ impl SentReader {
                 message.read(data, &mut object.reading(sent));
                 message.is_malformed()
             }
+            Source::Deletion(tokenizer, deletion) => {
+                tokenizer.read(data, &mut deletion.reading(sent));
+                tokenizer.is_malformed()
+            }
+            Source::ProtobufDeletion(message, deletion) => {
+                message.read(data, &mut deletion.reading(sent));
+                message.is_malformed()
+            }
         };
         if is_malformed {
             self.source = Source::Unread(Unread::Malformed);
@@ -156,6 +177,9 @@ impl SentReader {
             Source::Object(tokenizer, object) => tokenizer.is_ended() || object.is_done(),
             Source::Operations(tokenizer, _) | Source::Part(tokenizer, _) => tokenizer.is_ended(),
             Source::Protobuf(_, object) => object.is_done(),
+            Source::Deletion(_, deletion) | Source::ProtobufDeletion(_, deletion) => {
+                deletion.is_done()
+            }
             Source::Unread(_) => false,
         }
     }

@@ -18,9 +18,15 @@ const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 fn reader(content_type: &str, data: &[u8], pieces: &[usize]) -> SentReader {
-    let content_type = content_type.as_bytes();
-    let form = Form::of(content_type, false);
-    let mut reader = SentReader::new(form, Change::of(content_type));
+    let form = Form::of(content_type.as_bytes(), false);
+    read_all(
+        SentReader::new(form, Change::of(content_type.as_bytes())),
+        data,
+        pieces,
+    )
+}
+
+fn read_all(mut reader: SentReader, data: &[u8], pieces: &[usize]) -> SentReader {
     let mut rest = data;
     for piece in pieces {
         let (first, behind) = rest.split_at(rest.len().min(*piece));
@@ -90,6 +96,63 @@ fn an_object_in_protobuf_is_read_as_well() {
     assert_eq!(said(PROTOBUF, &create, &[]), expected);
     let (_, is_done, is_whole, unread) = said(PROTOBUF, &update[..9], &[]);
     assert!(!is_done && !is_whole && unread.is_none());
+}
+
+/// What the options of a delete say.
+fn options(form: Form, data: &[u8], pieces: &[usize]) -> (Sent, bool, Option<Unread>) {
+    let reader = read_all(SentReader::new(form, Change::Deletion), data, pieces);
+    let (is_whole, unread) = (reader.is_whole(), reader.unread());
+    (reader.finish(), is_whole, unread)
+}
+
+#[test]
+fn a_delete_says_whether_it_is_a_dry_run_and_which_version_it_is_for() {
+    let dry_run = Sent {
+        dry_run: true,
+        ..version("7")
+    };
+    for (value, expected) in [
+        (
+            json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"],
+                "preconditions": {"resourceVersion": "7", "uid": "u"}}),
+            dry_run.clone(),
+        ),
+        (
+            json!({"preconditions": {"uid": "7"}, "dryRun": []}),
+            Sent::default(),
+        ),
+        (
+            json!({"resourceVersion": "7", "x": {"dryRun": ["All"]}}),
+            Sent::default(),
+        ),
+        (
+            json!({"preconditions": {"x": {"resourceVersion": "7"}}, "dryRun": null}),
+            Sent::default(),
+        ),
+        (json!("DeleteOptions"), Sent::default()),
+    ] {
+        let text = value.to_string();
+        for pieces in [&[][..], &[1; 99]] {
+            let found = options(Form::Json, text.as_bytes(), pieces);
+            assert_eq!(found, (expected.clone(), true, None), "{value}");
+        }
+    }
+    let preconditions = Message::default().text(1, "u").text(2, "7");
+    let of_version = Message::default().number(1, 30).message(2, preconditions);
+    let policy = of_version.clone().text(4, "Foreground");
+    for (raw, expected) in [
+        (policy.text(5, "All"), dry_run),
+        (of_version, version("7")),
+        (Message::default(), Sent::default()),
+    ] {
+        let document = document("DeleteOptions", raw);
+        for pieces in [&[][..], &[1; 99]] {
+            let found = options(Form::Protobuf, &document, pieces);
+            assert_eq!(found, (expected.clone(), true, None));
+        }
+    }
+    let (_, is_whole, unread) = options(Form::Json, b"{]", &[]);
+    assert!(!is_whole && unread == Some(Unread::Malformed));
 }
 
 #[test]

@@ -6,13 +6,12 @@ use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
 use findings::Request;
-use prices::charge;
+use prices::{bill, charge};
 use record::{
-    Bill, BillParts, BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency,
-    ObjectRecord, ObjectTimes, OtherCount, Outcome, PerObject, PerfAuditResults,
-    PerfAuditThreshold, PerfAuditValue, PriceList, ProxyRun, ProxyTook, Quantiles, ResultRow,
-    RowRecord, RunRecord, RunResult, Share, ThresholdExpectation, ThresholdFile, ThresholdVerdict,
-    Took, Total, Window,
+    BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes,
+    OtherCount, Outcome, PerObject, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,
+    PriceList, ProxyRun, ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
+    ThresholdExpectation, ThresholdFile, ThresholdVerdict, Took, Total, Window,
 };
 use stats::nearest_rank;
 use terminal::exit::Exit;
@@ -79,7 +78,10 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         failure: record.failure.clone(),
         checks: record.checks.clone(),
         proxies: record.proxies.iter().map(took_part).collect(),
-        bill: asked.prices.map(|list| bill(record, &rows, list)),
+        bill: asked.prices.map(|list| {
+            let (seconds, usage) = (total(record).seconds, record.api_server.as_ref());
+            bill(&rows, seconds, usage, list)
+        }),
         rows,
         baseline: baseline(record),
         total: total(record),
@@ -120,23 +122,6 @@ fn rows(
         charge(&mut rows, findings.unwrap_or_default(), list);
     }
     rows
-}
-
-/// What the rows cost together, and what the API server takes anyway.
-fn bill(record: &RunRecord, rows: &[ResultRow], list: &PriceList) -> Bill {
-    let parts = BillParts {
-        calls: rows.iter().filter_map(|row| row.cost_cpu_us).sum::<f64>() / 1e6,
-        baseline: list.idle_us_per_second * total(record).seconds / 1e6,
-        ..BillParts::default()
-    };
-    let unpriced = rows.iter().filter(|row| row.cost_cpu_us.is_none());
-    Bill {
-        measured_cpu_seconds: None,
-        explained_cpu_seconds: parts.sum(),
-        parts,
-        unpriced_calls: unpriced.map(|row| row.count).sum(),
-        prices: list.into(),
-    }
 }
 
 /// The findings of a journal.

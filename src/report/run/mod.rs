@@ -1,5 +1,6 @@
 //! A run's record evaluated, and the result as text.
 
+mod bill;
 pub(crate) mod evaluate;
 mod failure;
 mod per_object;

@@ -1,8 +1,8 @@
 //! The result of a run as text.
 
 use super::{
-    failure,
-    table::{Shown, milliseconds, resource_of, table},
+    bill, failure,
+    table::{Shown, resource_of, table},
 };
 use crate::{
     crosscheck,
@@ -44,7 +44,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         table(&mut text, title, rows_of, result.count, shown);
     }
     total(&mut text, result);
-    bill(&mut text, result);
+    bill::put(&mut text, result);
     baseline(&mut text, result);
     wasted(&mut text, result);
     per_object(&mut text, result);
@@ -123,37 +123,6 @@ fn total(text: &mut String, result: &RunResult) {
             grouped(total.calls),
             bytes(total.took.request_bytes as f64),
             bytes(total.took.response_bytes as f64)
-        );
-    }
-}
-
-/// What the calls cost the API server, by the list that was given.
-fn bill(text: &mut String, result: &RunResult) {
-    let Some(bill) = &result.bill else {
-        return;
-    };
-    let list = &bill.prices;
-    put!(
-        text,
-        "Cost by the prices of Kubernetes {} on {}: {:.2} s of the API server's CPU, {:.0} tolls",
-        list.kubernetes_version,
-        list.machine.cpu,
-        bill.parts.calls,
-        bill.parts.calls * 1e6 / list.toll_us
-    );
-    if result.count > 0 {
-        let each = bill.parts.calls * 1e6 / result.count as f64;
-        put!(text, ", {} for each object", milliseconds(each));
-    }
-    if result.simulated {
-        text.push_str("; the calls are SIMULATED");
-    }
-    text.push('\n');
-    if bill.unpriced_calls > 0 {
-        put_line!(
-            text,
-            "  {} more have no price there",
-            calls(bill.unpriced_calls)
         );
     }
 }

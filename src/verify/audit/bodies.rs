@@ -5,8 +5,10 @@ use serde_json::value::RawValue;
 
 use super::event::Event;
 use classify::has_objects;
-use record::{CallRecord, CauseSeen, ObjectSeen, SentRecord, StatusRecord};
-use recorder::{CAUSES_MAX, Change, FIELD_MAX, Form, ObjectReader, REASON_MAX, Seen, SentReader};
+use record::{CallRecord, CauseSeen, ObjectSeen, StatusRecord};
+use recorder::{
+    CAUSES_MAX, Change, FIELD_MAX, Form, ObjectReader, REASON_MAX, Seen, Sent, SentReader,
+};
 
 /// Whether the bodies of a call are read: objects are, but for Secrets.
 fn is_read(call: &CallRecord) -> bool {
@@ -16,13 +18,16 @@ fn is_read(call: &CallRecord) -> bool {
 
 /// What the request's body said; nothing where that is not known. At level Metadata an event has the
 /// version that an update sent.
-pub(super) fn sent(event: &Event<'_>, call: &CallRecord) -> Option<SentRecord> {
+pub(super) fn sent(event: &Event<'_>, call: &CallRecord) -> Option<Sent> {
     let change = match (&*call.verb, event.request_object) {
-        ("create" | "update" | "patch", _) if !is_read(call) => return None,
+        ("create" | "update" | "patch" | "delete" | "deletecollection", _) if !is_read(call) => {
+            return None;
+        }
         // There is no type in the log, but only a JSON patch is a list.
         ("patch", Some(body)) if body.get().starts_with('[') => Change::Operations,
         ("patch", _) => Change::Part,
         ("create" | "update", _) => Change::Object,
+        ("delete" | "deletecollection", _) => Change::Deletion,
         _ => return None,
     };
     let Some(body) = event.request_object else {
@@ -31,15 +36,15 @@ pub(super) fn sent(event: &Event<'_>, call: &CallRecord) -> Option<SentRecord> {
     let mut reader = SentReader::new(Form::Json, change);
     reader.read(body.get().as_bytes());
     let is_read = reader.unread().is_none();
-    is_read.then(|| SentRecord::from(&reader.finish()))
+    is_read.then(|| reader.finish())
 }
 
-fn version(event: &Event<'_>, change: Change) -> Option<SentRecord> {
+fn version(event: &Event<'_>, change: Change) -> Option<Sent> {
     let version = &event.object_ref.resource_version;
     let is_told = change == Change::Object && !version.is_empty();
-    is_told.then(|| SentRecord {
+    is_told.then(|| Sent {
         resource_version: version.clone(),
-        ..SentRecord::default()
+        ..Sent::default()
     })
 }
 

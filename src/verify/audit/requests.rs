@@ -125,7 +125,7 @@ impl Kept {
     ) {
         let options = request_options(target);
         let (knows_object, object) = bodies::object(event, &entry.call);
-        let sent = bodies::sent(event, &entry.call).map(Box::new);
+        let sent = bodies::sent(event, &entry.call);
         let failure = bodies::failure(event);
         let (namespace, name) = &entry.object;
         let name = match &object {
@@ -151,10 +151,10 @@ impl Kept {
             query: self.queries.of_owned((&options).into()),
             failure: failure.map(|failure| self.failures.of_owned(failure)),
             audit_id: entry.id.into(),
-            sent,
             object: object.map(Box::new),
             knows_object,
-            dry_run: options.dry_run,
+            dry_run: options.dry_run || sent.as_ref().is_some_and(|sent| sent.dry_run),
+            sent: sent.as_ref().map(|sent| Box::new(sent.into())),
             warned: is_warned(event),
             call: self.calls.of_owned(entry.call),
         };

@@ -302,3 +302,31 @@ fn processes_are_told_apart_by_pod_or_address_and_user_agent() {
     assert_eq!(instances, [0, 1, 2, 3, 3, 4, 5, 0]);
     assert_eq!(requests[6].component, "(unauthenticated)");
 }
+
+#[test]
+fn a_delete_has_the_options_of_its_body() {
+    let options = json!({"dryRun": ["All"], "preconditions": {"resourceVersion": "7"}});
+    let gone = json!({"kind": "Status", "status": "Success"});
+    let log = log(&[
+        with_bodies("delete", "pods/p", &options, &gone),
+        with_id("b", with_bodies("delete", "pods/p", &json!({}), &gone)),
+        with_id(
+            "c",
+            with_bodies("deletecollection", "pods", &options, &gone),
+        ),
+        with_id("d", with_bodies("delete", "secrets/p", &options, &gone)),
+    ]);
+    let requests = log.requests();
+    let found = requests.iter().map(|request| {
+        let version = request.sent.map(|sent| &*sent.resource_version);
+        (request.dry_run, version, request.known.sent)
+    });
+    let of_version = (true, Some("7"), true);
+    let expected = [
+        of_version,
+        (false, Some(""), true),
+        of_version,
+        (false, None, false),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}

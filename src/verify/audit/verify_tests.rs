@@ -116,6 +116,7 @@ fn run(bookings: &[(&str, &str)], opened: u64) -> RunRecord {
         driver: Vec::new(),
         checks: Vec::new(),
         crosscheck: None,
+        api_server: None,
         command: None,
         failure: None,
     }

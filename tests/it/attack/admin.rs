@@ -324,6 +324,48 @@ async fn a_scrape_has_every_request_before_it() {
     others.abort();
 }
 
+/// They name users and objects as they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_an_open_run_are_for_who_has_the_token_on_loopback_too() {
+    let path = "/runs/open/journal?lines=0&ends=0&clients=0";
+    let (_upstream, without) = started(None).await;
+    let asked = OpenRun {
+        journal: true,
+        ..OpenRun::default()
+    };
+    without.admin().open_run("open", &asked).await.unwrap();
+    let answer = answer_to(&without, KUBELET, &get(path)).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    let (_upstream, with) = started(Some(TOKEN)).await;
+    let admin = with.admin_with(Some(TOKEN));
+    admin.open_run("open", &asked).await.unwrap();
+    for (first_line, token, wanted) in [
+        (format!("GET {path}"), "", "401"),
+        (format!("GET {path}"), "another", "401"),
+        (format!("GET {path}"), TOKEN, "200"),
+        ("GET /runs/open/journal".to_owned(), TOKEN, "200"),
+        ("GET /runs/open/journal?lines=-1".to_owned(), TOKEN, "400"),
+        ("GET /runs/open/journal?line=1".to_owned(), TOKEN, "400"),
+        (
+            format!("GET /runs/open/journal?lines={}", u64::MAX),
+            TOKEN,
+            "200",
+        ),
+        ("GET /runs/other/journal".to_owned(), TOKEN, "404"),
+        ("GET /runs/../journal".to_owned(), TOKEN, "404"),
+        ("GET /runs//journal".to_owned(), TOKEN, "404"),
+        ("DELETE /runs/open/journal".to_owned(), TOKEN, "405"),
+    ] {
+        let request = format!(
+            "{first_line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let answer = answer_to(&with, KUBELET, &request).await;
+        let is_right = answer.starts_with(&format!("HTTP/1.1 {wanted}"));
+        assert!(is_right, "{first_line} {token}: {answer}");
+    }
+}
+
 /// A page of the web that got its name to mean this machine, and one that asks across sites.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_page_gets_nothing_and_changes_nothing() {

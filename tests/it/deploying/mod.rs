@@ -67,7 +67,7 @@ fn fed(command: &mut Command, input: &str) -> Output {
 
 /// The arguments and the grace period of the chart's proxy; `None` where Go is missing and may be.
 pub fn proxy_container() -> Option<(Vec<String>, Duration)> {
-    let objects = documents(&rendered("proxy.compatMetrics=true")?);
+    let objects = documents(&rendered("proxy.compatMetrics=true,proxy.recorder=100000")?);
     let template = objects.iter().find_map(pod_template)?;
     let arguments = template["spec"]["containers"][0]["args"].as_array()?;
     let arguments = arguments.iter().filter_map(Value::as_str);

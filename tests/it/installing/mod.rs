@@ -501,6 +501,7 @@ async fn our_merge_is_the_api_servers(stage: &Stage) {
         image: "proxy:1".to_owned(),
         mode: Mode::Sidecar,
         port: PORT,
+        recorder: 0,
         attached_at: jiff::Timestamp::now(),
     };
     let patch = install::patch::patch(Component::VirtOperator, &spec);
