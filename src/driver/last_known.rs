@@ -119,7 +119,7 @@ impl LastKnown {
     }
 
     fn spooled(&mut self, place: usize) -> Option<KnownBooks> {
-        let spool = self.spool.as_ref()?;
+        let spool = self.spool.as_ref().filter(|spool| spool.is_open())?;
         if self.contents.is_none() {
             let contents = spool.contents();
             let contents = contents.inspect_err(|error| {

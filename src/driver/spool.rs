@@ -29,8 +29,8 @@ struct Place {
 #[derive(Debug)]
 struct Open {
     path: PathBuf,
-    /// Locked as long as the run's driver lives. None once it could not be written to.
-    file: Option<File>,
+    /// Locked as long as the run's driver lives.
+    file: File,
 }
 
 /// What is in a file.
@@ -62,26 +62,29 @@ impl Spool {
         let mut file = options.open(&path)?;
         file.lock()?;
         let schema = SPOOL_SCHEMA.to_owned();
-        append(&mut file, &SpoolHead { schema, run })?;
-        let file = Some(file);
-        *self.open() = Some(Open { path, file });
-        Ok(())
+        let begun = append(&mut file, &SpoolHead { schema, run });
+        match begun {
+            Ok(()) => *self.open() = Some(Open { path, file }),
+            Err(_) => remove_file(&path),
+        }
+        begun
     }
 
     /// Whether what is added is kept.
     pub(super) fn is_open(&self) -> bool {
-        self.open().as_ref().is_some_and(|open| open.file.is_some())
+        self.open().is_some()
     }
 
-    /// Adds what came next. On a full disk nothing more is kept, which is said.
+    /// Adds what came next. A file that can't be written to, as on a full disk, is removed, which is
+    /// said.
     pub(super) fn add(&self, entry: &SpoolEntry) {
-        let mut open = self.open();
-        let Some(open) = open.as_mut() else { return };
-        let Some(file) = &mut open.file else { return };
-        if let Err(error) = append(file, entry) {
+        let mut place = self.open();
+        let Some(open) = place.as_mut() else { return };
+        if let Err(error) = append(&mut open.file, entry) {
             let path = open.path.display();
-            tracing::error!(%error, "{path} keeps nothing more of the run until its books are closed");
-            open.file = None;
+            tracing::error!(%error, "{path} is gone: the journal is not kept on disk until the books are closed");
+            remove_file(&open.path);
+            *place = None;
         }
     }
 
@@ -94,11 +97,8 @@ impl Spool {
 
     /// Removes the file: the run has its record.
     pub fn remove(&self) {
-        let Some(open) = self.open().take() else {
-            return;
-        };
-        if let Err(error) = fs::remove_file(&open.path) {
-            tracing::error!(%error, "cannot remove {}", open.path.display());
+        if let Some(open) = self.open().take() {
+            remove_file(&open.path);
         }
     }
 
@@ -157,6 +157,12 @@ impl Contents {
         if let Some(known) = known.get_mut(page.proxy) {
             known.add(page);
         }
+    }
+}
+
+fn remove_file(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::error!(%error, "cannot remove {}", path.display());
     }
 }
 
