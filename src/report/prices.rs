@@ -20,10 +20,11 @@ pub fn prices(list: &PriceList) -> String {
     );
     put_line!(
         text,
-        "1 toll, a get of one Lease: {} us of the API server's CPU; idle: {} us a second\n",
+        "1 toll, a get of one Lease: {} us of the API server's CPU; idle: {} us a second",
         rounded(list.toll_us),
         rounded(list.idle_us_per_second)
     );
+    text.push('\n');
     calls(&mut text, list);
     extras(&mut text, list);
     text
