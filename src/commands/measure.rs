@@ -157,10 +157,7 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
     let id = format!("measure-{:08x}", rand::random::<u32>());
     let plan = args.close.plan(&args.open.plan(&id));
     let opened = measure::open(&plan, &proxies).await?;
-    let spool = plan
-        .journal
-        .then(|| spool::spool(args.close.results_dir.as_deref()));
-    let spool = spool.flatten();
+    let spool = spool::spool(plan.journal, args.close.results_dir.as_deref());
     let mut last = measure::last_known(&plan, &opened, &proxies, spool.as_ref());
     let run = (&*plan.id, &*plan.namespace);
     let command = run_command(&args.command, &[], &stop);

@@ -20,4 +20,4 @@ pub use bill::bill;
 pub use charge::charge;
 pub use fit::{Fit, fit};
 pub use measured::{Extra, Measured, Memory, Size, Usage, What};
-pub use served::{Difference, Served};
+pub use served::Served;

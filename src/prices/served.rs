@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use exchange::{ExpositionError, Sample, exposition_samples};
-use record::{EventsSent, PricedCall, RequestsServed, WebhookCalls, WebhookKind};
+use record::{ApiServerUsage, EventsSent, PricedCall, RequestsServed, WebhookCalls, WebhookKind};
 
 const REQUESTS: &str = "apiserver_request_total";
 const WEBHOOKS: &str = "apiserver_admission_webhook_admission_duration_seconds_count";
@@ -16,7 +16,7 @@ const STARTED: &str = "process_start_time_seconds";
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Served {
     /// Seconds of its CPU; its clock ticks a hundred times a second.
-    pub cpu_seconds: f64,
+    cpu_seconds: f64,
     /// Unix time of its start.
     started: f64,
     requests: BTreeMap<(PricedCall, u16), u64>,
@@ -67,8 +67,9 @@ impl Served {
         }
     }
 
-    /// What it did since `earlier`. `None` if it was started anew, or another one answered.
-    pub fn since(&self, earlier: &Self) -> Option<Difference> {
+    /// What it did in the seconds since `earlier`, by its own clock of CPU. `None` if it was started anew,
+    /// or another one answered.
+    pub fn since(&self, earlier: &Self, seconds: f64) -> Option<ApiServerUsage> {
         if self.started != earlier.started {
             return None;
         }
@@ -88,8 +89,10 @@ impl Served {
                 });
             }
         }
-        Some(Difference {
+        Some(ApiServerUsage {
+            seconds,
             cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
+            etcd_cpu_seconds: None,
             requests: requests
                 .map(|((call, code), count)| RequestsServed { call, code, count })
                 .collect(),
@@ -99,19 +102,6 @@ impl Served {
             watch_events,
         })
     }
-}
-
-/// What an API server did between two readings.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Difference {
-    /// Seconds of its CPU.
-    pub cpu_seconds: f64,
-    /// By call and code.
-    pub requests: Vec<RequestsServed>,
-    /// By kind and name.
-    pub webhook_calls: Vec<WebhookCalls>,
-    /// By resource.
-    pub watch_events: Vec<EventsSent>,
 }
 
 /// What was counted since `then`; `None` if a counter went down.

@@ -1,32 +1,14 @@
 //! Keeping runs as a user does.
 
-use std::{
-    fs,
-    process::{Command, Output},
-};
+use std::{fs, process::Command};
 
 use record::{HistoryRun, ImportReport, Origin, label};
 
 use crate::support::{history::History, lines::assert_line, postgres::Database};
 
-/// Runs two VMIs in a lab.
-fn run_two(history: &History, more: &[&str]) -> Output {
-    let run = [
-        "run",
-        "vmi",
-        "--count",
-        "2",
-        "--pause",
-        "0s",
-        "--baseline",
-        "0s",
-    ];
-    history.kubetoll(&[&run[..], more].concat())
-}
-
 /// Keeps a run and moves it to another history.
 fn keep_and_move(history: &History) {
-    let output = run_two(history, &["--job", "nightly", "--label", "commit=d923fdb8"]);
+    let output = history.run_two(&["--job", "nightly", "--label", "commit=d923fdb8"]);
     assert_eq!(output.status.code(), Some(0));
     let runs = history.runs();
     assert_eq!(runs.len(), 1);
@@ -105,13 +87,13 @@ fn a_history_that_cannot_be_written_never_loses_the_result() {
         location: "/proc/nowhere/history.db".to_owned(),
         ..History::new()
     };
-    let asked_for = run_two(&history, &[]);
+    let asked_for = history.run_two(&[]);
     assert_eq!(asked_for.status.code(), Some(1));
     assert!(
         asked_for.stdout.is_empty(),
         "it is refused before anything runs"
     );
-    let none = run_two(&history, &["--no-store"]);
+    let none = history.run_two(&["--no-store"]);
     assert_eq!(none.status.code(), Some(0));
     // The default place, which nobody asked for, is no reason to fail.
     let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
@@ -146,7 +128,7 @@ fn a_history_that_cannot_be_written_never_loses_the_result() {
 #[test]
 fn a_disk_that_is_full_loses_the_entry_but_not_the_result_and_not_the_history() {
     let history = History::new();
-    assert_eq!(run_two(&history, &[]).status.code(), Some(0));
+    assert_eq!(history.run_two(&[]).status.code(), Some(0));
     let script = "trap '' XFSZ; ulimit -f 36; exec \"$0\" run vmi --count 10 --baseline 0s";
     let output = Command::new("bash")
         .args(["-c", script, env!("CARGO_BIN_EXE_kubetoll")])
@@ -164,7 +146,7 @@ fn a_disk_that_is_full_loses_the_entry_but_not_the_result_and_not_the_history() 
         "  CREATE-pods-count                     10",
     );
     assert_eq!(history.runs().len(), 1);
-    assert_eq!(run_two(&history, &[]).status.code(), Some(0));
+    assert_eq!(history.run_two(&[]).status.code(), Some(0));
     assert_eq!(history.kubetoll(&["runs", "check"]).status.code(), Some(0));
 }
 
@@ -172,7 +154,7 @@ fn a_disk_that_is_full_loses_the_entry_but_not_the_result_and_not_the_history() 
 fn estimates_and_counts_are_not_mixed_in_a_form_that_cannot_tell() {
     let history = History::new();
     assert_eq!(
-        run_two(&history, &["--job", "nightly"]).status.code(),
+        history.run_two(&["--job", "nightly"]).status.code(),
         Some(0)
     );
     let file = history.path("VMI-perf-audit-results.json");

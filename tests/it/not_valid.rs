@@ -222,18 +222,8 @@ fn statistics_take_runs_that_are_not_valid_if_they_are_asked_to_and_say_so() {
 fn run(history: &History, name: &str, more: &[&str], said: &str) -> String {
     let results = history.path(name);
     let results = results.to_str().unwrap();
-    let run = [
-        "run",
-        "vmi",
-        "--count",
-        "2",
-        "--pause",
-        "0s",
-        "--baseline",
-        "0s",
-    ];
     let kept = ["--no-primer", "--job", "few", "--results-dir", results];
-    let output = history.kubetoll(&[&run[..], &kept, more].concat());
+    let output = history.run_two(&[&kept[..], more].concat());
     assert_eq!(output.status.code(), Some(0));
     assert_line(&String::from_utf8_lossy(&output.stderr), said);
     format!("{results}/record.json")

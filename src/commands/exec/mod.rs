@@ -147,10 +147,7 @@ impl ExecArgs {
         let proxies = [proxy.admin.clone()];
         let plan = plan(!self.no_journal);
         let opened = measure::open(&plan, &proxies).await?;
-        let spool = plan
-            .journal
-            .then(|| spool::spool(self.results_dir.as_deref()));
-        let spool = spool.flatten();
+        let spool = spool::spool(plan.journal, self.results_dir.as_deref());
         let mut last = measure::last_known(&plan, &opened, &proxies, spool.as_ref());
         let variables = environment.variables();
         let command = run_command(&self.command, &variables, stop);

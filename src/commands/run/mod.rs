@@ -42,10 +42,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
         return Ok(Exit::Interrupted);
     };
     let plan = args.plan(spec, place.lab.is_some());
-    let spool = plan
-        .journal
-        .then(|| spool::spool(args.results_dir.as_deref()));
-    let spool = spool.flatten();
+    let spool = spool::spool(plan.journal, args.results_dir.as_deref());
     let progress = Terminal::new();
     let meanwhile = Meanwhile {
         watch,
@@ -99,9 +96,8 @@ async fn watched(
     stop: CancellationToken,
 ) -> Result<RunRecord, RunFailed> {
     let watch = meanwhile.watch;
-    let meter = place.meter().filter(|_| meanwhile.with_bill);
-    let server = meter.as_deref();
-    let server = server.map(|meter| ApiServerWatch::new(place.client.clone(), meter));
+    let server = place.api_server_watch();
+    let server = server.filter(|_| meanwhile.with_bill);
     let components = watch.iter().map(|watch| watch as &dyn WindowHook);
     let servers = server.iter().map(|server| server as &dyn WindowHook);
     let hooks = Hooks(components.chain(servers).collect());

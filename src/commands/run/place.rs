@@ -11,7 +11,7 @@ use crate::commands::shared::{attached::Fleet, cluster::client_of, proxies::prox
 use cluster::client::Manner;
 use driver::{
     client::{Tally, counted},
-    pricing::{Meter, MetricsMeter},
+    pricing::{ApiServerWatch, Meter},
     proxies::ProxyClient,
 };
 use record::ClusterRecord;
@@ -28,12 +28,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Reads what the API server takes, where that can be read.
-    pub(super) fn meter(&self) -> Option<Box<dyn Meter + '_>> {
-        match &self.lab {
-            Some(lab) => lab.meter().map(|meter| Box::new(meter) as Box<dyn Meter>),
-            None => Some(Box::new(MetricsMeter(self.client.clone()))),
-        }
+    /// What reads what the API server does and takes, where that can be read.
+    pub(super) fn api_server_watch(&self) -> Option<ApiServerWatch<'_>> {
+        let meter = match &self.lab {
+            Some(lab) => Some(Box::new(lab.meter()?) as Box<dyn Meter>),
+            None => None,
+        };
+        Some(ApiServerWatch::new(self.client.clone(), meter))
     }
 }
 

@@ -1,6 +1,11 @@
 //! Files that commands read.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read as _,
+    path::Path,
+};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -10,13 +15,32 @@ use record::{
     HistoryRun, PRICES_SCHEMA, PriceList, RUN_SCHEMA, RunRecord, SPOOL_SCHEMA, ThresholdFile,
 };
 
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| cannot_read(path))
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
+}
+
+/// Whether a killed driver left the file, by its beginning: it may be large.
+fn is_left(path: &Path) -> Result<bool> {
+    let head = format!("{{\"schema\":\"{SPOOL_SCHEMA}\"");
+    let mut found = Vec::new();
+    let file = File::open(path).with_context(|| cannot_read(path))?;
+    let mut beginning = file.take(head.len() as u64);
+    let read = beginning.read_to_end(&mut found);
+    read.with_context(|| cannot_read(path))?;
+    Ok(found == head.as_bytes())
+}
+
 /// perfscale-audit's expectations in a file, if one was given.
 pub(crate) fn read_thresholds(path: Option<&Path>) -> Result<Option<ThresholdFile>> {
     let Some(path) = path else {
         return Ok(None);
     };
     let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let text = read(path)?;
     let file = serde_json::from_slice(&text).with_context(|| {
         format!("{name} has no thresholdExpectations as perfscale-audit has them")
     })?;
@@ -29,7 +53,7 @@ pub(crate) fn read_prices(path: Option<&Path>) -> Result<Option<PriceList>> {
         return Ok(None);
     };
     let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let text = read(path)?;
     let list: PriceList = serde_json::from_slice(&text)
         .with_context(|| format!("{name} is no price list of kubetoll price"))?;
     if list.schema != PRICES_SCHEMA {
@@ -44,11 +68,11 @@ pub(crate) fn read_prices(path: Option<&Path>) -> Result<Option<PriceList>> {
 /// The `record.json` of a run, or the file that its driver left.
 pub(crate) fn read_record(path: &Path) -> Result<RunRecord> {
     let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    if text.starts_with(format!("{{\"schema\":\"{SPOOL_SCHEMA}\"").as_bytes()) {
+    if is_left(path)? {
         let left = driver::read_left(path);
         return left.with_context(|| format!("{name} has no whole beginning"));
     }
+    let text = read(path)?;
     serde_json::from_slice(&text).with_context(|| format!("{name} is no record of a run"))
 }
 
@@ -56,7 +80,7 @@ pub(crate) fn read_record(path: &Path) -> Result<RunRecord> {
 /// can tell the scenario.
 pub(crate) fn read_run(path: &Path) -> Result<HistoryRun> {
     let name = path.display();
-    let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let text = read(path)?;
     let value: serde_json::Value =
         serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
     if value.get("schema").is_some() {

@@ -11,9 +11,12 @@ use terminal::tell;
 /// Most files that are named.
 const NAMED_MAX: usize = 3;
 
-/// In the folder of the results, or else in that of what is under way; `None` where neither is there.
-/// Says what runs left in it whose driver was killed.
-pub(crate) fn spool(results: Option<&Path>) -> Option<Spool> {
+/// Of a run that keeps a journal: in the folder of the results, or else in that of what is under way;
+/// `None` where neither is there. Says what runs left in it whose driver was killed.
+pub(crate) fn spool(journal: bool, results: Option<&Path>) -> Option<Spool> {
+    if !journal {
+        return None;
+    }
     let folder = results.map(Path::to_owned).or_else(state_folder);
     let Some(folder) = folder else {
         tell!(

@@ -1,6 +1,7 @@
 //! One life of some objects of a kind: created, read, written in all ways, deleted; each step is a
 //! batch.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
@@ -68,12 +69,12 @@ impl<'l> Life<'l> {
             posts.collect::<Vec<Call>>()
         };
         let (first, again) = (calls(), calls());
-        self.keep(session, "create", "", PricedOutcome::Success, 201, first)
+        self.keep(session, ("create", "", PricedOutcome::Success), first)
             .await?;
         if !self.subject.is_stored {
             return Ok(());
         }
-        self.run(session, "create", "", PricedOutcome::Conflict, 409, again)
+        self.run(session, ("create", "", PricedOutcome::Conflict), again)
             .await
     }
 
@@ -85,13 +86,13 @@ impl<'l> Life<'l> {
     async fn read(&mut self, session: &mut Session<'_>) -> Result<(), PricingError> {
         use PricedOutcome::{NotFound, Success};
         let gets = |names: Vec<String>| names.into_iter().map(Call::get).collect();
-        self.run(session, "get", "", Success, 200, gets(self.paths("")))
+        self.run(session, ("get", "", Success), gets(self.paths("")))
             .await?;
-        self.run(session, "get", "", NotFound, 404, gets(self.missing("")))
+        self.run(session, ("get", "", NotFound), gets(self.missing("")))
             .await?;
         let collection = self.subject.collection(self.namespace);
         let lists = vec![collection; LISTS].into_iter().map(Call::get).collect();
-        self.run(session, "list", "", Success, 200, lists).await
+        self.run(session, ("list", "", Success), lists).await
     }
 
     /// `update`: with a change, without one, of an older version, of what isn't there.
@@ -101,26 +102,19 @@ impl<'l> Life<'l> {
         subresource: &str,
     ) -> Result<(), PricingError> {
         use PricedOutcome::{Conflict, NoOp, NotFound, Success};
-        let puts = |paths: Vec<String>, objects: &[Value]| {
-            let pairs = paths.into_iter().zip(objects);
-            pairs
-                .map(|(path, object)| Call::put(path, object))
-                .collect()
-        };
-        let paths = || self.paths(subresource);
-        let stale = self.changed(subresource, "stale");
-        let calls = puts(paths(), &self.changed(subresource, "updated"));
-        let calls_stale = puts(paths(), &stale);
-        self.keep(session, "update", subresource, Success, 200, calls)
+        let paths = self.paths(subresource);
+        let calls = puts(paths.clone(), &self.changed(subresource, "updated"));
+        let calls_stale = puts(paths.clone(), &self.changed(subresource, "stale"));
+        self.keep(session, ("update", subresource, Success), calls)
             .await?;
-        let same = puts(self.paths(subresource), &self.objects);
-        self.keep_same(session, "update", subresource, NoOp, same)
+        let same = puts(paths, &self.objects);
+        self.keep_same(session, ("update", subresource, NoOp), same)
             .await?;
-        self.run(session, "update", subresource, Conflict, 409, calls_stale)
+        self.run(session, ("update", subresource, Conflict), calls_stale)
             .await?;
         let renamed: Vec<Value> = self.objects.iter().cloned().map(rename).collect();
         let calls = puts(self.missing(subresource), &renamed);
-        self.run(session, "update", subresource, NotFound, 404, calls)
+        self.run(session, ("update", subresource, NotFound), calls)
             .await?;
         // An update of some kinds creates what isn't there.
         let deletes = self.missing("").into_iter().map(Call::delete);
@@ -147,16 +141,16 @@ impl<'l> Life<'l> {
         };
         let paths = self.paths(subresource);
         let calls = patches(paths.clone(), &patch("updated", "patched"));
-        self.keep(session, "patch", subresource, Success, 200, calls)
+        self.keep(session, ("patch", subresource, Success), calls)
             .await?;
         let same = patches(paths.clone(), &patch("patched", "patched"));
-        self.keep_same(session, "patch", subresource, NoOp, same)
+        self.keep_same(session, ("patch", subresource, NoOp), same)
             .await?;
         let calls = patches(paths, &patch("other", "never"));
-        self.run(session, "patch", subresource, Invalid, 422, calls)
+        self.run(session, ("patch", subresource, Invalid), calls)
             .await?;
         let calls = patches(self.missing(subresource), &patch("patched", "never"));
-        self.run(session, "patch", subresource, NotFound, 404, calls)
+        self.run(session, ("patch", subresource, NotFound), calls)
             .await
     }
 
@@ -170,16 +164,9 @@ impl<'l> Life<'l> {
             paths.map(|path| Call::merge_patch(path, &body)).collect()
         };
         let (calls, same) = (calls(), calls());
-        self.keep(
-            session,
-            "patch",
-            "status",
-            PricedOutcome::Success,
-            200,
-            calls,
-        )
-        .await?;
-        self.keep_same(session, "patch", "status", PricedOutcome::NoOp, same)
+        self.keep(session, ("patch", "status", PricedOutcome::Success), calls)
+            .await?;
+        self.keep_same(session, ("patch", "status", PricedOutcome::NoOp), same)
             .await
     }
 
@@ -194,10 +181,7 @@ impl<'l> Life<'l> {
         let calls = bindings.collect();
         self.run(
             session,
-            "create",
-            "binding",
-            PricedOutcome::Success,
-            201,
+            ("create", "binding", PricedOutcome::Success),
             calls,
         )
         .await
@@ -208,10 +192,9 @@ impl<'l> Life<'l> {
         use PricedOutcome::{NotFound, Success};
         let deletes = |paths: Vec<String>| paths.into_iter().map(Call::delete).collect();
         let calls = deletes(self.missing(""));
-        self.run(session, "delete", "", NotFound, 404, calls)
-            .await?;
+        self.run(session, ("delete", "", NotFound), calls).await?;
         let calls = deletes(self.paths(""));
-        self.run(session, "delete", "", Success, 200, calls).await
+        self.run(session, ("delete", "", Success), calls).await
     }
 
     /// Paths of the objects, or of a subresource of theirs.
@@ -248,31 +231,35 @@ impl<'l> Life<'l> {
 
     /// Runs a batch that gives no object.
     async fn run(
-        &mut self,
+        &self,
         session: &mut Session<'_>,
-        verb: &str,
-        subresource: &str,
-        outcome: PricedOutcome,
-        code: u16,
+        step: Step<'_>,
         calls: Vec<Call>,
     ) -> Result<(), PricingError> {
-        let batch = self.batch(self.call(verb, subresource, outcome), code, calls);
-        session.batch(batch).await?;
+        self.send(session, step, calls).await?;
         Ok(())
+    }
+
+    /// Runs a batch; gives the bodies of its answers.
+    async fn send(
+        &self,
+        session: &mut Session<'_>,
+        step: Step<'_>,
+        calls: Vec<Call>,
+    ) -> Result<Vec<Bytes>, PricingError> {
+        let (verb, _, outcome) = step;
+        let batch = self.batch(self.call(step), code(verb, outcome), calls);
+        session.batch(batch).await
     }
 
     /// Runs a batch that gives the objects as they are then.
     async fn keep(
         &mut self,
         session: &mut Session<'_>,
-        verb: &str,
-        subresource: &str,
-        outcome: PricedOutcome,
-        code: u16,
+        step: Step<'_>,
         calls: Vec<Call>,
     ) -> Result<(), PricingError> {
-        let batch = self.batch(self.call(verb, subresource, outcome), code, calls);
-        let bodies = session.batch(batch).await?;
+        let bodies = self.send(session, step, calls).await?;
         let objects: Result<Vec<Value>, _> = bodies
             .iter()
             .map(|body| serde_json::from_slice(body))
@@ -288,24 +275,20 @@ impl<'l> Life<'l> {
     async fn keep_same(
         &mut self,
         session: &mut Session<'_>,
-        verb: &str,
-        subresource: &str,
-        outcome: PricedOutcome,
+        step: Step<'_>,
         calls: Vec<Call>,
     ) -> Result<(), PricingError> {
         let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
         let before: Vec<Value> = self.objects.iter().map(version).collect();
-        self.keep(session, verb, subresource, outcome, 200, calls)
-            .await?;
+        self.keep(session, step, calls).await?;
         let after: Vec<Value> = self.objects.iter().map(version).collect();
         if before != after {
-            let what = self.call(verb, subresource, outcome);
-            session.forget(&what, "the object changed all the same");
+            session.forget(&self.call(step), "the object changed all the same");
         }
         Ok(())
     }
 
-    fn call(&self, verb: &str, subresource: &str, outcome: PricedOutcome) -> What {
+    fn call(&self, (verb, subresource, outcome): Step<'_>) -> What {
         What::Call(self.priced(verb, subresource), outcome)
     }
 
@@ -331,8 +314,30 @@ impl<'l> Life<'l> {
     }
 }
 
+/// Verb, subresource and outcome of a batch.
+type Step<'s> = (&'s str, &'s str, PricedOutcome);
+
+/// The status code of a call that ends so.
+fn code(verb: &str, outcome: PricedOutcome) -> u16 {
+    match outcome {
+        PricedOutcome::Success if verb == "create" => 201,
+        PricedOutcome::Success | PricedOutcome::NoOp => 200,
+        PricedOutcome::NotFound => 404,
+        PricedOutcome::Conflict => 409,
+        PricedOutcome::Invalid => 422,
+    }
+}
+
 /// Ends the name of an object that isn't there.
 const MISSING: &str = "-missing";
+
+/// An update of each path to its object.
+fn puts(paths: Vec<String>, objects: &[Value]) -> Vec<Call> {
+    let pairs = paths.into_iter().zip(objects);
+    pairs
+        .map(|(path, object)| Call::put(path, object))
+        .collect()
+}
 
 fn rename(mut object: Value) -> Value {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -398,9 +403,6 @@ impl Life<'_> {
 
     /// Updates to these objects.
     pub(super) fn puts(&self, objects: &[Value]) -> Vec<Call> {
-        let pairs = self.paths("").into_iter().zip(objects);
-        pairs
-            .map(|(path, object)| Call::put(path, object))
-            .collect()
+        puts(self.paths(""), objects)
     }
 }

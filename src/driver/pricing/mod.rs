@@ -25,7 +25,7 @@ pub use error::PricingError;
 pub use extras::WebhookServer;
 pub use meter::{Meter, MeterError, MeterFuture, Used};
 pub use subject::names;
-pub use window::{ApiServerWatch, MetricsMeter};
+pub use window::ApiServerWatch;
 
 use self::{
     caller::Call,

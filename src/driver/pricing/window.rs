@@ -10,7 +10,7 @@ use kube::Client;
 use super::{
     caller::Call,
     error::PricingError,
-    meter::{Meter, MeterError, MeterFuture, Used},
+    meter::{Meter, MeterError, Used},
 };
 use crate::window_hook::{HookFuture, WindowHook};
 use prices::Served;
@@ -19,7 +19,8 @@ use record::ApiServerUsage;
 /// Reads an API server's counters at both ends of a window.
 pub struct ApiServerWatch<'w> {
     client: Client,
-    meter: &'w dyn Meter,
+    /// The accounting of its processes, where they are seen; else its own page says what CPU it took.
+    meter: Option<Box<dyn Meter + 'w>>,
     state: Mutex<State>,
 }
 
@@ -32,13 +33,14 @@ struct State {
 
 struct Opened {
     at: Instant,
-    used: Used,
+    used: Option<Used>,
     served: Served,
 }
 
 impl<'w> ApiServerWatch<'w> {
-    /// Of the API server that `client` reaches, whose CPU `meter` reads.
-    pub fn new(client: Client, meter: &'w dyn Meter) -> Self {
+    /// Of the API server that `client` reaches, whose CPU `meter` reads; without one, by hundredths of a
+    /// second as its `/metrics` has it.
+    pub fn new(client: Client, meter: Option<Box<dyn Meter + 'w>>) -> Self {
         Self {
             client,
             meter,
@@ -68,26 +70,30 @@ impl<'w> ApiServerWatch<'w> {
         let served = served(&self.client).await?;
         Ok(Opened {
             at: Instant::now(),
-            used: self.meter.used().await?,
+            used: self.used().await?,
             served,
         })
     }
 
     async fn close(&self, opened: &Opened) -> Result<ApiServerUsage, PricingError> {
-        let used = self.meter.used().await?;
+        let used = self.used().await?;
         let seconds = opened.at.elapsed().as_secs_f64();
-        let done = served(&self.client).await?.since(&opened.served);
+        let usage = served(&self.client).await?.since(&opened.served, seconds);
         let restarted = "the API server was restarted meanwhile, or several take turns";
-        let done = done.ok_or_else(|| MeterError::Metrics(restarted.to_owned()))?;
-        let etcd_us = used.etcd_cpu_us.zip(opened.used.etcd_cpu_us);
-        Ok(ApiServerUsage {
-            seconds,
-            cpu_seconds: (used.cpu_us - opened.used.cpu_us) / 1e6,
-            etcd_cpu_seconds: etcd_us.map(|(now, then)| (now - then) / 1e6),
-            requests: done.requests,
-            webhook_calls: done.webhook_calls,
-            watch_events: done.watch_events,
-        })
+        let mut usage = usage.ok_or_else(|| MeterError::Metrics(restarted.to_owned()))?;
+        if let Some((now, then)) = used.zip(opened.used) {
+            let etcd_us = now.etcd_cpu_us.zip(then.etcd_cpu_us);
+            usage.cpu_seconds = (now.cpu_us - then.cpu_us) / 1e6;
+            usage.etcd_cpu_seconds = etcd_us.map(|(now, then)| (now - then) / 1e6);
+        }
+        Ok(usage)
+    }
+
+    async fn used(&self) -> Result<Option<Used>, MeterError> {
+        match &self.meter {
+            Some(meter) => meter.used().await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -120,23 +126,6 @@ impl WindowHook for ApiServerWatch<'_> {
                 Ok(usage) => self.state().found = Some(usage),
                 Err(error) => self.state().problem = Some(error.to_string()),
             }
-        })
-    }
-}
-
-/// An API server's CPU as its own `/metrics` says, in hundredths of a second: for a cluster, where its
-/// process can't be seen.
-pub struct MetricsMeter(pub Client);
-
-impl Meter for MetricsMeter {
-    fn used(&self) -> MeterFuture<'_> {
-        Box::pin(async move {
-            let served = served(&self.0).await;
-            let served = served.map_err(|error| MeterError::Metrics(error.to_string()))?;
-            Ok(Used {
-                cpu_us: served.cpu_seconds * 1e6,
-                ..Used::default()
-            })
         })
     }
 }

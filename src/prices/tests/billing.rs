@@ -3,7 +3,7 @@
 use serde_json::from_value;
 
 use super::charging::{UPDATE, list, row, took};
-use crate::{Difference, Served, bill, charge};
+use crate::{Served, bill, charge};
 use record::{
     ApiServerUsage, Estimate, EventsSent, PriceList, PricedCall, RequestsServed, WatchEventPrice,
     WebhookCalls, WebhookKind, WebhookPrice,
@@ -46,9 +46,9 @@ fn page(requests: u64, started: u64) -> String {
     .concat()
 }
 
-fn since(now: &str, then: &str) -> Option<Difference> {
+fn since(now: &str, then: &str) -> Option<ApiServerUsage> {
     let read = |page: &str| Served::parse(page.as_bytes()).unwrap();
-    read(now).since(&read(then))
+    read(now).since(&read(then), 10.0)
 }
 
 #[test]

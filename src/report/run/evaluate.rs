@@ -68,6 +68,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let budgets = budgets.map(|budget| budget.judge(&rows, &values, findings.as_deref()));
     let budgets: Vec<BudgetVerdict> = budgets.collect();
     let exit = verdict(record.is_valid(), &thresholds, &budgets);
+    let total = total(record);
     RunResult {
         id: record.id.clone(),
         scenario: record.scenario.clone(),
@@ -78,13 +79,12 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         failure: record.failure.clone(),
         checks: record.checks.clone(),
         proxies: record.proxies.iter().map(took_part).collect(),
-        bill: asked.prices.map(|list| {
-            let (seconds, usage) = (total(record).seconds, record.api_server.as_ref());
-            bill(&rows, seconds, usage, list)
-        }),
+        bill: asked
+            .prices
+            .map(|list| bill(&rows, total.seconds, record.api_server.as_ref(), list)),
         rows,
         baseline: baseline(record),
-        total: total(record),
+        total,
         deletion: share_rows(
             record,
             record.proxies.iter().filter_map(|proxy| {

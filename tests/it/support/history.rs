@@ -69,6 +69,13 @@ impl History {
         output
     }
 
+    /// Runs two VMIs in a lab.
+    pub fn run_two(&self, more: &[&str]) -> Output {
+        let run = ["run", "vmi", "--count", "2"];
+        let quickly = ["--pause", "0s", "--baseline", "0s"];
+        self.kubetoll(&[&run[..], &quickly, more].concat())
+    }
+
     /// Runs it with `--output json`, and reads that.
     pub fn json<T: serde::de::DeserializeOwned>(&self, arguments: &[&str], code: i32) -> T {
         let output = self.kubetoll(&[arguments, &["--output", "json"]].concat());
