@@ -1,4 +1,4 @@
-//! What garbage collection takes. A collection takes as much CPU as hundreds of calls, and falls
+//! What garbage collection takes. A collection takes as much CPU as dozens of calls, and falls
 //! into one batch in many by chance: it is taken off there, and each call is charged for what it
 //! allocates.
 

@@ -128,8 +128,7 @@ async fn clean_up(
     namespace: &str,
     subjects: &[Subject],
 ) -> Result<(), PricingError> {
-    let outside = subjects.iter();
-    let outside = outside.filter(|subject| !subject.namespaced && subject.is_stored);
+    let outside = subjects.iter().filter(|subject| !subject.namespaced);
     let mut calls: Vec<Call> = outside
         .map(|subject| {
             let collection = subject.collection(namespace);

@@ -26,8 +26,6 @@ pub(super) struct Subject {
     pub(super) status: Option<&'static str>,
     /// Whether webhooks and watches are measured with it.
     pub(super) with_extras: bool,
-    /// Whether what is created is kept. A review is only answered.
-    pub(super) is_stored: bool,
 }
 
 impl Subject {
@@ -94,7 +92,6 @@ fn subject(
         content,
         status: None,
         with_extras: false,
-        is_stored: true,
     }
 }
 
