@@ -88,7 +88,7 @@ fn a_run_that_times_out_says_why_and_is_kept_as_not_valid() {
     assert_line(
         &listed,
         &format!(
-            "{run}  …Z  template            v1.34.4     simulated        3       22  NO: not_running"
+            "{run}  …Z  template            v1.34.4     simulated        3       …  NO: not_running"
         ),
     );
     let compared = history.kubetoll(&["compare", &record.id, "newest"]);

@@ -359,6 +359,6 @@ fn a_run_is_kept_in_a_history(container: &Container) {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert_line(
         &listed,
-        "run-…Z  vmi                 v1.34.4     simulated        2       24  yes",
+        "run-…Z  vmi                 v1.34.4     simulated        2       …  yes",
     );
 }
