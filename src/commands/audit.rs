@@ -6,7 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::shared::{audit_logs::read_all, history::time, inputs::read_record, output::Output};
+use super::shared::{
+    audit_logs::read_all, history::time, inputs::read_record, output::Output, prices::PricesArgs,
+};
 use record::Verification;
 use report::meant;
 use terminal::{exit::Exit, lines, tell};
@@ -21,6 +23,8 @@ const MARGIN: SignedDuration = SignedDuration::from_hours(2);
 /// a logging pipeline has wrapped are found in its lines, such as those of AKS, of CloudWatch and of
 /// `oc adm node-logs`. `values` are KubeVirt's VERB-resource-count values over its own service
 /// accounts; `counts` has all users.
+///
+/// With --prices it says what the requests cost the API server, and who costs most.
 ///
 /// Exits with 4 where requests can't be counted: nothing was found, or the API server's audit policy
 /// leaves out a stage.
@@ -41,6 +45,8 @@ pub(super) struct AuditArgs {
     /// Only these components or users, such as virt-controller.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     components: Vec<String>,
+    #[command(flatten)]
+    prices: PricesArgs,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -64,6 +70,7 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn run_audit(args: AuditArgs) -> Result<Exit> {
+    let prices = args.prices.read()?;
     let mut counter = AuditCounter::new(AuditFilter {
         since: args.since,
         until: args.until,
@@ -71,7 +78,10 @@ pub(super) fn run_audit(args: AuditArgs) -> Result<Exit> {
     });
     let read = read_all(&args.files, |entry| counter.add(&entry))?;
     let unknown = tell_unknown(&counter);
-    let report = counter.report(read.log.clone());
+    let mut report = counter.report(read.log.clone());
+    if let Some(list) = &prices {
+        prices::charge_audit(&mut report, list);
+    }
     let counted = read.tell_nothing(report.counts.is_empty());
     let text = args.output.of(&report, report::text::audit)?;
     Ok(lines::print(&text).or(read.exit()).or(counted).or(unknown))

@@ -21,6 +21,7 @@ use super::shared::{
     history::KeepArgs,
     inputs::read_thresholds,
     output::Output,
+    prices::PricesArgs,
     proxies::proxy_clients,
     results,
     spool::{self, state_folder},
@@ -31,7 +32,7 @@ use driver::{
     measure::{self, NotClosed, Opened, Plan},
     proxies::ProxyClient,
 };
-use record::{RunRecord, ThresholdFile};
+use record::{PriceList, RunRecord, ThresholdFile};
 use report::Asked;
 use terminal::{
     duration,
@@ -128,11 +129,20 @@ struct CloseOptions {
     /// Folder for record.json.
     #[arg(long, value_name = "DIR")]
     results_dir: Option<PathBuf>,
+    #[command(flatten)]
+    prices: PricesArgs,
     /// Form of the result on standard output.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
     keep_in: KeepArgs,
+}
+
+/// What was read of files before anything was measured.
+#[derive(Default)]
+struct Given {
+    thresholds: Option<ThresholdFile>,
+    prices: Option<PriceList>,
 }
 
 pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Exit> {
@@ -148,7 +158,7 @@ pub(super) async fn run(args: MeasureArgs, stop: CancellationToken) -> Result<Ex
 }
 
 async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
-    let thresholds = args.close.prepare().await?;
+    let given = args.close.prepare().await?;
     let fleet = args.fleet().await?;
     let proxies = match &fleet {
         Some(fleet) => fleet.proxies.clone(),
@@ -182,9 +192,7 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
         Ok(mut record) => {
             record.command = Some(ended.record(&args.command));
             args.name_flow_schemas(&mut record).await;
-            let exit = args
-                .close
-                .report(&record, thresholds.as_ref(), Some(status));
+            let exit = args.close.report(&record, &given, Some(status));
             let kept = args.close.keep_in.keep(record).await;
             exit?.or(kept)
         }
@@ -224,7 +232,7 @@ async fn finish(
     let text = fs::read(&path).with_context(|| format!("{name} is not open"))?;
     let opened: Opened = serde_json::from_slice(&text)
         .with_context(|| format!("{} is not what `measure start` wrote", path.display()))?;
-    let thresholds = options.prepare().await?;
+    let given = options.prepare().await?;
     let urls: Vec<String> = opened.proxies.iter().map(|(url, _)| url.clone()).collect();
     let proxies = proxy_clients(&urls, token_file)?;
     let plan = options.plan(&Plan {
@@ -234,7 +242,7 @@ async fn finish(
     match measure::close_unless_stopped(&plan, opened, &proxies, None, stop).await {
         Ok(record) => {
             fs::remove_file(&path)?;
-            let exit = options.report(&record, thresholds.as_ref(), None);
+            let exit = options.report(&record, &given, None);
             let kept = options.keep_in.keep_named(record).await;
             Ok(exit?.or(kept))
         }
@@ -325,25 +333,28 @@ impl CloseOptions {
     }
 
     /// Before anything is measured, so that a bad file or folder costs nothing.
-    async fn prepare(&self) -> Result<Option<ThresholdFile>> {
+    async fn prepare(&self) -> Result<Given> {
         if let Some(dir) = &self.results_dir {
             results::prepare(dir)?;
         }
         self.keep_in.prepare().await?;
-        read_thresholds(self.thresholds.as_deref())
+        Ok(Given {
+            thresholds: read_thresholds(self.thresholds.as_deref())?,
+            prices: self.prices.read()?,
+        })
     }
 
     fn report(
         &self,
         record: &RunRecord,
-        thresholds: Option<&ThresholdFile>,
+        given: &Given,
         status: Option<ExitStatus>,
     ) -> Result<Exit> {
         let asked = Asked {
-            thresholds,
+            thresholds: given.thresholds.as_ref(),
             budgets: &[],
             child_exit_code: status.map(code_of),
-            ..Asked::default()
+            prices: given.prices.as_ref(),
         };
         let result = report::evaluate(record, &asked);
         let ours = report::run_exit(&result);
@@ -359,7 +370,7 @@ impl CloseOptions {
     /// What a failed run came to is a result as well. The exit code stays that of the failure,
     /// whatever becomes of this.
     fn report_failed(&self, record: &RunRecord, status: Option<ExitStatus>) {
-        if let Err(error) = self.report(record, None, status) {
+        if let Err(error) = self.report(record, &Given::default(), status) {
             tell!("kubetoll: {error:#}");
         }
     }

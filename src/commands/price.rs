@@ -2,43 +2,64 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{meters::LabMeter, output::Output, progress::Terminal};
-use driver::pricing::{PricePlan, Priced, PricingError, WebhookServer, measure, names};
+use super::shared::{
+    cluster::{WhereArgs, client_of},
+    inputs::read_definitions,
+    meters::LabMeter,
+    output::Output,
+    progress::Terminal,
+};
+use cluster::client::Manner;
+use driver::pricing::{
+    MetricsMeter, PricePlan, Priced, PricingError, WebhookServer, measure, names,
+};
 use lab::{
     real::{Assets, RealCluster},
     webhook::Webhook,
 };
 use record::Machine;
-use terminal::{duration, exit::Exit, lines, tell};
+use terminal::{duration, exit::Exit, exit::Misuse, lines, tell};
 
 /// Measure what single calls cost an API server: its CPU, etcd's, memory and bytes on the disk.
 ///
-/// Starts a real etcd and kube-apiserver on this machine and makes calls of each kind, one after
-/// another: by verb, resource and outcome (a success, a write that changes nothing, 404, 409, 422),
-/// for small and for large objects, with a webhook, with watches. Rounds repeat until each price is
-/// known within 5 %, or --for is over. The unit beside microseconds is the toll: a get of a Lease in
-/// the same run, a ratio that travels between machines.
+/// Makes calls of each kind, one after another: by verb, resource and outcome (a success, a write that
+/// changes nothing, 404, 409, 422), for small and for large objects, with a webhook, with watches.
+/// Rounds repeat until each price is known within 5 %, or --for is over. The unit beside microseconds
+/// is the toll: a get of one Lease in the same run, a ratio that travels between machines.
 ///
-/// Nothing else should run on the machine meanwhile. The list is for kubetoll run --prices.
+/// With --lab real on a real etcd and kube-apiserver that are started on this machine; nothing else
+/// should run on it meanwhile. Otherwise in place, on a cluster that little else calls meanwhile: in a
+/// namespace that is made and removed again, with objects that no controller acts on. That takes the
+/// right to make these, and to get the path /metrics; webhooks and etcd have no price there, and
+/// nodes only with --only. The list is for kubetoll run --prices.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll price --lab real --out prices.json
-  kubetoll price --lab real --for 2m --objects 10")]
+  kubetoll price --lab real --for 2m --only pods,leases
+  kubectl get crds --output yaml > crds.yaml; kubetoll price --lab real --crds crds.yaml
+  kubetoll price --context test --objects 100 --for 20m --out prices.json")]
 pub(super) struct PriceArgs {
-    /// The API server that is measured: a real etcd and kube-apiserver. The one in this process has no
-    /// prices: it is a simulation.
-    #[arg(long, value_enum)]
-    lab: PricedLab,
+    /// A real etcd and kube-apiserver on this machine. The one in this process has no prices: it is a
+    /// simulation.
+    #[arg(long, value_enum, conflicts_with_all = ["kubeconfig", "context", "in_cluster"])]
+    lab: Option<PricedLab>,
+    /// Definitions of custom resources for the lab, as kubectl get crds --output yaml has them: with
+    /// their schemas, calls cost more. Those of KubeVirt are without schemas otherwise.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context", "in_cluster"])]
+    crds: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: WhereArgs,
     /// Time after which no new round begins. Three are measured in any case.
     #[arg(long = "for", default_value = "10m", value_name = "DURATION", value_parser = duration::parse)]
     longest: Duration,
-    /// Objects of each kind and size in a round.
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    objects: u32,
+    /// Objects of each kind and size in a round [default: 30, and 100 in place, where the clock of CPU
+    /// is coarse].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    objects: Option<u32>,
     /// Only of these resources, such as pods,leases.
     #[arg(long, value_name = "RESOURCE,...", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
@@ -55,40 +76,25 @@ enum PricedLab {
     Real,
 }
 
+/// Objects of each kind in a lab, whose CPU is read in nanoseconds.
+const OBJECTS_IN_LAB: u32 = 30;
+/// The same where it is read in hundredths of a second.
+const OBJECTS_IN_PLACE: u32 = 100;
+
 pub(super) async fn run(args: PriceArgs, stop: CancellationToken) -> Result<Exit> {
-    tell!(
-        "lab: a real etcd and kube-apiserver on this machine; measured for at most {} s after a \
-         round to warm up",
-        args.longest.as_secs()
-    );
-    let PricedLab::Real = args.lab;
-    let starting = stop.run_until_cancelled(async {
-        let cluster = RealCluster::start(Assets::find()?, &[]).await?;
-        cluster.prepare_kubevirt().await?;
-        anyhow::Ok(cluster)
-    });
-    let Some(cluster) = starting.await.transpose()? else {
-        return Ok(Exit::Interrupted);
+    let measured = match (args.lab, args.cluster.is_given()) {
+        (Some(PricedLab::Real), _) => args.in_lab(&stop).await?,
+        (None, true) => args.in_place(&stop).await?,
+        (None, false) => bail!(Misuse(
+            "what is to be measured? --lab real, or a cluster: --context, --kubeconfig or \
+             --in-cluster"
+                .to_owned()
+        )),
     };
-    let webhook = Webhook::start(cluster.authority()).await?;
-    let plan = PricePlan {
-        only: args.only.clone(),
-        objects: args.objects as usize,
-        longest: args.longest,
-        webhooks: Some(WebhookServer {
-            url: webhook.url.clone(),
-            ca_pem: cluster.ca_pem(),
-            calls: webhook.calls.clone(),
-        }),
-        machine: machine(),
-    };
-    let progress = Terminal::new();
-    let client = cluster.admin_client()?;
-    let measured = measure(&client, &LabMeter(&cluster), plan, &progress, &stop).await;
-    progress.finish();
     match measured {
-        Ok(priced) => args.finish(&priced, stop.is_cancelled()),
-        Err(PricingError::TooEarly) => {
+        None => Ok(Exit::Interrupted),
+        Some(Ok(priced)) => args.finish(&priced, stop.is_cancelled()),
+        Some(Err(PricingError::TooEarly)) => {
             tell!("kubetoll: {}", PricingError::TooEarly);
             Ok(if stop.is_cancelled() {
                 Exit::Interrupted
@@ -96,11 +102,82 @@ pub(super) async fn run(args: PriceArgs, stop: CancellationToken) -> Result<Exit
                 Exit::NotValid
             })
         }
-        Err(error) => Err(error.into()),
+        Some(Err(error)) => Err(error.into()),
     }
 }
 
+/// `None` if it was interrupted before anything was measured.
+type Measured = Option<Result<Priced, PricingError>>;
+
 impl PriceArgs {
+    async fn in_lab(&self, stop: &CancellationToken) -> Result<Measured> {
+        tell!(
+            "lab: a real etcd and kube-apiserver on this machine; measured for at most {} s after \
+             three rounds to warm up",
+            self.longest.as_secs()
+        );
+        let definitions = self.crds.as_deref().map(read_definitions).transpose()?;
+        let starting = stop.run_until_cancelled(async {
+            let cluster = RealCluster::start(Assets::find()?, &[]).await?;
+            cluster
+                .prepare_kubevirt(&definitions.unwrap_or_default())
+                .await?;
+            anyhow::Ok(cluster)
+        });
+        let Some(cluster) = starting.await.transpose()? else {
+            return Ok(None);
+        };
+        let webhook = Webhook::start(cluster.authority()).await?;
+        let webhooks = WebhookServer {
+            url: webhook.url.clone(),
+            ca_pem: cluster.ca_pem(),
+            calls: webhook.calls.clone(),
+        };
+        let plan = PricePlan {
+            webhooks: Some(webhooks),
+            machine: machine(),
+            ..self.plan(OBJECTS_IN_LAB)
+        };
+        let client = cluster.admin_client()?;
+        let progress = Terminal::new();
+        let measured = measure(&client, &LabMeter(&cluster), plan, &progress, stop).await;
+        progress.finish();
+        Ok(Some(measured))
+    }
+
+    async fn in_place(&self, stop: &CancellationToken) -> Result<Measured> {
+        let access = self.cluster.access()?;
+        tell!(
+            "cluster: server {}, context {}; measured for at most {} s after three rounds to warm up, in \
+             namespaces kubetoll-price-... that are removed again",
+            access.upstream.url,
+            access.context,
+            self.longest.as_secs()
+        );
+        // What a client does again by itself would be a call that nobody measures.
+        let client = client_of(&access, Manner::default()).await?;
+        let meter = MetricsMeter::new(client.clone());
+        let plan = PricePlan {
+            in_use: true,
+            ..self.plan(OBJECTS_IN_PLACE)
+        };
+        let progress = Terminal::new();
+        let measured = measure(&client, &meter, plan, &progress, stop).await;
+        progress.finish();
+        Ok(Some(measured))
+    }
+
+    fn plan(&self, objects: u32) -> PricePlan {
+        PricePlan {
+            only: self.only.clone(),
+            in_use: false,
+            objects: self.objects.unwrap_or(objects) as usize,
+            longest: self.longest,
+            webhooks: None,
+            machine: Machine::default(),
+        }
+    }
+
     fn finish(&self, priced: &Priced, is_interrupted: bool) -> Result<Exit> {
         for reason in &priced.left_out {
             tell!("not in the list: {reason}");

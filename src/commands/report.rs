@@ -9,6 +9,7 @@ use super::shared::{
     failed::FailedArgs,
     history::StoreArgs,
     inputs::{self, read_record},
+    prices::PricesArgs,
     results,
 };
 use record::{HistoryRun, RunRecord, RunResult};
@@ -47,9 +48,8 @@ pub(super) struct ReportArgs {
     /// JSON file with perfscale-audit's thresholdExpectations.
     #[arg(long, value_name = "FILE")]
     thresholds: Option<PathBuf>,
-    /// JSON file of `kubetoll price`: the report says what the calls cost the API server.
-    #[arg(long, value_name = "FILE")]
-    prices: Option<PathBuf>,
+    #[command(flatten)]
+    prices: PricesArgs,
     /// A budget such as 'PATCH-pods<=200'; repeatable.
     #[arg(long, value_name = "BUDGET")]
     budget: Vec<Budget>,
@@ -71,7 +71,7 @@ enum Form {
 pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     let form = args.form()?;
     let thresholds = inputs::read_thresholds(args.thresholds.as_deref())?;
-    let prices = inputs::read_prices(args.prices.as_deref())?;
+    let prices = args.prices.read()?;
     let (record, history) = args.read()?;
     let asked = Asked {
         thresholds: thresholds.as_ref(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use record::{
-    CallFinding, CallFindingKind, Outcome, PriceList, PricedCall, PricedOutcome, ResultRow,
-    call_name,
+    AuditBill, AuditReport, CallFinding, CallFindingKind, Outcome, PriceList, PricedCall,
+    PricedOutcome, ResultRow, call_name,
 };
 
 /// Enters into each row what its calls cost. What `findings` say of writes that changed nothing is
@@ -16,6 +16,32 @@ pub fn charge(rows: &mut [ResultRow], findings: &[CallFinding], list: &PriceList
         row.cost_cpu_us = us;
         row.cost_tolls = us.map(|us| us / list.toll_us);
     }
+}
+
+/// Enters into each count of an audit log what its requests cost at the sizes of the list, and the bill.
+pub fn charge_audit(report: &mut AuditReport, list: &PriceList) {
+    let (mut us, mut unpriced_calls) = (0.0, 0);
+    for count in &mut report.counts {
+        let call = PricedCall {
+            verb: count.verb.clone(),
+            group: count.group.clone(),
+            resource: count.resource.clone(),
+            subresource: count.subresource.clone(),
+            path: count.path.clone(),
+        };
+        let price = priced_outcome(&Outcome::Code(count.code));
+        let price = price.and_then(|outcome| list.price(&call, outcome));
+        count.cost_cpu_us = price.map(|price| price.cost_us(None) * count.count as f64);
+        match count.cost_cpu_us {
+            Some(cost) => us += cost,
+            None => unpriced_calls += count.count,
+        }
+    }
+    report.bill = Some(AuditBill {
+        cpu_seconds: us / 1e6,
+        unpriced_calls,
+        prices: list.into(),
+    });
 }
 
 fn cost_us(row: &ResultRow, no_ops: f64, list: &PriceList) -> Option<f64> {

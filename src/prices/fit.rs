@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    collector::{Collector, Kinds, by_kind},
-    measured::{Extra, Measured, Size, What},
+    collector::fair_us,
+    idle::Idle,
+    measured::{Extra, Kind, Measured, Measurements, Size, What},
 };
 use record::{
     Estimate, Price, PricedCall, PricedOutcome, WatchEventPrice, WebhookKind, WebhookPrice,
 };
-use stats::mean_interval;
+use stats::{mean_interval, without_outliers};
 
 /// How exact a list is to be: half of an interval is at most this share of its mean, or of a toll
 /// for what costs less than one.
@@ -20,6 +21,9 @@ const EXACT: f64 = 0.05;
 pub struct Fit {
     /// Microseconds of a toll.
     pub toll_us: f64,
+    /// How many times as much calls of many kinds in random order take as the same calls kind by kind;
+    /// the prices and the toll are multiplied by it.
+    pub mixed: f64,
     /// Microseconds of a second in which nobody calls.
     pub idle_us_per_second: f64,
     /// By call and outcome.
@@ -40,14 +44,15 @@ impl Fit {
 }
 
 /// A price list of all batches. `None` without a toll.
-pub fn fit(measured: &[Measured]) -> Option<Fit> {
-    let batches = Batches::new(measured);
-    let toll_us = batches.mean(&What::Toll, Size::Small)?.value;
+pub fn fit(all: &Measurements) -> Option<Fit> {
+    let batches = Batches::new(all);
+    let toll_us = batches.toll_us? * batches.mixed;
     let prices = batches.prices();
     let widest = prices.iter().map(|price| width(price.cpu_us, toll_us));
     Some(Fit {
         toll_us,
-        idle_us_per_second: batches.idle_us_per_second,
+        mixed: batches.mixed,
+        idle_us_per_second: batches.idle.us_per_second,
         widest: widest.fold(0.0, f64::max),
         webhooks: batches.webhooks(),
         watch_events: batches.watch_events(),
@@ -61,35 +66,78 @@ fn width(estimate: Estimate, toll_us: f64) -> f64 {
 
 /// A kind's batches, with what is not theirs taken off.
 struct Batches<'m> {
-    kinds: Kinds<'m>,
-    collector: Collector,
-    idle_us_per_second: f64,
-    idle_etcd_us_per_second: f64,
+    all: &'m Measurements,
+    kinds: BTreeMap<Kind, Vec<(usize, &'m Measured)>>,
+    idle: Idle,
+    /// Microseconds of a toll, if there was one.
+    toll_us: Option<f64>,
+    /// The same by place in the order of all batches.
+    tolls: BTreeMap<usize, f64>,
+    /// By how much all is multiplied.
+    mixed: f64,
 }
+
+/// How many batches of tolls, next to a batch, say how fast the machine was: some to each side.
+const NEXT: usize = 3;
 
 /// What a call cost in each round, by round.
 type Rounds = BTreeMap<usize, f64>;
 
 impl<'m> Batches<'m> {
-    fn new(measured: &'m [Measured]) -> Self {
-        let collector = Collector::of(measured);
-        let idle = measured.iter().filter(|one| one.what == What::Idle);
-        let (mut seconds, mut us, mut etcd_us) = (0.0, 0.0, 0.0);
-        for one in idle {
-            seconds += one.usage.seconds;
-            us += collector.fair_us(one);
-            etcd_us += one.usage.etcd_cpu_us.unwrap_or_default();
+    fn new(all: &'m Measurements) -> Self {
+        let mut kinds: BTreeMap<Kind, Vec<(usize, &Measured)>> = BTreeMap::new();
+        for (at, one) in all.batches.iter().enumerate() {
+            kinds.entry(one.kind()).or_default().push((at, one));
         }
-        let rate = |us: f64| if seconds > 0.0 { us / seconds } else { 0.0 };
-        Self {
-            kinds: by_kind(measured),
-            collector,
-            idle_us_per_second: rate(us),
-            idle_etcd_us_per_second: rate(etcd_us),
-        }
+        let mut batches = Self {
+            all,
+            kinds,
+            idle: Idle::of(all),
+            toll_us: None,
+            tolls: BTreeMap::new(),
+            mixed: 1.0,
+        };
+        let tolls = all.batches.iter().enumerate();
+        let tolls = tolls.filter(|(_, one)| one.what == What::Toll);
+        batches.tolls = tolls.map(|(at, one)| (at, batches.us(one))).collect();
+        let tolls = estimate(batches.tolls.values().copied());
+        batches.toll_us = tolls.map(|tolls| tolls.value);
+        batches.mixed = batches.mixed().unwrap_or(1.0);
+        batches
     }
 
-    fn of(&self, what: &What, size: Size) -> &[&'m Measured] {
+    /// What the mixes took, by what their calls take kind by kind.
+    fn mixed(&self) -> Option<f64> {
+        let ratio = |(at, one): &(usize, &Measured)| {
+            let took = self.us(one) * self.speed(*at) * one.calls as f64;
+            let mix = self.all.mixes.get(&one.round)?.iter();
+            let parts: Option<Vec<f64>> = mix
+                .map(|(what, count)| Some(self.mean(what, Size::Small)?.value * *count as f64))
+                .collect();
+            Some(took / parts?.into_iter().sum::<f64>())
+        };
+        let mixes = self.of(&What::Mix, Size::Small).iter();
+        Some(estimate(mixes.filter_map(ratio))?.value)
+    }
+
+    /// Microseconds of a call, as it was measured.
+    fn us(&self, one: &Measured) -> f64 {
+        let idle = self.idle.quiet_us_per_second * one.usage.seconds + self.idle.reading_us;
+        (fair_us(one, self.all) - idle) / one.calls as f64
+    }
+
+    /// How much faster than in the mean the machine was at a place in the order of batches. Of a machine
+    /// that is shared with others that changes by tens of percent within minutes.
+    fn speed(&self, at: usize) -> f64 {
+        let before = self.tolls.range(..at).rev().take(NEXT);
+        let after = self.tolls.range(at..).take(NEXT);
+        let near: Vec<f64> = before.chain(after).map(|(_, us)| *us).collect();
+        let near = mean_interval(&without_outliers(&near));
+        let speed = self.toll_us.zip(near);
+        speed.map_or(1.0, |(mean, (near, _))| mean / near)
+    }
+
+    fn of(&self, what: &What, size: Size) -> &[(usize, &'m Measured)] {
         self.kinds
             .get(&(what.clone(), size))
             .map_or(&[], Vec::as_slice)
@@ -97,12 +145,10 @@ impl<'m> Batches<'m> {
 
     /// Microseconds of the API server's CPU that a call took in each round.
     fn rounds(&self, what: &What, size: Size) -> Rounds {
-        let cost = |one: &&Measured| {
-            let idle = self.idle_us_per_second * one.usage.seconds;
-            (self.collector.fair_us(one) - idle) / one.calls as f64
-        };
         let batches = self.of(what, size).iter();
-        batches.map(|one| (one.round, cost(one))).collect()
+        batches
+            .map(|(at, one)| (one.round, self.us(one) * self.speed(*at) * self.mixed))
+            .collect()
     }
 
     fn mean(&self, what: &What, size: Size) -> Option<Estimate> {
@@ -128,13 +174,15 @@ impl<'m> Batches<'m> {
             cpu_us: self.mean(what, Size::Small)?,
             cpu_us_per_kib: self.slope(what),
             etcd_cpu_us: self.etcd(batches),
-            allocated_bytes: mean_of(batches, |one| {
-                Some(one.usage.memory?.allocated_bytes / one.calls as f64)
-            }),
+            allocated_bytes: self
+                .all
+                .allocated
+                .get(&(what.clone(), Size::Small))
+                .copied(),
             written_bytes: mean_of(batches, |one| {
                 Some(one.usage.written_bytes? / one.calls as f64)
             }),
-            calls: batches.iter().map(|one| one.calls).sum(),
+            calls: batches.iter().map(|(_, one)| one.calls).sum(),
         })
     }
 
@@ -152,9 +200,9 @@ impl<'m> Batches<'m> {
         estimate(more.into_values().map(|more| more / kib))
     }
 
-    fn etcd(&self, batches: &[&Measured]) -> Option<Estimate> {
-        let cost = |one: &&Measured| {
-            let idle = self.idle_etcd_us_per_second * one.usage.seconds;
+    fn etcd(&self, batches: &[(usize, &Measured)]) -> Option<Estimate> {
+        let cost = |(_, one): &(usize, &Measured)| {
+            let idle = self.idle.etcd_us_per_second * one.usage.seconds;
             Some((one.usage.etcd_cpu_us? - idle) / one.calls as f64)
         };
         estimate(batches.iter().filter_map(cost))
@@ -165,7 +213,8 @@ impl<'m> Batches<'m> {
         let What::With(_, call, outcome) = what else {
             return None;
         };
-        let alone = self.rounds(&What::Call(call.clone(), *outcome), size);
+        let nothing = What::With(Extra::Nothing, call.clone(), *outcome);
+        let alone = self.rounds(&nothing, size);
         let more = difference(&self.rounds(what, size), &alone);
         let bytes = mean_of(self.of(what, size), |one| Some(one.object_bytes))?;
         Some((more, bytes))
@@ -253,9 +302,10 @@ fn difference(more: &Rounds, less: &Rounds) -> Rounds {
         .collect()
 }
 
-/// `None` of fewer than two samples: nothing says how far from the truth they are.
+/// `None` of fewer than two samples: nothing says how far from the truth they are. What the API server
+/// does now and then by itself falls into few of them, which are left out.
 fn estimate(samples: impl Iterator<Item = f64>) -> Option<Estimate> {
-    let samples: Vec<f64> = samples.collect();
+    let samples = without_outliers(&samples.collect::<Vec<f64>>());
     let (value, interval) = mean_interval(&samples).filter(|_| samples.len() > 1)?;
     Some(Estimate {
         value,
@@ -264,7 +314,10 @@ fn estimate(samples: impl Iterator<Item = f64>) -> Option<Estimate> {
     })
 }
 
-fn mean_of(batches: &[&Measured], value: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
-    let values: Vec<f64> = batches.iter().filter_map(|one| value(one)).collect();
+fn mean_of(
+    batches: &[(usize, &Measured)],
+    value: impl Fn(&Measured) -> Option<f64>,
+) -> Option<f64> {
+    let values: Vec<f64> = batches.iter().filter_map(|(_, one)| value(one)).collect();
     Some(mean_interval(&values)?.0)
 }

@@ -11,13 +11,16 @@ mod bill;
 mod charge;
 mod collector;
 mod fit;
+mod idle;
 mod measured;
 mod served;
+mod standard;
 #[cfg(test)]
 mod tests;
 
 pub use bill::bill;
-pub use charge::charge;
+pub use charge::{charge, charge_audit};
 pub use fit::{Fit, fit};
-pub use measured::{Extra, Measured, Memory, Size, Usage, What};
+pub use measured::{Extra, Kind, Measured, Measurements, Size, Usage, What};
 pub use served::Served;
+pub use standard::standard;

@@ -1,5 +1,7 @@
 //! What was measured: batches of the same call.
 
+use std::collections::BTreeMap;
+
 use record::{PricedCall, PricedOutcome, WebhookKind};
 
 /// One batch of the same call, made one after another.
@@ -21,13 +23,40 @@ pub struct Measured {
     pub usage: Usage,
 }
 
+impl Measured {
+    /// What is called in all rounds on the same.
+    pub(crate) fn kind(&self) -> Kind {
+        (self.what.clone(), self.size)
+    }
+}
+
+/// What is called on which objects.
+pub type Kind = (What, Size);
+
+/// All that a price list is made of.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measurements {
+    /// In the order in which they were made.
+    pub batches: Vec<Measured>,
+    /// Which calls the mix of each round had, each of a small object.
+    pub mixes: BTreeMap<usize, BTreeMap<What, u64>>,
+    /// Bytes that the API server allocates for a call.
+    pub allocated: BTreeMap<Kind, f64>,
+    /// Microseconds of its CPU that collect garbage, for each byte that it allocates.
+    pub collecting_us_per_byte: f64,
+}
+
 /// Which batch it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {
     /// Nobody called; the number of calls is that of milliseconds.
     Idle,
+    /// Nobody called, and no time went by: what reading the CPU takes of it.
+    Reading,
     /// A get of a Lease: the unit.
     Toll,
+    /// Calls of many kinds in random order.
+    Mix,
     /// A call that ended so, without webhooks and watches.
     Call(PricedCall, PricedOutcome),
     /// The same call with something that it sets off.
@@ -37,6 +66,8 @@ pub enum What {
 /// What a call sets off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Extra {
+    /// Nothing: what the others are compared with.
+    Nothing,
     /// One call of a webhook of that kind.
     Webhook(WebhookKind),
     /// One event to each of so many watches.
@@ -61,17 +92,8 @@ pub struct Usage {
     pub cpu_us: f64,
     /// Microseconds of etcd's CPU, where that could be read.
     pub etcd_cpu_us: Option<f64>,
-    /// Bytes that the API server allocated, and how often it collected garbage, where it says so.
-    pub memory: Option<Memory>,
+    /// Microseconds of it that collected garbage, where that could be read.
+    pub collecting_us: Option<f64>,
     /// Bytes that etcd wrote to its disk, where that could be read.
     pub written_bytes: Option<f64>,
-}
-
-/// What an API server's memory did.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Memory {
-    /// Bytes allocated.
-    pub allocated_bytes: f64,
-    /// Garbage collections that ended.
-    pub collections: f64,
 }

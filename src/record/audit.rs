@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::CallRecord;
+use super::{CallRecord, PricesUsed};
 
 /// Counts of an audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,21 @@ pub struct AuditReport {
     /// What the log was.
     #[serde(default)]
     pub log: AuditLog,
+    /// What the requests cost the API server, if a price list was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bill: Option<AuditBill>,
+}
+
+/// What the requests of an audit log cost, each at the size that the price list was measured at: a
+/// log has no sizes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditBill {
+    /// Seconds of the API server's CPU.
+    pub cpu_seconds: f64,
+    /// Requests that the list has no price for.
+    pub unpriced_calls: u64,
+    /// The list.
+    pub prices: PricesUsed,
 }
 
 /// What an audit log is, beside the requests that are counted in it.
@@ -51,7 +66,7 @@ pub struct Value {
 }
 
 /// How often a user made a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditCount {
     /// The full user name; `USER as OTHER` where it impersonated another.
     pub component: String,
@@ -70,6 +85,9 @@ pub struct AuditCount {
     pub code: u16,
     /// Requests of that user with that code.
     pub count: u64,
+    /// Microseconds of the API server's CPU that they cost, if a price list was given that has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_cpu_us: Option<f64>,
 }
 
 /// The comparison of a run's books with an audit log.

@@ -27,7 +27,7 @@ mod snapshot;
 mod watch_events;
 
 pub use api_server::{ApiServerUsage, EventsSent, RequestsServed, WebhookCalls};
-pub use audit::{AuditCount, AuditLog, AuditReport, Difference, Value, Verification};
+pub use audit::{AuditBill, AuditCount, AuditLog, AuditReport, Difference, Value, Verification};
 pub use budget::{
     BUDGET_SCHEMA, BudgetFile, BudgetReport, BudgetRow, ComponentBudget, ScenarioBudget,
 };
@@ -66,7 +66,7 @@ pub use pages::{
 };
 pub use prices::{
     Bill, BillParts, Estimate, Machine, PRICES_SCHEMA, Price, PriceList, PricedCall, PricedOutcome,
-    WatchEventPrice, WebhookKind, WebhookPrice,
+    PricesUsed, WatchEventPrice, WebhookKind, WebhookPrice,
 };
 pub use printable::{printable, printable_line};
 pub use result::{

@@ -27,6 +27,10 @@ pub struct PriceList {
     pub machine: Machine,
     /// One toll: microseconds of the API server's CPU that a get of one Lease takes there.
     pub toll_us: f64,
+    /// How many times as much calls of many kinds in random order take as the same calls kind by kind:
+    /// all that the API server's CPU is charged for calls is multiplied by it.
+    #[serde(default = "one")]
+    pub mixed: f64,
     /// Microseconds of the API server's CPU that a second takes in which nobody calls.
     pub idle_us_per_second: f64,
     /// By kind of call, outcome and size.
@@ -37,6 +41,10 @@ pub struct PriceList {
     /// What is to be added for each event that a watch delivers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watch_events: Vec<WatchEventPrice>,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// A machine that something was measured on.

@@ -15,6 +15,7 @@ macro_rules! put_line {
     }};
 }
 
+mod audit_bill;
 pub mod benchmarks;
 mod budgets;
 mod changes;

@@ -3,8 +3,9 @@
 use crate::{
     number::{bytes, rounded},
     text::{align_right, resource, table},
+    why,
 };
-use record::{Estimate, Price, PriceList, WebhookKind};
+use record::{Estimate, Price, PriceList, PricesUsed, WebhookKind};
 
 /// A price list, the dearest calls first.
 pub fn prices(list: &PriceList) -> String {
@@ -24,10 +25,33 @@ pub fn prices(list: &PriceList) -> String {
         rounded(list.toll_us),
         rounded(list.idle_us_per_second)
     );
+    if list.mixed > 1.0 {
+        put_line!(
+            text,
+            "calls in random order take {} times what they take kind by kind: so do these",
+            rounded(list.mixed)
+        );
+    }
     text.push('\n');
     calls(&mut text, list);
     extras(&mut text, list);
     text
+}
+
+/// What calls cost by a list.
+pub(crate) fn by_list(list: &PricesUsed, cpu_seconds: f64) -> String {
+    format!(
+        "Cost by the prices of Kubernetes {} on {}: {cpu_seconds:.2} s of the API server's CPU, {:.0} tolls",
+        list.kubernetes_version,
+        list.machine.cpu,
+        cpu_seconds * 1e6 / list.toll_us
+    )
+}
+
+/// How many calls a list has no price for: `12 calls more have no price there`.
+pub(crate) fn without_price(count: u64) -> String {
+    let have = if count == 1 { "has" } else { "have" };
+    format!("{} more {have} no price there", why::calls(count))
 }
 
 fn calls(text: &mut String, list: &PriceList) {

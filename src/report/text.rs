@@ -4,25 +4,37 @@ use std::{collections::BTreeMap, fmt::Display};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::audit_bill;
 use classify::kubevirt::component_of_user;
-use record::{AuditLog, AuditReport, CallRecord, Difference, Verification, printable_line};
+use record::{
+    AuditCount, AuditLog, AuditReport, CallRecord, Difference, Verification, printable_line,
+};
 
 /// Stands for the user of a request that was not authenticated.
 const NOBODY: &str = "(not authenticated)";
 
-/// Counts of an audit log. Callers have the names of their components, as in the books.
+/// Counts of an audit log. Callers have the names of their components, as in the books. With prices the
+/// dearest come first.
 pub fn audit(report: &AuditReport) -> String {
+    let mut text = match &report.bill {
+        Some(bill) => audit_bill::counts(report) + "\n" + &audit_bill::callers(report, bill),
+        None => counts(report),
+    };
+    if !report.values.is_empty() {
+        text.push_str("\nKubeVirt's components, by KubeVirt's rule:\n");
+    }
+    for (name, value) in &report.values {
+        put_line!(text, "  {name}: {}", value.value);
+    }
+    log(&mut text, &report.log);
+    text
+}
+
+fn counts(report: &AuditReport) -> String {
     let mut counts: BTreeMap<[String; 3], BTreeMap<u16, u64>> = BTreeMap::new();
     for count in &report.counts {
-        let resource = resource(
-            &count.group,
-            &count.resource,
-            &count.subresource,
-            &count.path,
-        );
-        let row = [caller(&count.component), count.verb.clone(), resource];
         *counts
-            .entry(row)
+            .entry(row_of(count))
             .or_default()
             .entry(count.code)
             .or_default() += count.count;
@@ -41,15 +53,18 @@ pub fn audit(report: &AuditReport) -> String {
         }
     }
     align_right(&mut table, &[3, 4]);
-    let mut text = format!("{table}\n");
-    if !report.values.is_empty() {
-        text.push_str("\nKubeVirt's components, by KubeVirt's rule:\n");
-    }
-    for (name, value) in &report.values {
-        put_line!(text, "  {name}: {}", value.value);
-    }
-    log(&mut text, &report.log);
-    text
+    format!("{table}\n")
+}
+
+/// Caller, verb and resource.
+pub(crate) fn row_of(count: &AuditCount) -> [String; 3] {
+    let resource = resource(
+        &count.group,
+        &count.resource,
+        &count.subresource,
+        &count.path,
+    );
+    [caller(&count.component), count.verb.clone(), resource]
 }
 
 /// The component of a user that called, who may have acted as another.

@@ -39,6 +39,17 @@ pub fn robust_deviation(samples: &[f64], center: f64) -> f64 {
     median_in_place(&mut distances).map_or(0.0, |median| NORMAL * median)
 }
 
+/// The samples without those that are more than four robust deviations from the median: all of fewer
+/// than five, which don't say what is usual.
+pub fn without_outliers(samples: &[f64]) -> Vec<f64> {
+    const LEAST: usize = 5;
+    const DEVIATIONS: f64 = 4.0;
+    let center = median(samples).unwrap_or_default();
+    let usual = DEVIATIONS * robust_deviation(samples, center);
+    let is_usual = |one: &f64| samples.len() < LEAST || (one - center).abs() <= usual;
+    samples.iter().copied().filter(is_usual).collect()
+}
+
 /// Whether all samples are the same number; false without samples.
 pub fn constant(samples: &[f64]) -> Option<f64> {
     let first = *samples.first()?;
@@ -79,6 +90,15 @@ mod tests {
         let deviation = robust_deviation(&[1.0, 2.0, 3.0, 4.0, 1000.0], 3.0);
         assert_eq!(deviation, NORMAL);
         assert_eq!(robust_deviation(&[7.0, 7.0, 7.0, 1.0], 7.0), 0.0);
+    }
+
+    #[test]
+    fn what_is_far_from_the_usual_is_left_out() {
+        let usual = [5.0, 6.0, 7.0, 8.0, 9.0];
+        let with_outliers = [5.0, -90.0, 6.0, 7.0, 8.0, 900.0, 9.0];
+        assert_eq!(without_outliers(&with_outliers), usual);
+        assert_eq!(without_outliers(&[1.0, 2.0, 900.0]), [1.0, 2.0, 900.0]);
+        assert_eq!(without_outliers(&[]), [0.0; 0]);
     }
 
     #[test]

@@ -316,7 +316,7 @@ fn check_busy(output: &Output) {
 /// KubeVirt's components, simulated, behind the proxy.
 async fn simulate(cluster: &Cluster, proxy: &ProxyProcess) -> Simulation {
     let client = cluster.cluster.admin_client().unwrap();
-    let tokens = cluster.cluster.prepare_kubevirt().await.unwrap();
+    let tokens = cluster.cluster.prepare_kubevirt(&[]).await.unwrap();
     let connect = |identity: &Identity| {
         let account = (identity.namespace.to_owned(), identity.account.to_owned());
         let token = tokens.get(&account).cloned().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The one integration binary.
 //!
+//! - `additivity`: a mix of calls costs the sum of their prices
 //! - `acting`: where a command acts and as whom, under `exec` and through `kubeconfig`
 //! - `around`: what `exec` does around its command
 //! - `attack`: what an attacker sends, and what comes of it
@@ -49,6 +50,7 @@
 #![allow(unreachable_pub, reason = "helpers are public for all tests")]
 
 mod acting;
+mod additivity;
 mod around;
 mod attack;
 mod certificates;

@@ -1,8 +1,17 @@
 //! What calls cost: a price list of a real kube-apiserver, and a run's bill by it.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use record::{PriceList, PricedOutcome, RunResult, WebhookKind};
+use cluster::kubeconfig::Credential;
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::{Api, ResourceExt, api::ListParams};
+use lab::real::RealCluster;
+use record::{AuditReport, PriceList, PricedCall, PricedOutcome, RunResult, WebhookKind};
+use serde_json::json;
 
 use crate::{
     cli::{kubetoll, run, said},
@@ -11,7 +20,7 @@ use crate::{
 
 /// The calls of a list, as `VERB RESOURCE/SUBRESOURCE OUTCOME`.
 fn names(list: &PriceList) -> BTreeSet<String> {
-    let name = |call: &record::PricedCall| match &*call.subresource {
+    let name = |call: &PricedCall| match &*call.subresource {
         "" => format!("{} {}", call.verb, call.resource),
         subresource => format!("{} {}/{subresource}", call.verb, call.resource),
     };
@@ -121,6 +130,122 @@ fn bill(file: &Path, list: &PriceList) {
     let bytes = (took.request_bytes + took.response_bytes) as f64 / row.count as f64;
     let expected = create.cost_us(Some(bytes)) * row.count as f64;
     assert!((row.cost_cpu_us.unwrap() - expected).abs() < 1e-6);
+}
+
+/// A kubeconfig for the API server of a lab that somebody else has started.
+fn kubeconfig_of(cluster: &RealCluster) -> PathBuf {
+    let credential = Credential::Token(cluster.admin_token().to_owned());
+    let (url, ca) = (cluster.url(), cluster.ca_pem());
+    let written = cluster.write_kubeconfig_for("price.yaml", &url, &ca, &credential);
+    written.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_in_use_is_measured_by_its_metrics_and_left_as_it_was() {
+    let Some(assets) = real::assets() else {
+        return;
+    };
+    let cluster = RealCluster::start(assets, &[]).await.unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("prices.json");
+    let mut command = kubetoll();
+    command.args(["price", "--only", "nodes,virtualmachines"]);
+    command.args(["--objects", "2", "--for", "1s", "--kubeconfig"]);
+    command.arg(kubeconfig_of(&cluster)).arg("--out").arg(&file);
+    let done = tokio::task::spawn_blocking(move || run(&mut command, b""));
+    let done = done.await.unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    // KubeVirt is not there.
+    let missing = "not in the list: CREATE-virtualmachines (success): answered 404 in place of 201";
+    assert!(
+        said(&done).lines().any(|line| line == missing),
+        "{}",
+        said(&done)
+    );
+    let list: PriceList = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let found = names(&list);
+    assert!(found.contains("update nodes no change"), "{found:?}");
+    assert!(found.contains("create nodes success"), "{found:?}");
+    assert!(list.webhooks.is_empty() && list.machine.cpus == 0);
+    assert!(list.prices.iter().all(|price| price.etcd_cpu_us.is_none()));
+    assert!(
+        list.prices
+            .iter()
+            .any(|price| price.allocated_bytes > Some(0.0))
+    );
+    let client = cluster.admin_client().unwrap();
+    let nodes: Api<Node> = Api::all(client.clone());
+    assert_eq!(nodes.list(&ListParams::default()).await.unwrap().items, []);
+    let namespaces: Api<Namespace> = Api::all(client);
+    for namespace in namespaces.list(&ListParams::default()).await.unwrap() {
+        // Without a controller it stays, being deleted.
+        let is_ours = namespace.name_any().starts_with("kubetoll-price-");
+        assert_eq!(is_ours, namespace.metadata.deletion_timestamp.is_some());
+    }
+}
+
+#[test]
+fn the_list_that_kubetoll_comes_with_prices_an_audit_log() {
+    let home = tempfile::tempdir().unwrap();
+    let log = home.path().join("audit.log");
+    let line = |verb: &str, resource: &str, code: u16| {
+        json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata",
+            "auditID": format!("{verb}-{resource}-{code}"), "stage": "ResponseComplete",
+            "requestURI": format!("/api/v1/namespaces/n/{resource}"), "verb": verb,
+            "user": {"username": "someone"},
+            "objectRef": {"resource": resource, "namespace": "n", "apiVersion": "v1"},
+            "responseStatus": {"code": code},
+            "requestReceivedTimestamp": "2026-11-24T01:00:00.000000Z",
+            "stageTimestamp": "2026-11-24T01:00:00.100000Z"})
+    };
+    let lines = [
+        line("create", "pods", 201),
+        line("create", "pods", 409),
+        line("create", "secrets", 201),
+    ];
+    fs::write(&log, lines.map(|line| format!("{line}\n")).concat()).unwrap();
+    let audit = |more: &[&str]| {
+        let mut command = kubetoll();
+        command.arg("audit").arg(&log).args(["--prices", "default"]);
+        let done = run(command.args(more), b"");
+        assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+        done.stdout
+    };
+    let report: AuditReport = serde_json::from_slice(&audit(&["--output", "json"])).unwrap();
+    let list = prices::standard().unwrap();
+    let pods = PricedCall {
+        verb: "create".to_owned(),
+        resource: "pods".to_owned(),
+        ..PricedCall::default()
+    };
+    let cost = |outcome| list.price(&pods, outcome).unwrap().cpu_us.value;
+    let (success, conflict) = (cost(PricedOutcome::Success), cost(PricedOutcome::Conflict));
+    let bill = report.bill.unwrap();
+    assert!((bill.cpu_seconds * 1e6 - success - conflict).abs() < 1e-6);
+    assert_eq!(bill.unpriced_calls, 1);
+    let priced = report
+        .counts
+        .iter()
+        .map(|count| (&*count.resource, count.code));
+    let costs = report.counts.iter().map(|count| count.cost_cpu_us);
+    let wanted = [
+        (("pods", 201), Some(success)),
+        (("pods", 409), Some(conflict)),
+        (("secrets", 201), None),
+    ];
+    assert_eq!(priced.zip(costs).collect::<Vec<_>>(), wanted);
+    let text = String::from_utf8(audit(&[])).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines.contains(&"  1 call more has no price there"),
+        "{text}"
+    );
+    // The dearest first, and what has no price last.
+    let at = |words: &str| lines.iter().position(|line| line.contains(words)).unwrap();
+    assert!(
+        at(" 201 ") < at(" 409 ") && at(" 409 ") < at("secrets"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -107,7 +107,7 @@ async fn each_refusal_says_whose_turn_it_is() {
         "kubetoll: the API server has no virtualmachineinstances (kubevirt.io/v1): KubeVirt is not \
          installed, or too old for this scenario"
     );
-    one.cluster.prepare_kubevirt().await.unwrap();
+    one.cluster.prepare_kubevirt(&[]).await.unwrap();
 
     let said = one.run(&one.kubeconfig("expired", "expired", &ca), &[], 1);
     assert_eq!(

@@ -19,6 +19,7 @@ use super::shared::{
     history::KeepArgs,
     inner_proxy::InnerProxy,
     output::Output,
+    prices::PricesArgs,
     results, spool,
 };
 use cluster::access::Access;
@@ -30,7 +31,7 @@ use driver::{
 use environment::Environment;
 use own::Own;
 use proxy::{Gate, LastDial, Options};
-use record::{Check, RunRecord};
+use record::{Check, PriceList, RunRecord};
 use report::{Asked, Budget};
 use terminal::{exit::Exit, lines, tell};
 
@@ -70,6 +71,8 @@ pub(super) struct ExecArgs {
     allow_no_calls: bool,
     #[command(flatten)]
     place: WhereArgs,
+    #[command(flatten)]
+    prices: PricesArgs,
     /// Form of the result. Text goes to standard error, so that the command's own output stays
     /// apart; JSON goes to standard output.
     #[arg(long, value_enum, default_value_t)]
@@ -89,6 +92,7 @@ pub(super) struct ExecArgs {
 
 pub(super) async fn run(args: ExecArgs, stop: CancellationToken) -> Result<Exit> {
     args.prepare().await?;
+    let prices = args.prices.read()?;
     let access = args.place.access()?;
     if access.is_plain() {
         bail!(
@@ -104,7 +108,8 @@ pub(super) async fn run(args: ExecArgs, stop: CancellationToken) -> Result<Exit>
     );
     let proxy = start(&access, &own, &token).await?;
     own.follow(Arc::clone(&proxy.proxy));
-    let outcome = args.measure(&access, &proxy, &token, &stop).await;
+    let by = prices.as_ref();
+    let outcome = args.measure(&access, (&proxy, &token), by, &stop).await;
     proxy.stop().await;
     outcome
 }
@@ -139,8 +144,8 @@ impl ExecArgs {
     async fn measure(
         &self,
         access: &Access,
-        proxy: &InnerProxy,
-        token: &str,
+        (proxy, token): (&InnerProxy, &str),
+        prices: Option<&PriceList>,
         stop: &CancellationToken,
     ) -> Result<Exit> {
         let environment = Environment::make(access, proxy, token, self.discovery)?;
@@ -159,7 +164,7 @@ impl ExecArgs {
                     .close(&plan, (opened, last), proxy, &ended, stop)
                     .await?;
                 name_flow_schemas(&mut record, access).await;
-                Ok(self.tell(record, &ended).await?)
+                Ok(self.tell(record, &ended, prices).await?)
             }
             Ok(None) => Ok(Exit::Interrupted),
             Err(error) => Err(error),
@@ -200,12 +205,17 @@ impl ExecArgs {
     }
 
     /// Prints, writes and keeps the result.
-    async fn tell(&self, record: RunRecord, ended: &Ended) -> Result<Exit> {
+    async fn tell(
+        &self,
+        record: RunRecord,
+        ended: &Ended,
+        prices: Option<&PriceList>,
+    ) -> Result<Exit> {
         let asked = Asked {
             thresholds: None,
             budgets: &self.budget,
             child_exit_code: Some(code_of(ended.status)),
-            ..Asked::default()
+            prices,
         };
         let result = report::evaluate(&record, &asked);
         let ours = report::run_exit(&result);

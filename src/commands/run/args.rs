@@ -11,6 +11,7 @@ use crate::commands::shared::{
     history::KeepArgs,
     metrics_args::MetricsArgs,
     output::Output,
+    prices::PricesArgs,
 };
 use driver::{
     Plan,
@@ -128,9 +129,8 @@ pub(in crate::commands) struct RunArgs {
     /// Folder for record.json and KubeVirt's results file.
     #[arg(help_heading = "Result", long, value_name = "DIR")]
     pub(super) results_dir: Option<PathBuf>,
-    /// JSON file of `kubetoll price`: the result says what the calls cost the API server.
-    #[arg(help_heading = "Result", long, value_name = "FILE")]
-    pub(super) prices: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) prices: PricesArgs,
     /// Form of the result on standard output.
     #[arg(help_heading = "Result", long, value_enum, default_value_t)]
     pub(super) output: Output,

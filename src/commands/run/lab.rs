@@ -77,7 +77,7 @@ impl Lab {
         let cluster = RealCluster::start(Assets::find()?, &[]).await?;
         let proxy = start_proxy(&cluster.url(), cluster.ca_pem()).await?;
         let client = cluster.admin_client()?;
-        let tokens = cluster.prepare_kubevirt().await?;
+        let tokens = cluster.prepare_kubevirt(&[]).await?;
         let connect = |identity: &Identity| {
             let account = (identity.namespace.to_owned(), identity.account.to_owned());
             let token = tokens.get(&account).cloned().unwrap_or_default();

@@ -7,12 +7,7 @@ mod place;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{
-    exits,
-    inputs::{read_prices, read_thresholds},
-    progress::Terminal,
-    results, spool,
-};
+use super::shared::{exits, inputs::read_thresholds, progress::Terminal, results, spool};
 use driver::{
     ComponentWatch, Driver, Hooks, Plan, Roster, RunFailed, Spool, WindowHook,
     pricing::ApiServerWatch,
@@ -27,7 +22,7 @@ pub(super) use args::RunArgs;
 
 pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
     let thresholds = read_thresholds(args.thresholds.as_deref())?;
-    let prices = read_prices(args.prices.as_deref())?;
+    let prices = args.prices.read()?;
     let spec = args.spec()?;
     if let Some(dir) = &args.results_dir {
         results::prepare(dir)?;

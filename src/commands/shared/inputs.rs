@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use exchange::Known;
-use record::{
-    HistoryRun, PRICES_SCHEMA, PriceList, RUN_SCHEMA, RunRecord, SPOOL_SCHEMA, ThresholdFile,
-};
+use record::{HistoryRun, RUN_SCHEMA, RunRecord, SPOOL_SCHEMA, ThresholdFile};
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// A file's bytes.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| cannot_read(path))
 }
 
@@ -47,22 +47,28 @@ pub(crate) fn read_thresholds(path: Option<&Path>) -> Result<Option<ThresholdFil
     Ok(Some(file))
 }
 
-/// The price list in a file, if one was given.
-pub(crate) fn read_prices(path: Option<&Path>) -> Result<Option<PriceList>> {
-    let Some(path) = path else {
-        return Ok(None);
-    };
+/// The definitions of custom resources in a file of YAML or JSON, whose documents may be lists.
+pub(crate) fn read_definitions(path: &Path) -> Result<Vec<Value>> {
     let name = path.display();
-    let text = read(path)?;
-    let list: PriceList = serde_json::from_slice(&text)
-        .with_context(|| format!("{name} is no price list of kubetoll price"))?;
-    if list.schema != PRICES_SCHEMA {
-        bail!(
-            "{name} has schema {}, and this Kubetoll knows {PRICES_SCHEMA}",
-            list.schema
-        );
+    let text = String::from_utf8(read(path)?).with_context(|| format!("{name} is not UTF-8"))?;
+    let documents: Vec<Value> = match serde_json::from_str(&text) {
+        Ok(document) => vec![document],
+        Err(_) => serde_saphyr::from_multiple(&text)
+            .with_context(|| format!("{name} is neither YAML nor JSON"))?,
+    };
+    let items = documents
+        .into_iter()
+        .flat_map(|mut document| match document["items"].take() {
+            Value::Array(items) => items,
+            _ => vec![document],
+        });
+    let definitions: Vec<Value> = items
+        .filter(|item| item["kind"] == "CustomResourceDefinition")
+        .collect();
+    if definitions.is_empty() {
+        bail!("{name} has no CustomResourceDefinition");
     }
-    Ok(Some(list))
+    Ok(definitions)
 }
 
 /// The `record.json` of a run, or the file that its driver left.
@@ -81,7 +87,7 @@ pub(crate) fn read_record(path: &Path) -> Result<RunRecord> {
 pub(crate) fn read_run(path: &Path) -> Result<HistoryRun> {
     let name = path.display();
     let text = read(path)?;
-    let value: serde_json::Value =
+    let value: Value =
         serde_json::from_slice(&text).with_context(|| format!("{name} is no JSON"))?;
     if value.get("schema").is_some() {
         let record: RunRecord = serde_json::from_value(value)

@@ -46,8 +46,9 @@ pub(super) struct Extras {
 }
 
 /// What is measured, with the end of its namespace's name.
-fn all() -> [(Extra, &'static str); 4] {
+fn all() -> [(Extra, &'static str); 5] {
     [
+        (Extra::Nothing, "alone"),
         (Extra::Webhook(WebhookKind::Mutating), "mutating"),
         (Extra::Webhook(WebhookKind::Validating), "validating"),
         (Extra::Watches(1), "watched"),
@@ -73,6 +74,7 @@ impl Extras {
             let namespace = format!("{namespace}-{suffix}");
             create_namespace(session, &namespace).await?;
             match extra {
+                Extra::Nothing => (),
                 Extra::Watches(count) => {
                     for subject in subjects.iter().filter(|subject| subject.with_extras) {
                         let path = subject.collection(&namespace);
@@ -93,16 +95,17 @@ impl Extras {
         count: u32,
     ) -> Result<(), PricingError> {
         for _ in 0..count {
-            let request = Request::get(format!("{collection}?watch=1&timeoutSeconds=86400"))
-                .body(Body::empty())
-                .map_err(|error| PricingError::Call(error.to_string()))?;
-            let mut body = client.send(request).await?.into_body();
+            let mut body = open_watch(client, collection).await?;
+            let (client, collection) = (client.clone(), collection.to_owned());
             let events = Arc::clone(&self.events);
             self.watches.spawn(async move {
-                while let Some(Ok(frame)) = body.frame().await {
-                    let data = frame.into_data().unwrap_or_default();
-                    let ends = data.iter().filter(|byte| **byte == b'\n').count();
-                    events.fetch_add(ends as u64, Ordering::Relaxed);
+                loop {
+                    count_events(body, &events).await;
+                    // The API server ends a watch of a custom resource when its definition changes.
+                    let Ok(again) = open_watch(&client, &collection).await else {
+                        break;
+                    };
+                    body = again;
                 }
             });
         }
@@ -172,6 +175,8 @@ impl Extras {
                 session.forget_last(&what, &format!("{seen} were set off in place of {due}"));
             }
             life.unmake(session).await?;
+            // Events of these deletions must not be taken for those of the next creations.
+            self.set_off(extra, 2 * by_creating + due).await;
         }
         Ok(())
     }
@@ -210,9 +215,26 @@ impl Extras {
     }
 }
 
+async fn open_watch(client: &Client, collection: &str) -> Result<Body, PricingError> {
+    let request = Request::get(format!("{collection}?watch=1&timeoutSeconds=86400"))
+        .body(Body::empty())
+        .map_err(|error| PricingError::Call(error.to_string()))?;
+    Ok(client.send(request).await?.into_body())
+}
+
+/// Counts the lines of a watch until it ends.
+async fn count_events(mut body: Body, events: &AtomicU64) {
+    while let Some(Ok(frame)) = body.frame().await {
+        let data = frame.into_data().unwrap_or_default();
+        let ends = data.iter().filter(|byte| **byte == b'\n').count();
+        events.fetch_add(ends as u64, Ordering::Relaxed);
+    }
+}
+
 /// How many of such things one call sets off.
 fn each(extra: Extra) -> u32 {
     match extra {
+        Extra::Nothing => 0,
         Extra::Webhook(_) => 1,
         Extra::Watches(watches) => watches,
     }

@@ -14,7 +14,7 @@ use prices::{Size, What};
 use record::{PricedCall, PricedOutcome};
 
 /// How often what reads all objects is called, in place of once for each object.
-const LISTS: usize = 5;
+const LISTS: usize = 10;
 
 /// Objects under way.
 pub(super) struct Life<'l> {
@@ -127,10 +127,9 @@ impl<'l> Life<'l> {
         subresource: &str,
     ) -> Result<(), PricingError> {
         use PricedOutcome::{Invalid, NoOp, NotFound, Success};
-        let label = "/metadata/labels/kubetoll.dev~1price";
         let patch = |from: &str, to: &str| {
-            json!([{"op": "test", "path": label, "value": from},
-                {"op": "replace", "path": label, "value": to}])
+            json!([{"op": "test", "path": LABEL_PATH, "value": from},
+                {"op": "replace", "path": LABEL_PATH, "value": to}])
         };
         let patches = |paths: Vec<String>, body: &Value| {
             let calls = paths.into_iter();
@@ -200,7 +199,7 @@ impl<'l> Life<'l> {
     }
 
     /// Paths where nothing is.
-    fn missing(&self, subresource: &str) -> Vec<String> {
+    pub(super) fn missing(&self, subresource: &str) -> Vec<String> {
         self.paths_with(subresource, MISSING)
     }
 
@@ -304,8 +303,8 @@ impl<'l> Life<'l> {
         Batch {
             what,
             size: self.size,
+            codes: vec![code; calls.len()],
             calls,
-            code,
             object_bytes: self.objects.first().map_or(0, bytes) as f64,
         }
     }
@@ -315,7 +314,7 @@ impl<'l> Life<'l> {
 type Step<'s> = (&'s str, &'s str, PricedOutcome);
 
 /// The status code of a call that ends so.
-fn code(verb: &str, outcome: PricedOutcome) -> u16 {
+pub(super) fn code(verb: &str, outcome: PricedOutcome) -> u16 {
     match outcome {
         PricedOutcome::Success if verb == "create" => 201,
         PricedOutcome::Success | PricedOutcome::NoOp => 200,
@@ -324,6 +323,9 @@ fn code(verb: &str, outcome: PricedOutcome) -> u16 {
         PricedOutcome::Invalid => 422,
     }
 }
+
+/// The label of all objects as a JSON pointer.
+pub(super) const LABEL_PATH: &str = "/metadata/labels/kubetoll.dev~1price";
 
 /// Ends the name of an object that isn't there.
 const MISSING: &str = "-missing";

@@ -4,16 +4,16 @@ use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
 use exchange::exposition_samples;
-use prices::Memory;
 
 const ALLOCATED: &str = "go_memstats_alloc_bytes_total";
-const COLLECTIONS: &str = "go_gc_duration_seconds_count";
 
 /// What the two have used since they were started.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Used {
     /// Microseconds of the API server's CPU.
     pub cpu_us: f64,
+    /// Those of them that collected garbage, where that can be read.
+    pub collecting_us: Option<f64>,
     /// Microseconds of etcd's CPU, where it can be read.
     pub etcd_cpu_us: Option<f64>,
     /// Bytes that etcd has written to its disk, where that can be read.
@@ -41,27 +41,39 @@ pub type MeterFuture<'m> = Pin<Box<dyn Future<Output = Result<Used, MeterError>>
 
 /// Reads what an API server and its etcd have used.
 pub trait Meter: Send + Sync {
-    /// Now.
+    /// As soon as they work on nothing that was called before.
     fn used(&self) -> MeterFuture<'_>;
+
+    /// Whether reading takes CPU of the API server, which is no call's.
+    fn takes_cpu(&self) -> bool {
+        false
+    }
 }
 
-/// What an API server's `/metrics` says of its memory since it was started.
-pub(super) fn memory(page: &Bytes) -> Result<Memory, MeterError> {
-    let wanted = |name: &str| [ALLOCATED, COLLECTIONS].contains(&name);
+/// Bytes that an API server has allocated, by its `/metrics`.
+pub(super) fn allocated_bytes(page: &Bytes) -> Result<f64, MeterError> {
+    let [value] = values(page, [ALLOCATED])?;
+    value.ok_or_else(|| MeterError::Metrics(format!("it has no {ALLOCATED}")))
+}
+
+/// Values of metrics of the process and of Go.
+pub(super) fn values<const N: usize>(
+    page: &Bytes,
+    names: [&str; N],
+) -> Result<[Option<f64>; N], MeterError> {
     // Most of the page is histograms of requests.
-    let lines = page.split(|byte| *byte == b'\n');
-    let of_go: Vec<&[u8]> = lines.filter(|line| line.starts_with(b"go_")).collect();
-    let samples = exposition_samples(&[&of_go.join(&b'\n')[..], b"\n"].concat(), wanted);
+    let is_wanted = |line: &&[u8]| line.starts_with(b"go_") || line.starts_with(b"process_");
+    let lines = page.split(|byte| *byte == b'\n').filter(is_wanted);
+    let page = [&lines.collect::<Vec<_>>().join(&b'\n')[..], b"\n"].concat();
+    let samples = exposition_samples(&page, |name: &str| names.contains(&name));
     let samples = samples.map_err(|error| MeterError::Metrics(error.to_string()))?;
     let value = |name: &str| {
-        let found = samples.iter().find(|sample| sample.name == name);
-        let found = found.map(|sample| sample.value);
-        found.ok_or_else(|| MeterError::Metrics(format!("it has no {name}")))
+        let mut samples = samples.iter();
+        samples
+            .find(|sample| sample.name == name)
+            .map(|sample| sample.value)
     };
-    Ok(Memory {
-        allocated_bytes: value(ALLOCATED)?,
-        collections: value(COLLECTIONS)?,
-    })
+    Ok(names.map(value))
 }
 
 #[cfg(test)]
@@ -69,14 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_among_other_metrics() {
+    fn what_was_allocated_is_read_among_other_metrics() {
         let page = "# TYPE apiserver_request_total counter\napiserver_request_total{a=\"b\"} 7\n\
-                    # TYPE go_gc_duration_seconds summary\ngo_gc_duration_seconds{quantile=\"0\"} 1e-05\n\
-                    go_gc_duration_seconds_sum 0.1\ngo_gc_duration_seconds_count 17\n\
                     go_memstats_alloc_bytes_total 1.5e+09\nprocess_cpu_seconds_total 3\n";
-        let found = memory(&page.into()).unwrap();
-        assert_eq!((found.collections, found.allocated_bytes), (17.0, 1.5e9));
-        let error = memory(&"go_goroutines 3\n".into()).unwrap_err();
+        assert_eq!(allocated_bytes(&page.into()).unwrap(), 1.5e9);
+        let error = allocated_bytes(&"go_goroutines 3\n".into()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "/metrics of the API server is not as expected: it has no go_memstats_alloc_bytes_total"

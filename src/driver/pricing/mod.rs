@@ -4,11 +4,14 @@
 //! object, small and large, lives once: see `life`. Their order is another in each round, so that
 //! nothing that the machine does for a while falls on one kind only.
 
+mod allocations;
 mod caller;
 mod error;
 mod extras;
 mod life;
 mod meter;
+mod metrics_meter;
+mod mix;
 mod session;
 mod subject;
 mod window;
@@ -18,12 +21,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::Client;
 use rand::seq::SliceRandom;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use error::PricingError;
 pub use extras::WebhookServer;
 pub use meter::{Meter, MeterError, MeterFuture, Used};
+pub use metrics_meter::MetricsMeter;
 pub use subject::names;
 pub use window::ApiServerWatch;
 
@@ -31,15 +34,19 @@ use self::{
     caller::Call,
     extras::{Extras, create_namespace},
     life::Life,
-    session::{Batch, Session},
+    session::Session,
     subject::{LABEL, Subject, lease, standard},
 };
 use crate::{context::Progress, create::random_suffix};
 use prices::{Extra, Fit, Size, What, fit};
-use record::{Machine, PRICES_SCHEMA, PriceList, PricedCall, PricedOutcome, call_name};
+use record::{Machine, PRICES_SCHEMA, PriceList, call_name};
 
-/// How long a round idles.
-const IDLE: Duration = Duration::from_millis(500);
+/// How long a round idles before each kind.
+const IDLE: Duration = Duration::from_millis(100);
+/// The same where the clock of CPU ticks a hundred times a second.
+const IDLE_FOR_TICKS: Duration = Duration::from_secs(1);
+/// Rounds that find out what calls allocate: the median of three leaves out what was far off once.
+const ROUNDS_OF_MEMORY: usize = 3;
 /// No interval is known before.
 const ROUNDS_LEAST: usize = 3;
 
@@ -47,7 +54,9 @@ const ROUNDS_LEAST: usize = 3;
 pub struct PricePlan {
     /// Plural names of the kinds, of [`names`]; all if there is none.
     pub only: Vec<String>,
-    /// Objects of each kind and size in a round.
+    /// Whether others use the cluster.
+    pub in_use: bool,
+    /// Objects of each kind and size in a round, and gets of the Lease before each batch.
     pub objects: usize,
     /// Time after which no new round begins, unless there were fewer than three.
     pub longest: Duration,
@@ -83,13 +92,13 @@ pub async fn measure(
 ) -> Result<Priced, PricingError> {
     let (started, began) = (Timestamp::now(), Instant::now());
     let kubernetes_version = client.apiserver_version().await?.git_version;
-    let mut session = Session::new(client, meter).await?;
+    let mut session = Session::new(client, meter, plan.objects).await?;
     let namespace = format!("kubetoll-price-{}", random_suffix());
     create_namespace(&mut session, &namespace).await?;
-    let mut subjects = standard();
-    if !plan.only.is_empty() {
-        subjects.retain(|subject| plan.only.iter().any(|name| *name == subject.plural));
-    }
+    let toll = lease();
+    let object = toll.object("kubetoll-toll", &namespace, Size::Small);
+    session.lease(&toll.collection(&namespace), &object).await?;
+    let subjects = subjects(&plan);
     let extras = Extras::new(&mut session, &namespace, &subjects, plan.webhooks.clone()).await?;
     let rounds = Rounds {
         namespace: &namespace,
@@ -114,12 +123,23 @@ pub async fn measure(
             rounds: session.round as u64,
             machine: plan.machine,
             toll_us: fitted.toll_us,
+            mixed: fitted.mixed,
             idle_us_per_second: fitted.idle_us_per_second,
             prices: fitted.prices,
             webhooks: fitted.webhooks,
             watch_events: fitted.watch_events,
         },
     })
+}
+
+/// Those that were asked for; otherwise all, of a cluster that others use without nodes, on which its
+/// controllers would act.
+fn subjects(plan: &PricePlan) -> Vec<Subject> {
+    let is_asked = |subject: &Subject| match &plan.only[..] {
+        [] => subject.namespaced || !plan.in_use,
+        only => only.iter().any(|name| *name == subject.plural),
+    };
+    standard().into_iter().filter(is_asked).collect()
 }
 
 /// Removes what a round that was broken off may have left in no namespace, and the namespace.
@@ -156,14 +176,19 @@ impl Rounds<'_> {
         stop: &CancellationToken,
     ) -> Result<Fit, PricingError> {
         let began = Instant::now();
-        progress.phase("a round to warm up, which is not counted");
-        if let Some(done) = stop
-            .run_until_cancelled(self.round(session, progress))
-            .await
-        {
-            done?;
+        for round in 1..=ROUNDS_OF_MEMORY {
+            let of = format!("{round} of {ROUNDS_OF_MEMORY}");
+            progress.phase(&format!("to warm up, what calls allocate, round {of}"));
+            let warming = async {
+                session.learn().await?;
+                self.round(session, progress).await
+            };
+            match stop.run_until_cancelled(warming).await {
+                Some(done) => done?,
+                None => return Err(PricingError::TooEarly),
+            }
         }
-        session.measured.clear();
+        session.warmed_up();
         let mut known = None;
         while session.round < ROUNDS_LEAST || began.elapsed() < self.plan.longest {
             progress.phase(&format!("round {}", session.round + 1));
@@ -178,7 +203,7 @@ impl Rounds<'_> {
             if session.round < ROUNDS_LEAST {
                 continue;
             }
-            known = fit(&session.measured);
+            known = fit(&session.measurements().await?);
             if known.as_ref().is_some_and(Fit::is_exact) {
                 break;
             }
@@ -197,11 +222,15 @@ impl Rounds<'_> {
             .flat_map(|subject| sizes.map(|size| (subject, size)))
             .collect();
         lives.shuffle(&mut rand::rng());
-        session.idle(IDLE).await?;
-        self.toll(session).await?;
         let of = lives.len();
         for (done, (subject, size)) in lives.into_iter().enumerate() {
             progress.step(done, of);
+            if session.meter.takes_cpu() {
+                session.idle(What::Reading, Duration::ZERO).await?;
+                session.idle(What::Idle, IDLE_FOR_TICKS).await?;
+            } else {
+                session.idle(What::Idle, IDLE).await?;
+            }
             let count = self.plan.objects;
             let mut life = Life::new(subject, self.namespace, size, count);
             life.measure(session).await?;
@@ -209,49 +238,33 @@ impl Rounds<'_> {
                 self.extras.measure(session, subject, size, count).await?;
             }
         }
+        mix::measure(session, self.namespace, self.subjects).await?;
         progress.step(of, of);
         Ok(())
     }
-
-    /// Gets of one Lease: more of them than of others, since all is compared with it.
-    async fn toll(&self, session: &mut Session<'_>) -> Result<(), PricingError> {
-        let subject = lease();
-        let mut life = Life::new(&subject, self.namespace, Size::Small, 1);
-        life.make(session).await?;
-        let gets = vec![life.paths(""); self.plan.objects * TOLLS].concat();
-        let batch = Batch {
-            what: What::Toll,
-            size: Size::Small,
-            calls: gets.into_iter().map(Call::get).collect(),
-            code: 200,
-            object_bytes: life.objects.first().map_or(0, bytes) as f64,
-        };
-        session.batch(batch).await?;
-        life.unmake(session).await
-    }
 }
 
-/// How many gets of the Lease there are for each object of a kind.
-const TOLLS: usize = 10;
-
-fn bytes(object: &Value) -> usize {
-    object.to_string().len()
-}
-
+/// What can't be measured, and is in no list.
 fn left_out(session: &Session<'_>) -> Vec<String> {
-    let name = |call: &PricedCall, outcome: &PricedOutcome| {
-        let name = call_name(&call.verb, &call.resource, &call.subresource, &call.path);
-        format!("{name} ({})", outcome.as_str())
+    let is_priced = |what: &What| session.measured.iter().any(|one| one.what == *what);
+    let left_out = session.left_out.iter().filter(|(what, _)| !is_priced(what));
+    left_out
+        .map(|(what, reason)| format!("{}: {reason}", name(what)))
+        .collect()
+}
+
+fn name(what: &What) -> String {
+    let (call, outcome) = match what {
+        What::Idle | What::Reading => return "nothing".to_owned(),
+        What::Toll => return "a get of a Lease".to_owned(),
+        What::Mix => return "calls in random order".to_owned(),
+        What::Call(call, outcome) | What::With(_, call, outcome) => (call, outcome),
     };
-    let one = |(what, reason): (&What, &String)| match what {
-        What::Call(call, outcome) => format!("{}: {reason}", name(call, outcome)),
-        What::With(Extra::Webhook(_), call, outcome) => {
-            format!("{} with a webhook: {reason}", name(call, outcome))
-        }
-        What::With(Extra::Watches(watches), call, outcome) => {
-            format!("{} with {watches} watches: {reason}", name(call, outcome))
-        }
-        What::Idle | What::Toll => reason.clone(),
+    let name = call_name(&call.verb, &call.resource, &call.subresource, &call.path);
+    let with = match what {
+        What::With(Extra::Webhook(_), ..) => " with a webhook".to_owned(),
+        What::With(Extra::Watches(watches), ..) => format!(" with {watches} watches"),
+        _ => String::new(),
     };
-    session.left_out.iter().map(one).collect()
+    format!("{name} ({}){with}", outcome.as_str())
 }

@@ -7,17 +7,16 @@ use std::{
 
 use bytes::Bytes;
 use kube::Client;
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{
+    allocations::{Allocations, Step},
     caller::{Answer, Call},
     error::PricingError,
-    meter::{Meter, Used, memory},
+    meter::{Meter, Used, allocated_bytes},
 };
-use prices::{Measured, Memory, Size, Usage, What};
-
-/// How long the API server and etcd may still work on what is answered.
-const AFTER: Duration = Duration::from_millis(30);
+use prices::{Measured, Measurements, Size, Usage, What};
 
 /// What is measured, and what of it is known already.
 pub(super) struct Session<'s> {
@@ -25,12 +24,32 @@ pub(super) struct Session<'s> {
     pub(super) meter: &'s dyn Meter,
     pub(super) round: usize,
     pub(super) measured: Vec<Measured>,
+    /// Which calls the mix of each round had.
+    pub(super) mixes: BTreeMap<usize, BTreeMap<What, u64>>,
     /// Kinds that can't be measured, and why.
     pub(super) left_out: BTreeMap<What, String>,
-    /// The API server's memory after the last batch.
-    memory: Memory,
-    /// What reading its memory takes of it.
-    reading_allocates: f64,
+    /// What calls allocate.
+    allocations: Allocations,
+    /// Whether that is found out, in place of what calls take of the CPU: reading it costs more than
+    /// most batches do.
+    is_reading_memory: bool,
+    /// Whether nothing was called since it was read.
+    is_read: bool,
+    /// What was allocated and used when all began.
+    began: Heap,
+    /// What was used up to now, if nothing was called since it was read.
+    used: Option<Used>,
+    /// Path of the Lease of which a get is a toll.
+    lease: String,
+    /// How many gets of it come before each batch, and say how fast the machine is then.
+    tolls: usize,
+}
+
+/// What an API server's memory has come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heap {
+    allocated_bytes: f64,
+    collecting_us: f64,
 }
 
 /// A batch that is to be measured.
@@ -38,8 +57,8 @@ pub(super) struct Batch {
     pub(super) what: What,
     pub(super) size: Size,
     pub(super) calls: Vec<Call>,
-    /// The HTTP status that each call must get.
-    pub(super) code: u16,
+    /// The HTTP status that each of them must get.
+    pub(super) codes: Vec<u16>,
     /// Bytes of an object as JSON.
     pub(super) object_bytes: f64,
 }
@@ -48,54 +67,146 @@ impl<'s> Session<'s> {
     pub(super) async fn new(
         client: &'s Client,
         meter: &'s dyn Meter,
+        tolls: usize,
     ) -> Result<Self, PricingError> {
         let mut session = Self {
             client,
             meter,
             round: 0,
             measured: Vec::new(),
+            mixes: BTreeMap::new(),
             left_out: BTreeMap::new(),
-            memory: Memory::default(),
-            reading_allocates: 0.0,
+            allocations: Allocations::default(),
+            is_reading_memory: true,
+            is_read: false,
+            began: Heap::default(),
+            used: None,
+            lease: String::new(),
+            tolls,
         };
-        session.learn_reading().await?;
+        session.began = session.heap().await?;
         Ok(session)
     }
 
-    /// Reading takes memory itself, which is no call's.
-    async fn learn_reading(&mut self) -> Result<(), PricingError> {
-        const TIMES: u32 = 5;
-        let first = self.read_memory().await?;
-        let mut last = first;
-        for _ in 0..TIMES {
-            last = self.read_memory().await?;
+    async fn allocated_bytes(&mut self) -> Result<f64, PricingError> {
+        self.used = None;
+        let answer = Call::get("/metrics".to_owned()).send(self.client).await?;
+        Ok(allocated_bytes(&answer.body)?)
+    }
+
+    /// What went by since the last reading.
+    async fn step(&mut self) -> Result<Step, PricingError> {
+        let bytes = self.allocated_bytes().await?;
+        self.is_read = true;
+        Ok(self.allocations.read(bytes))
+    }
+
+    /// What is allocated when nobody calls, at the beginning of a round that finds out what calls
+    /// allocate.
+    pub(super) async fn learn(&mut self) -> Result<(), PricingError> {
+        const TIMES: usize = 5;
+        const LONG: Duration = Duration::from_millis(500);
+        self.step().await?;
+        let (mut short, mut long) = (Vec::new(), Vec::new());
+        for (steps, pause) in [(&mut short, Duration::ZERO), (&mut long, LONG)] {
+            for _ in 0..TIMES {
+                let window = self.open().await?;
+                sleep(pause).await;
+                self.close(window).await?;
+                steps.push(self.step().await?);
+            }
         }
-        self.reading_allocates = (last.allocated_bytes - first.allocated_bytes) / f64::from(TIMES);
-        self.memory = last;
+        self.allocations.learn(&short, &long);
         Ok(())
     }
 
-    async fn read_memory(&self) -> Result<Memory, PricingError> {
-        let answer = Call::get("/metrics".to_owned()).send(self.client).await?;
-        Ok(memory(&answer.body)?)
+    async fn heap(&mut self) -> Result<Heap, PricingError> {
+        Ok(Heap {
+            allocated_bytes: self.allocated_bytes().await?,
+            collecting_us: self.meter.used().await?.collecting_us.unwrap_or_default(),
+        })
+    }
+
+    /// From now on the CPU is measured.
+    pub(super) fn warmed_up(&mut self) {
+        self.is_reading_memory = false;
+        self.measured.clear();
+    }
+
+    /// All that is known.
+    pub(super) async fn measurements(&mut self) -> Result<Measurements, PricingError> {
+        let heap = self.heap().await?;
+        let us = heap.collecting_us - self.began.collecting_us;
+        let bytes = heap.allocated_bytes - self.began.allocated_bytes;
+        Ok(Measurements {
+            batches: self.measured.clone(),
+            mixes: self.mixes.clone(),
+            allocated: self.allocations.per_call(),
+            collecting_us_per_byte: if bytes > 0.0 { us / bytes } else { 0.0 },
+        })
+    }
+
+    /// The Lease of which a get is a toll.
+    pub(super) async fn lease(
+        &mut self,
+        collection: &str,
+        lease: &Value,
+    ) -> Result<(), PricingError> {
+        self.lease = format!(
+            "{collection}/{}",
+            lease["metadata"]["name"].as_str().unwrap_or_default()
+        );
+        let post = Call::post(collection.to_owned(), lease);
+        match self.prepare(vec![post]).await?.first() {
+            Some(answer) if answer.code == 201 => Ok(()),
+            answer => Err(PricingError::Refused {
+                what: collection.to_owned(),
+                code: answer.map_or(0, |answer| answer.code),
+            }),
+        }
+    }
+
+    /// Gets of the Lease: all is compared with those that were made next to it.
+    async fn tolls(&mut self) -> Result<(), PricingError> {
+        let tolls = Batch {
+            what: What::Toll,
+            size: Size::Small,
+            codes: vec![200; self.tolls],
+            calls: std::iter::repeat_with(|| Call::get(self.lease.clone()))
+                .take(self.tolls)
+                .collect(),
+            object_bytes: 0.0,
+        };
+        self.measure(tolls).await?;
+        Ok(())
     }
 
     /// Makes the calls one after another, and keeps what they took if all ended as they must. Gives
     /// the bodies of the answers.
     pub(super) async fn batch(&mut self, batch: Batch) -> Result<Vec<Bytes>, PricingError> {
-        let Batch { what, code, .. } = &batch;
-        let (what, code) = (what.clone(), *code);
         if batch.calls.is_empty() {
             return Ok(Vec::new());
         }
+        self.tolls().await?;
+        self.measure(batch).await
+    }
+
+    async fn measure(&mut self, batch: Batch) -> Result<Vec<Bytes>, PricingError> {
+        let (what, codes) = (batch.what, batch.codes);
         let count = batch.calls.len() as u64;
-        let (began, before) = (Instant::now(), self.meter.used().await?);
-        let mut answers = Vec::with_capacity(batch.calls.len());
-        for call in batch.calls {
-            answers.push(call.send(self.client).await?);
+        if self.is_reading_memory && !self.is_read {
+            self.step().await?;
         }
-        let usage = self.usage(began, before).await?;
-        if let Some(odd) = answers.iter().find(|answer| answer.code != code) {
+        let window = self.open().await?;
+        let answers = self.prepare(batch.calls).await?;
+        let usage = self.close(window).await?;
+        if self.is_reading_memory {
+            let step = self.step().await?;
+            self.allocations
+                .add((what.clone(), batch.size), step, count);
+        }
+        let mut pairs = answers.iter().zip(codes);
+        if let Some((odd, code)) = pairs.find(|(answer, code)| answer.code != *code) {
             let reason = format!("answered {} in place of {code}", odd.code);
             self.left_out.insert(what, reason);
             return Ok(Vec::new());
@@ -114,13 +225,13 @@ impl<'s> Session<'s> {
     }
 
     /// Nobody calls for that long.
-    pub(super) async fn idle(&mut self, length: Duration) -> Result<(), PricingError> {
-        let (began, before) = (Instant::now(), self.meter.used().await?);
+    pub(super) async fn idle(&mut self, what: What, length: Duration) -> Result<(), PricingError> {
+        let window = self.open().await?;
         sleep(length).await;
-        let usage = self.usage(began, before).await?;
+        let usage = self.close(window).await?;
         self.measured.push(Measured {
             round: self.round,
-            what: What::Idle,
+            what,
             size: Size::Small,
             calls: 1,
             bytes: 0.0,
@@ -130,33 +241,34 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    /// Calls that prepare something, and are not measured.
+    /// Makes calls, and measures nothing.
     pub(super) async fn prepare(&mut self, calls: Vec<Call>) -> Result<Vec<Answer>, PricingError> {
+        (self.used, self.is_read) = (None, false);
         let mut answers = Vec::with_capacity(calls.len());
         for call in calls {
             answers.push(call.send(self.client).await?);
         }
-        self.memory = self.read_memory().await?;
         Ok(answers)
     }
 
-    async fn usage(&mut self, began: Instant, before: Used) -> Result<Usage, PricingError> {
-        sleep(AFTER).await;
+    async fn open(&mut self) -> Result<(Used, Instant), PricingError> {
+        let used = match self.used.take() {
+            Some(used) => used,
+            None => self.meter.used().await?,
+        };
+        Ok((used, Instant::now()))
+    }
+
+    async fn close(&mut self, (before, began): (Used, Instant)) -> Result<Usage, PricingError> {
         let after = self.meter.used().await?;
-        let seconds = began.elapsed().as_secs_f64();
-        let memory = self.read_memory().await?;
-        let then = std::mem::replace(&mut self.memory, memory);
+        self.used = Some(after);
         let less = |after: Option<f64>, before: Option<f64>| Some(after? - before?);
-        let allocated = memory.allocated_bytes - then.allocated_bytes - self.reading_allocates;
         Ok(Usage {
-            seconds,
+            seconds: began.elapsed().as_secs_f64(),
             cpu_us: after.cpu_us - before.cpu_us,
+            collecting_us: less(after.collecting_us, before.collecting_us),
             etcd_cpu_us: less(after.etcd_cpu_us, before.etcd_cpu_us),
             written_bytes: less(after.written_bytes, before.written_bytes),
-            memory: Some(Memory {
-                allocated_bytes: allocated.max(0.0),
-                collections: memory.collections - then.collections,
-            }),
         })
     }
 }

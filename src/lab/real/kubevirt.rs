@@ -42,10 +42,11 @@ pub(super) type Tokens = BTreeMap<(String, String), String>;
 
 impl RealCluster {
     /// Makes KubeVirt's kinds, the components' service accounts, which may do everything, and a
-    /// token for each of them.
-    pub async fn prepare_kubevirt(&self) -> Result<Tokens, RealError> {
+    /// token for each of them. Kinds that are among `definitions`, CustomResourceDefinitions, are made
+    /// as they are there, and so are others of these.
+    pub async fn prepare_kubevirt(&self, definitions: &[Value]) -> Result<Tokens, RealError> {
         let client = self.admin_client()?;
-        self.prepare(&client)
+        self.prepare(&client, definitions)
             .await
             .map_err(|source| RealError::Api {
                 what: "cannot prepare the lab",
@@ -53,9 +54,16 @@ impl RealCluster {
             })
     }
 
-    async fn prepare(&self, client: &Client) -> kube::Result<Tokens> {
-        for definition in DEFINITIONS {
+    async fn prepare(&self, client: &Client, given: &[Value]) -> kube::Result<Tokens> {
+        for definition in given {
             define(client, definition).await?;
+        }
+        for definition in DEFINITIONS {
+            let definition: Value = serde_saphyr::from_str(definition)
+                .map_err(|error| kube::Error::Service(Box::new(error)))?;
+            if !given.iter().any(|one| name_of(one) == name_of(&definition)) {
+                define(client, &definition).await?;
+            }
         }
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kubevirt"}});
@@ -72,16 +80,31 @@ impl RealCluster {
     }
 }
 
-async fn define(client: &Client, definition: &str) -> kube::Result<()> {
-    let definition: Value = serde_saphyr::from_str(definition)
-        .map_err(|error| kube::Error::Service(Box::new(error)))?;
-    let name = definition["metadata"]["name"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+fn name_of(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// Makes a kind as it is defined, whatever else a cluster has added to that.
+async fn define(client: &Client, definition: &Value) -> kube::Result<()> {
+    let name = name_of(definition);
+    let mut spec = definition["spec"].clone();
+    // No webhook of the cluster that it comes from is reached here.
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("conversion");
+    }
+    // Groups of Kubernetes's own have to name who approved them.
+    let approved = "api-approved.kubernetes.io";
+    let mut metadata = json!({"name": name});
+    if let Some(by) = definition["metadata"]["annotations"].get(approved) {
+        metadata["annotations"] = json!({approved: by});
+    }
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": metadata, "spec": spec,
+    });
     create(client, definition).await?;
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let established = await_condition(api, &name, is_crd_established());
+    let established = await_condition(api, name, is_crd_established());
     let established = timeout(ESTABLISHED_TIMEOUT, established).await;
     let problem = |text: String| kube::Error::Service(text.into());
     established

@@ -3,6 +3,7 @@
 
 mod assets;
 mod error;
+mod gc_trace;
 mod kubevirt;
 mod process;
 mod usage;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep};
 pub use assets::Assets;
 pub use error::RealError;
 use error::io_error;
+use gc_trace::GcTrace;
 use process::{Process, free_port};
 pub use usage::ProcessUsage;
 
@@ -41,6 +43,7 @@ rules:
 /// A running control plane. Its processes end and its files go when it is dropped.
 pub struct RealCluster {
     apiserver: Process,
+    apiserver_collections: GcTrace,
     etcd: Process,
     authority: Authority,
     admin_token: String,
@@ -66,6 +69,7 @@ impl RealCluster {
         let apiserver = start_apiserver(&assets, dir.path(), port, extra_flags)?;
         let mut cluster = Self {
             apiserver,
+            apiserver_collections: GcTrace::default(),
             etcd,
             authority,
             admin_token,
@@ -213,7 +217,7 @@ async fn start_etcd(assets: &Assets, dir: &Path) -> Result<Process, RealError> {
         "--unsafe-no-fsync".to_owned(),
         "--log-level=warn".to_owned(),
     ];
-    let mut etcd = Process::start("etcd", &assets.etcd(), &arguments, dir)?;
+    let mut etcd = Process::start("etcd", &assets.etcd(), &arguments, None, dir)?;
     let deadline = Instant::now() + READY_TIMEOUT;
     while tokio::net::UnixStream::connect(dir.join(ETCD_SOCKET))
         .await
@@ -257,5 +261,7 @@ fn start_apiserver(
         "--audit-log-maxsize=100000".to_owned(),
     ];
     arguments.extend_from_slice(extra_flags);
-    Process::start("kube-apiserver", &assets.kube_apiserver(), &arguments, dir)
+    let binary = assets.kube_apiserver();
+    let variable = Some(gc_trace::VARIABLE);
+    Process::start("kube-apiserver", &binary, &arguments, variable, dir)
 }

@@ -9,7 +9,10 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::error::{RealError, io_error};
+use super::{
+    error::{RealError, io_error},
+    gc_trace,
+};
 
 /// How much of a log an error shows.
 const LOG_TAIL_LINES: usize = 5;
@@ -28,6 +31,7 @@ impl Process {
         program: &'static str,
         binary: &Path,
         arguments: &[String],
+        variable: Option<(&str, &str)>,
         dir: &Path,
     ) -> Result<Self, RealError> {
         let log = dir.join(format!("{program}.log"));
@@ -38,6 +42,7 @@ impl Process {
             .map_err(|source| io_error("cannot write a log", source))?;
         let child = Command::new(binary)
             .args(arguments)
+            .envs(variable)
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(output)
@@ -51,6 +56,11 @@ impl Process {
             child,
             log,
         })
+    }
+
+    /// Where its output goes.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// Its number; none if it has ended.
@@ -69,7 +79,10 @@ impl Process {
 
     pub(super) fn not_ready(&self) -> RealError {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().rev().take(LOG_TAIL_LINES).collect();
+        let lines = log
+            .lines()
+            .filter(|line| !line.starts_with(gc_trace::LINE_START));
+        let lines: Vec<&str> = lines.rev().take(LOG_TAIL_LINES).collect();
         let lines: Vec<&str> = lines.into_iter().rev().collect();
         RealError::NotReady {
             program: self.program,

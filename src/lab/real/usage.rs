@@ -9,6 +9,8 @@ use super::{RealCluster, RealError, error::io_error};
 pub struct ProcessUsage {
     /// Microseconds of kube-apiserver's CPU.
     pub apiserver_us: f64,
+    /// Those of them that collected garbage, in collections that are over.
+    pub apiserver_collecting_us: f64,
     /// Microseconds of etcd's CPU.
     pub etcd_us: f64,
     /// Bytes that etcd wrote to its disk.
@@ -24,6 +26,10 @@ impl RealCluster {
         let etcd = self.etcd.id().ok_or_else(ended)?;
         Ok(ProcessUsage {
             apiserver_us: cpu_us(apiserver).map_err(unreadable)?,
+            apiserver_collecting_us: self
+                .apiserver_collections
+                .us(self.apiserver.log())
+                .map_err(unreadable)?,
             etcd_us: cpu_us(etcd).map_err(unreadable)?,
             etcd_written_bytes: written_bytes(etcd).map_err(unreadable)?,
         })

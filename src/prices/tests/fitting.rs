@@ -1,9 +1,12 @@
 //! Prices that are known are found again in batches that were made of them.
 
-use crate::{Extra, Measured, Memory, Size, Usage, What, fit};
+use std::collections::BTreeMap;
+
+use crate::{Extra, Measured, Measurements, Size, Usage, What, fit};
 use record::{PricedCall, PricedOutcome, WebhookKind};
 
 const IDLE_US_PER_SECOND: f64 = 2_000.0;
+const TOLL_US: f64 = 400.0;
 const COLLECTION_US: f64 = 60_000.0;
 /// Bytes that are allocated until garbage is collected.
 const COLLECTED_AFTER: f64 = 50e6;
@@ -11,20 +14,27 @@ const COLLECTED_AFTER: f64 = 50e6;
 /// An API server whose costs are known, collections among them.
 #[derive(Default)]
 struct Server {
-    measured: Vec<Measured>,
+    all: Measurements,
     allocated: f64,
 }
 
 impl Server {
+    /// A batch with tolls before it. The machine becomes slower and faster by a third within 20 rounds.
     fn batch(&mut self, (round, what, size): (usize, What, Size), us: f64, allocates: f64) {
+        let slower = 1.0 + (round as f64 / 10.0 * std::f64::consts::PI).sin() / 3.0;
+        self.one((round, What::Toll, Size::Small), TOLL_US * slower, 40e3);
+        self.one((round, what, size), us * slower, allocates);
+    }
+
+    fn one(&mut self, (round, what, size): (usize, What, Size), us: f64, allocates: f64) {
         const CALLS: u64 = 20;
         let kib = if size == Size::Large { 10.0 } else { 2.0 };
         let before = (self.allocated / COLLECTED_AFTER).floor();
-        let allocated = allocates * CALLS as f64;
-        self.allocated += allocated;
+        self.allocated += allocates * CALLS as f64;
         let collections = (self.allocated / COLLECTED_AFTER).floor() - before;
+        self.all.allocated.insert((what.clone(), size), allocates);
         let seconds = 0.1;
-        self.measured.push(Measured {
+        self.all.batches.push(Measured {
             round,
             what,
             size,
@@ -37,10 +47,7 @@ impl Server {
                     + collections * COLLECTION_US
                     + seconds * IDLE_US_PER_SECOND,
                 etcd_cpu_us: Some(us * CALLS as f64 / 2.0),
-                memory: Some(Memory {
-                    allocated_bytes: allocated,
-                    collections,
-                }),
+                collecting_us: Some(collections * COLLECTION_US),
                 written_bytes: Some(4096.0 * CALLS as f64),
             },
         });
@@ -60,20 +67,21 @@ fn update() -> PricedCall {
 /// webhook 3,000 us and 500 us more for each KiB of the object; a first watch 900 us, others 100 us.
 fn measured() -> Server {
     let mut server = Server::default();
+    server.all.collecting_us_per_byte = COLLECTION_US / COLLECTED_AFTER;
     let update = || (update(), PricedOutcome::Success);
     let with = |extra| {
         let (call, outcome) = update();
         What::With(extra, call, outcome)
     };
     for round in 0..40 {
-        server.batch((round, What::Toll, Size::Small), 400.0, 40e3);
-        server.batch((round, What::Idle, Size::Small), 0.0, 0.0);
+        server.one((round, What::Idle, Size::Small), 0.0, 0.0);
         for (size, us, webhook) in [
             (Size::Small, 2_000.0, 3_000.0),
             (Size::Large, 2_800.0, 5_000.0),
         ] {
             let (call, outcome) = update();
             server.batch((round, What::Call(call, outcome), size), us, 300e3);
+            server.batch((round, with(Extra::Nothing), size), us, 300e3);
             let validating = with(Extra::Webhook(WebhookKind::Validating));
             server.batch((round, validating, size), us + webhook, 300e3);
             server.batch((round, with(Extra::Watches(1)), size), us + 900.0, 300e3);
@@ -96,7 +104,7 @@ fn assert_near(found: f64, expected: f64) {
 
 #[test]
 fn known_costs_are_found_again_with_collections_shared_by_what_is_allocated() {
-    let fit = fit(&measured().measured).unwrap();
+    let fit = fit(&measured().all).unwrap();
     assert_near(fit.idle_us_per_second, IDLE_US_PER_SECOND);
     assert_near(fit.toll_us, 400.0 + due(40e3));
     let [price] = &fit.prices[..] else {
@@ -113,8 +121,32 @@ fn known_costs_are_found_again_with_collections_shared_by_what_is_allocated() {
 }
 
 #[test]
+fn all_is_multiplied_by_what_calls_in_random_order_take_more() {
+    let mut server = measured();
+    let (call, outcome) = (update(), PricedOutcome::Success);
+    let what = What::Call(call, outcome);
+    for round in 0..40 {
+        // Twenty of the updates, which take a quarter more among others.
+        server.batch((round, What::Mix, Size::Small), 2_500.0, 0.0);
+        let mix = BTreeMap::from([(what.clone(), 20)]);
+        server.all.mixes.insert(round, mix);
+    }
+    let alone = fit(&measured().all).unwrap();
+    let fit = fit(&server.all).unwrap();
+    assert_near(fit.mixed, 2_500.0 / (2_000.0 + due(300e3)));
+    assert_near(fit.toll_us, fit.mixed * alone.toll_us);
+    let pairs = fit.prices.iter().zip(&alone.prices);
+    for (one, other) in pairs {
+        assert_near(one.cpu_us.value, fit.mixed * other.cpu_us.value);
+        assert_near(one.cpu_us.high, fit.mixed * other.cpu_us.high);
+    }
+    assert_near(fit.webhooks[0].cpu_us.value, fit.mixed * 3_000.0);
+    assert_eq!((alone.mixed, fit.prices.len()), (1.0, 1));
+}
+
+#[test]
 fn what_a_call_sets_off_is_the_difference() {
-    let fit = fit(&measured().measured).unwrap();
+    let fit = fit(&measured().all).unwrap();
     let [webhook] = &fit.webhooks[..] else {
         panic!("{:?}", fit.webhooks)
     };
@@ -134,7 +166,7 @@ fn what_a_call_sets_off_is_the_difference() {
 #[test]
 fn what_was_measured_once_has_no_price() {
     let mut server = measured();
-    server.measured.retain(|one| one.round == 0);
-    assert_eq!(fit(&server.measured), None);
-    assert_eq!(fit(&[]), None);
+    server.all.batches.truncate(1);
+    assert_eq!(fit(&server.all), None);
+    assert_eq!(fit(&Measurements::default()), None);
 }

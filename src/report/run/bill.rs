@@ -1,7 +1,7 @@
 //! The bill of a run as text.
 
 use super::table::milliseconds;
-use crate::why::calls;
+use crate::prices::{self, without_price};
 use record::{Bill, RunResult};
 
 /// What the calls cost the API server, by the list that was given, and what it took in all.
@@ -11,8 +11,7 @@ pub(super) fn put(text: &mut String, result: &RunResult) {
     };
     by_list(text, bill, result);
     if bill.unpriced_calls > 0 {
-        let unpriced = calls(bill.unpriced_calls);
-        put_line!(text, "  {unpriced} more have no price there");
+        put_line!(text, "  {}", without_price(bill.unpriced_calls));
     }
     if let Some(measured) = bill.measured_cpu_seconds {
         explained(text, bill, measured);
@@ -21,14 +20,7 @@ pub(super) fn put(text: &mut String, result: &RunResult) {
 
 fn by_list(text: &mut String, bill: &Bill, result: &RunResult) {
     let list = &bill.prices;
-    put!(
-        text,
-        "Cost by the prices of Kubernetes {} on {}: {:.2} s of the API server's CPU, {:.0} tolls",
-        list.kubernetes_version,
-        list.machine.cpu,
-        bill.parts.calls,
-        bill.parts.calls * 1e6 / list.toll_us
-    );
+    put!(text, "{}", prices::by_list(list, bill.parts.calls));
     if result.count > 0 {
         let each = bill.parts.calls * 1e6 / result.count as f64;
         put!(text, ", {} for each object", milliseconds(each));
@@ -37,6 +29,18 @@ fn by_list(text: &mut String, bill: &Bill, result: &RunResult) {
         text.push_str("; KubeVirt is SIMULATED");
     }
     text.push('\n');
+    let version = &result.cluster.kubernetes_version;
+    if !version.is_empty() && minor(version) != minor(&list.kubernetes_version) {
+        put_line!(
+            text,
+            "  the list is not this cluster's own, which is of Kubernetes {version}"
+        );
+    }
+}
+
+/// `v1.34` of `v1.34.4`.
+fn minor(version: &str) -> &str {
+    version.rsplit_once('.').map_or(version, |(minor, _)| minor)
 }
 
 /// `API server 10.10 s: explained 9.30 s (92 %): calls 3.40, ...`.

@@ -123,6 +123,7 @@ impl AuditCounter {
             path: key.path,
             code: key.code,
             count,
+            cost_cpu_us: None,
         });
         let values = self.values.into_iter().map(|(name, count)| {
             let value = count as f64;
@@ -132,6 +133,7 @@ impl AuditCounter {
             counts: counts.collect(),
             values: values.collect(),
             log,
+            bill: None,
         }
     }
 }

@@ -36,7 +36,7 @@ impl Site {
     async fn start() -> Option<Self> {
         identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
-        let mut tokens = cluster.prepare_kubevirt().await.unwrap();
+        let mut tokens = cluster.prepare_kubevirt(&[]).await.unwrap();
         let mut token = |name: &str| {
             let key = ("kubevirt".to_owned(), name.to_owned());
             tokens.remove(&key).unwrap()

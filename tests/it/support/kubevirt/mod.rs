@@ -89,7 +89,7 @@ impl KubeVirt {
     pub async fn install_on(spec: Value, nodes: usize) -> Option<Self> {
         identity::install_provider();
         let cluster = RealCluster::start(real::assets()?, &[]).await.unwrap();
-        let tokens = cluster.prepare_kubevirt().await.unwrap();
+        let tokens = cluster.prepare_kubevirt(&[]).await.unwrap();
         let client = cluster.admin_client().unwrap();
         let namespace = json!({"metadata": {"name": STRATEGY}});
         create(&client, "", "Namespace", namespace).await;

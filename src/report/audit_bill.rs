@@ -1,0 +1,90 @@
+//! What the requests of an audit log cost, as text.
+
+use std::collections::BTreeMap;
+
+use super::{
+    number::rounded,
+    prices::{by_list, without_price},
+    text::{align_right, row_of, table},
+};
+use record::{AuditBill, AuditReport};
+
+/// Requests and what they cost.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    count: u64,
+    us: f64,
+}
+
+impl Cost {
+    fn add(&mut self, count: u64, us: Option<f64>) {
+        self.count += count;
+        self.us += us.unwrap_or_default();
+    }
+}
+
+/// Sums by a key, the dearest first; what costs nothing that is known by its number.
+fn dearest<K: Ord>(sums: BTreeMap<K, Cost>) -> Vec<(K, Cost)> {
+    let mut sums: Vec<(K, Cost)> = sums.into_iter().collect();
+    sums.sort_by(|(_, one), (_, other)| {
+        let by_cost = other.us.total_cmp(&one.us);
+        by_cost.then(other.count.cmp(&one.count))
+    });
+    sums
+}
+
+/// Counts, the dearest first.
+pub(crate) fn counts(report: &AuditReport) -> String {
+    let mut sums: BTreeMap<([String; 3], u16), Cost> = BTreeMap::new();
+    for count in &report.counts {
+        let sum = sums.entry((row_of(count), count.code)).or_default();
+        sum.add(count.count, count.cost_cpu_us);
+    }
+    let mut table = table(&["COMPONENT", "VERB", "RESOURCE", "CODE", "COUNT", "CPU MS"]);
+    for (([component, verb, resource], code), cost) in dearest(sums) {
+        let row = [component, verb, resource, code.to_string()];
+        table.add_row(row.into_iter().chain(numbers(cost)));
+    }
+    align_right(&mut table, &[3, 4, 5]);
+    format!("{table}\n")
+}
+
+/// The number of requests, and milliseconds; nothing where there is no price.
+fn numbers(cost: Cost) -> [String; 2] {
+    let us = if cost.us > 0.0 {
+        rounded(cost.us / 1e3)
+    } else {
+        String::new()
+    };
+    [cost.count.to_string(), us]
+}
+
+/// Who cost how much.
+pub(crate) fn callers(report: &AuditReport, bill: &AuditBill) -> String {
+    let mut sums: BTreeMap<String, Cost> = BTreeMap::new();
+    for count in &report.counts {
+        let [caller, _, _] = row_of(count);
+        let sum = sums.entry(caller).or_default();
+        sum.add(count.count, count.cost_cpu_us);
+    }
+    let mut table = table(&["COMPONENT", "COUNT", "CPU MS", "SHARE"]);
+    for (caller, cost) in dearest(sums) {
+        let share = format!(
+            "{:.0} %",
+            1e-4 * cost.us / bill.cpu_seconds.max(f64::MIN_POSITIVE)
+        );
+        let row = [caller].into_iter().chain(numbers(cost)).chain([share]);
+        table.add_row(row);
+    }
+    align_right(&mut table, &[1, 2, 3]);
+    let mut text = by_list(&bill.prices, bill.cpu_seconds) + "\n";
+    put_line!(
+        text,
+        "  each request at the size that was measured: a log has no sizes"
+    );
+    if bill.unpriced_calls > 0 {
+        put_line!(text, "  {}", without_price(bill.unpriced_calls));
+    }
+    put_line!(text, "{table}");
+    text
+}

@@ -1,0 +1,293 @@
+//! A mix of calls costs the sum of their prices: a list is measured, then other clients than those
+//! of the measurement call in random order, and kube-apiserver's CPU is compared with the sum.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use driver::{
+    Progress,
+    pricing::{Meter, MeterError, MeterFuture, PricePlan, Used, measure},
+};
+use http::Request;
+use http_body_util::BodyExt;
+use kube::{Client, client::Body};
+use lab::real::RealCluster;
+use rand::Rng;
+use record::{Machine, PriceList, PricedCall, PricedOutcome};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::real;
+
+const CALLS: usize = 5_000;
+/// Calls between two looks at how fast the machine is.
+const CHUNK: usize = 100;
+/// Gets of a Lease that say it.
+const TOLLS: usize = 40;
+const OBJECTS: usize = 20;
+/// How far the sum may be from what was taken. On a quiet machine it was 0.15 to 0.20; this one may be
+/// under load.
+const ALLOWED: f64 = 0.35;
+
+/// The scheduler's accounting, once the processes have come to rest.
+struct Rest<'c>(&'c RealCluster);
+
+impl Rest<'_> {
+    fn now(&self) -> Used {
+        let used = self.0.usage().unwrap();
+        Used {
+            cpu_us: used.apiserver_us,
+            collecting_us: Some(used.apiserver_collecting_us),
+            etcd_cpu_us: None,
+            written_bytes: None,
+        }
+    }
+}
+
+impl Meter for Rest<'_> {
+    fn used(&self) -> MeterFuture<'_> {
+        Box::pin(async {
+            let mut used = self.now();
+            for _ in 0..50 {
+                sleep(Duration::from_millis(10)).await;
+                let then = std::mem::replace(&mut used, self.now());
+                if used.cpu_us - then.cpu_us < 1_000.0 {
+                    break;
+                }
+            }
+            Ok::<_, MeterError>(used)
+        })
+    }
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn phase(&self, _: &str) {}
+    fn step(&self, _: usize, _: usize) {}
+    fn warn(&self, _: &str) {}
+}
+
+/// One call: its price's name, what is sent, and the status that it must get.
+struct Call {
+    verb: &'static str,
+    resource: &'static str,
+    outcome: PricedOutcome,
+    request: (&'static str, String, Option<Value>),
+    code: u16,
+}
+
+struct Mix<'m> {
+    client: &'m Client,
+    list: &'m PriceList,
+    namespace: &'m str,
+}
+
+impl Mix<'_> {
+    fn path(&self, resource: &str) -> String {
+        let group = if resource == "leases" {
+            "/apis/coordination.k8s.io/v1"
+        } else {
+            "/api/v1"
+        };
+        format!("{group}/namespaces/{}/{resource}", self.namespace)
+    }
+
+    fn object(&self, resource: &str, name: &str, value: u64) -> Value {
+        let metadata = json!({"name": name, "labels": {"value": value.to_string()}});
+        match resource {
+            "leases" => json!({"metadata": metadata, "spec": {"holderIdentity": "mix"}}),
+            _ => json!({"metadata": metadata, "data": {"key": "value"}}),
+        }
+    }
+
+    /// A call of a kind that the list has, on an object that is there, or is not.
+    fn random(&self) -> Call {
+        use PricedOutcome::{Conflict, NotFound, Success};
+        let mut rng = rand::rng();
+        let way = rng.random_range(0..7);
+        // A Lease can't be updated by whoever doesn't know its version.
+        let resource = match way {
+            2 | 3 => "configmaps",
+            _ => ["leases", "configmaps"][rng.random_range(0..2)],
+        };
+        let collection = self.path(resource);
+        let name = format!("mix-{}", rng.random_range(0..OBJECTS));
+        let value = rng.random();
+        let object = self.object(resource, &name, value);
+        let at = format!("{collection}/{name}");
+        let (verb, outcome, request, code) = match way {
+            0 => ("get", Success, ("GET", at, None), 200),
+            1 => ("get", NotFound, ("GET", at + "-missing", None), 404),
+            2 | 3 => ("update", Success, ("PUT", at, Some(object)), 200),
+            4 => {
+                let path = "/metadata/labels/value";
+                let patch = json!([{"op": "replace", "path": path, "value": value.to_string()}]);
+                ("patch", Success, ("PATCH", at, Some(patch)), 200)
+            }
+            5 => ("create", Conflict, ("POST", collection, Some(object)), 409),
+            _ => ("list", Success, ("GET", collection, None), 200),
+        };
+        Call {
+            verb,
+            resource,
+            outcome,
+            request,
+            code,
+        }
+    }
+
+    /// Makes the call; gives its price at its size.
+    async fn send(&self, call: Call) -> f64 {
+        let (method, path, body) = call.request;
+        let content = if method == "PATCH" {
+            "application/json-patch+json"
+        } else {
+            "application/json"
+        };
+        let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let sent = body.len();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content)
+            .header("accept", "application/json")
+            .body(Body::from(body))
+            .unwrap();
+        let answer = self.client.send(request).await.unwrap();
+        assert_eq!(
+            answer.status().as_u16(),
+            call.code,
+            "{} {}",
+            call.verb,
+            call.resource
+        );
+        let received = answer.into_body().collect().await.unwrap().to_bytes().len();
+        let price = self
+            .list
+            .price(&self.priced(call.verb, call.resource), call.outcome);
+        price.unwrap().cost_us(Some((sent + received) as f64))
+    }
+
+    fn priced(&self, verb: &str, resource: &str) -> PricedCall {
+        let group = if resource == "leases" {
+            "coordination.k8s.io"
+        } else {
+            ""
+        };
+        PricedCall {
+            verb: verb.to_owned(),
+            group: group.to_owned(),
+            resource: resource.to_owned(),
+            ..PricedCall::default()
+        }
+    }
+
+    /// Objects of both kinds in a namespace of its own.
+    async fn prepare(&self) {
+        let namespace = json!({"metadata": {"name": self.namespace}});
+        let mut posts = vec![("/api/v1/namespaces".to_owned(), namespace)];
+        for resource in ["leases", "configmaps"] {
+            let objects =
+                (0..OBJECTS).map(|number| self.object(resource, &format!("mix-{number}"), 0));
+            posts.extend(objects.map(|object| (self.path(resource), object)));
+        }
+        for (path, object) in posts {
+            let request = Request::post(path)
+                .header("content-type", "application/json")
+                .body(Body::from(object.to_string().into_bytes()))
+                .unwrap();
+            let created = self.client.send(request).await.unwrap();
+            assert_eq!(created.status().as_u16(), 201);
+        }
+    }
+
+    fn toll(&self) -> Call {
+        Call {
+            verb: "get",
+            resource: "leases",
+            outcome: PricedOutcome::Success,
+            request: ("GET", self.path("leases") + "/mix-0", None),
+            code: 200,
+        }
+    }
+
+    /// Microseconds that calls took without what is taken when nobody calls, and the sum of their
+    /// prices.
+    async fn took(&self, rest: &Rest<'_>, calls: Vec<Call>) -> (f64, f64) {
+        let (before, began) = (rest.used().await.unwrap(), Instant::now());
+        let mut sum = 0.0;
+        for call in calls {
+            sum += self.send(call).await;
+        }
+        let after = rest.used().await.unwrap();
+        let idle = began.elapsed().as_secs_f64() * self.list.idle_us_per_second;
+        (after.cpu_us - before.cpu_us - idle, sum)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_mix_of_calls_costs_the_sum_of_their_prices() {
+    let Some(assets) = real::assets() else {
+        return;
+    };
+    let cluster = RealCluster::start(assets, &[]).await.unwrap();
+    let client = cluster.admin_client().unwrap();
+    let plan = PricePlan {
+        only: vec!["leases".to_owned(), "configmaps".to_owned()],
+        in_use: false,
+        objects: OBJECTS,
+        longest: Duration::from_secs(20),
+        webhooks: None,
+        machine: Machine::default(),
+    };
+    let (rest, stop) = (Rest(&cluster), CancellationToken::new());
+    let priced = measure(&client, &rest, plan, &Quiet, &stop).await.unwrap();
+    let mix = Mix {
+        client: &client,
+        list: &priced.list,
+        namespace: "mix",
+    };
+    mix.prepare().await;
+    let mut chunks = Vec::new();
+    for _ in 0..CALLS / CHUNK {
+        let tolls = std::iter::repeat_with(|| mix.toll()).take(TOLLS).collect();
+        let (tolls, of_tolls) = mix.took(&rest, tolls).await;
+        let calls = std::iter::repeat_with(|| mix.random())
+            .take(CHUNK)
+            .collect();
+        let (took, sum) = mix.took(&rest, calls).await;
+        chunks.push(Chunk {
+            slower: tolls / of_tolls,
+            took,
+            sum,
+        });
+    }
+    let took: f64 = at_one_speed(&chunks).into_iter().sum();
+    let sum: f64 = chunks.iter().map(|chunk| chunk.sum).sum();
+    let ratio = took / sum;
+    println!("{CALLS} calls took {took:.0} us, {ratio:.3} of the sum of their prices");
+    assert!((ratio - 1.0).abs() < ALLOWED, "{ratio}");
+}
+
+struct Chunk {
+    /// How much more than their price tolls took just before.
+    slower: f64,
+    /// Microseconds.
+    took: f64,
+    /// Microseconds by the list.
+    sum: f64,
+}
+
+/// What the chunks took, as if the machine had always been as fast as when the list was measured: one
+/// that others use is not. A collection may fall into tolls, so that the median of some says it.
+fn at_one_speed(chunks: &[Chunk]) -> Vec<f64> {
+    const NEXT: usize = 3;
+    let at_speed = |(at, chunk): (usize, &Chunk)| {
+        let near = &chunks[at.saturating_sub(NEXT)..(at + NEXT).min(chunks.len())];
+        let near: Vec<f64> = near.iter().map(|one| one.slower).collect();
+        chunk.took / stats::median(&near).unwrap()
+    };
+    chunks.iter().enumerate().map(at_speed).collect()
+}
