@@ -1,6 +1,6 @@
 //! `kubetoll price`: what calls cost an API server.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::{
     cluster::{WhereArgs, client_of},
+    history::StoreArgs,
     inputs::read_definitions,
     meters::LabMeter,
     output::Output,
@@ -22,6 +23,7 @@ use lab::{
     webhook::Webhook,
 };
 use record::Machine;
+use report::Asked;
 use terminal::{duration, exit::Exit, exit::Misuse, lines, tell};
 
 /// Measure what single calls cost an API server: its CPU, etcd's, memory and bytes on the disk.
@@ -41,6 +43,7 @@ use terminal::{duration, exit::Exit, exit::Misuse, lines, tell};
   kubetoll price --lab real --out prices.json
   kubetoll price --lab real --for 2m --only pods,leases
   kubectl get crds --output yaml > crds.yaml; kubetoll price --lab real --crds crds.yaml
+  kubetoll price --lab real --of run-1795496959-j5vw5 --out prices.json
   kubetoll price --context test --objects 100 --for 20m --out prices.json")]
 pub(super) struct PriceArgs {
     /// A real etcd and kube-apiserver on this machine. The one in this process has no prices: it is a
@@ -63,6 +66,11 @@ pub(super) struct PriceArgs {
     /// Only of these resources, such as pods,leases.
     #[arg(long, value_name = "RESOURCE,...", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
+    /// Only of the resources that this run called: its record.json, or its id in the history.
+    #[arg(long, value_name = "RUN", conflicts_with = "only")]
+    of: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Write the list there, as JSON.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -111,6 +119,7 @@ type Measured = Option<Result<Priced, PricingError>>;
 
 impl PriceArgs {
     async fn in_lab(&self, stop: &CancellationToken) -> Result<Measured> {
+        let plan = self.plan(OBJECTS_IN_LAB)?;
         tell!(
             "lab: a real etcd and kube-apiserver on this machine; measured for at most {} s after \
              three rounds to warm up",
@@ -136,7 +145,7 @@ impl PriceArgs {
         let plan = PricePlan {
             webhooks: Some(webhooks),
             machine: machine(),
-            ..self.plan(OBJECTS_IN_LAB)
+            ..plan
         };
         let client = cluster.admin_client()?;
         let progress = Terminal::new();
@@ -146,6 +155,7 @@ impl PriceArgs {
     }
 
     async fn in_place(&self, stop: &CancellationToken) -> Result<Measured> {
+        let plan = self.plan(OBJECTS_IN_PLACE)?;
         let access = self.cluster.access()?;
         tell!(
             "cluster: server {}, context {}; measured for at most {} s after three rounds to warm up, in \
@@ -159,7 +169,7 @@ impl PriceArgs {
         let meter = MetricsMeter::new(client.clone());
         let plan = PricePlan {
             in_use: true,
-            ..self.plan(OBJECTS_IN_PLACE)
+            ..plan
         };
         let progress = Terminal::new();
         let measured = measure(&client, &meter, plan, &progress, stop).await;
@@ -167,15 +177,33 @@ impl PriceArgs {
         Ok(Some(measured))
     }
 
-    fn plan(&self, objects: u32) -> PricePlan {
-        PricePlan {
-            only: self.only.clone(),
+    fn plan(&self, objects: u32) -> Result<PricePlan> {
+        let of_run = self.of.as_deref().map(|run| self.called_by(run));
+        Ok(PricePlan {
+            only: of_run.transpose()?.unwrap_or_else(|| self.only.clone()),
             in_use: false,
             objects: self.objects.unwrap_or(objects) as usize,
             longest: self.longest,
             webhooks: None,
             machine: Machine::default(),
+        })
+    }
+
+    /// The resources that a run called, of those that can be measured; says which can't.
+    fn called_by(&self, run: &str) -> Result<Vec<String>> {
+        let record = self.store.record(run)?;
+        let rows = report::evaluate(&record, &Asked::default()).rows;
+        let called = rows.into_iter().map(|row| row.call.resource);
+        let called: BTreeSet<String> = called.filter(|resource| !resource.is_empty()).collect();
+        let is_known = |resource: &String| names().contains(&&**resource);
+        let (known, unknown): (Vec<String>, Vec<String>) = called.into_iter().partition(is_known);
+        for resource in unknown {
+            tell!("not in the list: {resource}, which {run} called: no objects of it are made");
         }
+        if known.is_empty() {
+            bail!("{run} called no resource of which objects are made");
+        }
+        Ok(known)
     }
 
     fn finish(&self, priced: &Priced, is_interrupted: bool) -> Result<Exit> {

@@ -19,12 +19,13 @@ pub fn bill(
 ) -> Bill {
     let unpriced = rows.iter().filter(|row| row.cost_cpu_us.is_none());
     let object_bytes = written_bytes(rows);
+    let others = usage.map(|usage| others(rows, &usage.requests, list));
     let part = |us: f64| us / 1e6;
     let parts = BillParts {
         calls: part(rows.iter().filter_map(|row| row.cost_cpu_us).sum()),
         webhooks: usage.and_then(|usage| webhooks(&usage.webhook_calls, object_bytes, list)),
         watch_events: usage.and_then(|usage| watch_events(usage, list)),
-        others: usage.map(|usage| part(others(rows, &usage.requests, list))),
+        others: others.as_ref().map(|others| part(others.us)),
         baseline: part(list.idle_us_per_second * usage.map_or(seconds, |usage| usage.seconds)),
     };
     Bill {
@@ -32,6 +33,7 @@ pub fn bill(
         explained_cpu_seconds: parts.sum(),
         parts,
         unpriced_calls: unpriced.map(|row| row.count).sum(),
+        unpriced_others: others.map(|others| others.unpriced),
         prices: list.into(),
     }
 }
@@ -96,22 +98,31 @@ fn writes(requests: &[RequestsServed], sent: &EventsSent) -> u64 {
     writes.map(|served| served.count).sum()
 }
 
-/// Microseconds of the requests that are in no row, each at the size of the list.
-fn others(rows: &[ResultRow], requests: &[RequestsServed], list: &PriceList) -> f64 {
+/// Requests that are in no row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Others {
+    us: f64,
+    unpriced: u64,
+}
+
+/// What they cost, each at the size of the list.
+fn others(rows: &[ResultRow], requests: &[RequestsServed], list: &PriceList) -> Others {
     let mut booked: BTreeMap<(PricedCall, u16), u64> = BTreeMap::new();
     for row in rows {
         if let Some(code) = row.outcome.code() {
             *booked.entry(((&row.call).into(), code)).or_default() += row.count;
         }
     }
-    let cost = |served: &RequestsServed| {
+    let mut others = Others::default();
+    for served in requests {
         let ours = booked.get(&(served.call.clone(), served.code));
-        let count = served
-            .count
-            .saturating_sub(ours.copied().unwrap_or_default());
-        let outcome = priced_outcome(&Outcome::Code(served.code))?;
-        let price = list.price(&served.call, outcome)?;
-        Some(price.cost_us(None) * count as f64)
-    };
-    requests.iter().filter_map(cost).sum()
+        let ours = ours.copied().unwrap_or_default();
+        let count = served.count.saturating_sub(ours);
+        let price = priced_outcome(&Outcome::Code(served.code));
+        match price.and_then(|outcome| list.price(&served.call, outcome)) {
+            Some(price) => others.us += price.cost_us(None) * count as f64,
+            None => others.unpriced += count,
+        }
+    }
+    others
 }

@@ -200,6 +200,9 @@ pub struct Bill {
     pub parts: BillParts,
     /// Calls without a price, which are in no part.
     pub unpriced_calls: u64,
+    /// The same of calls that are not in the books, where the API server said which there were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpriced_others: Option<u64>,
     /// The list that was used.
     pub prices: PricesUsed,
 }

@@ -85,6 +85,5 @@ pub(crate) fn callers(report: &AuditReport, bill: &AuditBill) -> String {
     if bill.unpriced_calls > 0 {
         put_line!(text, "  {}", without_price(bill.unpriced_calls));
     }
-    put_line!(text, "{table}");
-    text
+    text + &format!("{table}\n")
 }

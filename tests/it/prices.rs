@@ -240,6 +240,14 @@ fn the_list_that_kubetoll_comes_with_prices_an_audit_log() {
         lines.contains(&"  1 call more has no price there"),
         "{text}"
     );
+    let callers = lines
+        .iter()
+        .position(|line| line.starts_with("COMPONENT  COUNT"));
+    let caller: Vec<&str> = lines[callers.unwrap() + 1].split_whitespace().collect();
+    assert_eq!(
+        (caller[0], caller[1], &caller[3..]),
+        ("someone", "3", &["100", "%"][..])
+    );
     // The dearest first, and what has no price last.
     let at = |words: &str| lines.iter().position(|line| line.contains(words)).unwrap();
     assert!(
@@ -258,6 +266,18 @@ fn what_is_no_price_list_is_refused() {
     let name = file.display();
     let line = format!("kubetoll: {name} is no price list of kubetoll price: missing field ");
     assert!(said(&done).starts_with(&line), "{}", said(&done));
+    // What was not run calls nothing.
+    let done = run(
+        kubetoll().args(["price", "--lab", "real", "--of", "run-0"]),
+        b"",
+    );
+    assert_eq!(done.status.code(), Some(1));
+    let line = "kubetoll: run-0 is no file and no run of the history ";
+    assert!(said(&done).starts_with(line), "{}", said(&done));
+    let done = run(kubetoll().args(["price", "--out", "prices.json"]), b"");
+    assert_eq!(done.status.code(), Some(2));
+    let line = "kubetoll: what is to be measured? --lab real, or a cluster: ";
+    assert!(said(&done).starts_with(line), "{}", said(&done));
     // The API server in the process has no price.
     let done = run(kubetoll().args(["price", "--lab", "embedded"]), b"");
     assert_eq!(done.status.code(), Some(2), "{}", said(&done));

@@ -75,7 +75,7 @@ impl<'l> Life<'l> {
             .await
     }
 
-    fn new_object(&self, name: &str) -> Value {
+    pub(super) fn new_object(&self, name: &str) -> Value {
         self.subject.object(name, self.namespace, self.size)
     }
 
@@ -127,30 +127,26 @@ impl<'l> Life<'l> {
         subresource: &str,
     ) -> Result<(), PricingError> {
         use PricedOutcome::{Invalid, NoOp, NotFound, Success};
-        let patch = |from: &str, to: &str| {
-            json!([{"op": "test", "path": LABEL_PATH, "value": from},
-                {"op": "replace", "path": LABEL_PATH, "value": to}])
-        };
         let patches = |paths: Vec<String>, body: &Value| {
             let calls = paths.into_iter();
             calls.map(|path| Call::json_patch(path, body)).collect()
         };
         let paths = self.paths(subresource);
-        let calls = patches(paths.clone(), &patch("updated", "patched"));
+        let calls = patches(paths.clone(), &label_patch("updated", "patched"));
         self.keep(session, ("patch", subresource, Success), calls)
             .await?;
-        let same = patches(paths.clone(), &patch("patched", "patched"));
+        let same = patches(paths.clone(), &label_patch("patched", "patched"));
         self.keep_same(session, ("patch", subresource, NoOp), same)
             .await?;
-        let calls = patches(paths, &patch("other", "never"));
+        let calls = patches(paths, &label_patch("other", "never"));
         self.run(session, ("patch", subresource, Invalid), calls)
             .await?;
-        let calls = patches(self.missing(subresource), &patch("patched", "never"));
+        let calls = patches(self.missing(subresource), &label_patch("patched", "never"));
         self.run(session, ("patch", subresource, NotFound), calls)
             .await
     }
 
-    /// `patch` of the status by merge patch, with a change and without one.
+    /// `patch` of the status: with a change, without one, with a `test` that fails.
     async fn patch_status(&mut self, session: &mut Session<'_>) -> Result<(), PricingError> {
         let field = self.subject.status.unwrap_or_default();
         let value = status_value(field, "patched");
@@ -163,6 +159,11 @@ impl<'l> Life<'l> {
         self.keep(session, ("patch", "status", PricedOutcome::Success), calls)
             .await?;
         self.keep_same(session, ("patch", "status", PricedOutcome::NoOp), same)
+            .await?;
+        let failing = label_patch("other", "never");
+        let paths = self.paths("status").into_iter();
+        let calls = paths.map(|path| Call::json_patch(path, &failing)).collect();
+        self.run(session, ("patch", "status", PricedOutcome::Invalid), calls)
             .await
     }
 
@@ -324,8 +325,12 @@ pub(super) fn code(verb: &str, outcome: PricedOutcome) -> u16 {
     }
 }
 
-/// The label of all objects as a JSON pointer.
-pub(super) const LABEL_PATH: &str = "/metadata/labels/kubetoll.dev~1price";
+/// A JSON patch of the label of all objects, if it has the value `from`.
+pub(super) fn label_patch(from: &str, to: &str) -> Value {
+    let path = "/metadata/labels/kubetoll.dev~1price";
+    json!([{"op": "test", "path": path, "value": from},
+        {"op": "replace", "path": path, "value": to}])
+}
 
 /// Ends the name of an object that isn't there.
 const MISSING: &str = "-missing";

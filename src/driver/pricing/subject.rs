@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::workload::{Scenario, Spec, VM, VM_PREFERENCE, VMI};
+use crate::workload::{Scenario, Spec, VM, VM_INSTANCETYPE, VM_PREFERENCE, VMI};
 use prices::Size;
 
 /// Annotations that a large object has more of: each some 100 bytes, and as many of the API server's
@@ -209,6 +209,10 @@ fn kubevirt() -> Vec<Subject> {
             status: Some("printableStatus"),
             ..kind(VM, json!({"spec": vm}))
         },
+        kind(
+            VM_INSTANCETYPE,
+            json!({"spec": {"cpu": {"guest": 1}, "memory": {"guest": "128Mi"}}}),
+        ),
         kind(
             VM_PREFERENCE,
             json!({"spec": {"devices": {"preferredDiskBus": "virtio"}}}),

@@ -116,24 +116,26 @@ fn whole_list() -> PriceList {
     }
 }
 
-/// Ten updates of a VMI in the books, one more by somebody else, a webhook for each of the ten, three
+/// Ten updates of a VMI in the books, one more by somebody else, who makes calls that have no price, a
+/// webhook for each of the ten, three
 /// watches.
 fn usage() -> ApiServerUsage {
     let (verb, group, resource) = UPDATE;
+    let served = |verb: &str, count: u64| RequestsServed {
+        call: PricedCall {
+            verb: verb.to_owned(),
+            group: group.to_owned(),
+            resource: resource.to_owned(),
+            ..PricedCall::default()
+        },
+        code: 200,
+        count,
+    };
     ApiServerUsage {
         seconds: 10.0,
         cpu_seconds: 0.25,
         etcd_cpu_seconds: None,
-        requests: vec![RequestsServed {
-            call: PricedCall {
-                verb: verb.to_owned(),
-                group: group.to_owned(),
-                resource: resource.to_owned(),
-                ..PricedCall::default()
-            },
-            code: 200,
-            count: 11,
-        }],
+        requests: vec![served(verb, 11), served("deletecollection", 4)],
         webhook_calls: vec![WebhookCalls {
             kind: WebhookKind::Validating,
             name: "vmi.example".to_owned(),
@@ -164,6 +166,7 @@ fn each_part_stands_under_its_own_heading_and_nowhere_else() {
     assert_near(parts.baseline, 0.010);
     assert_near(found.explained_cpu_seconds, parts.sum());
     assert_eq!(found.measured_cpu_seconds, Some(0.25));
+    assert_eq!((found.unpriced_calls, found.unpriced_others), (0, Some(4)));
 }
 
 fn assert_near(found: f64, expected: f64) {
@@ -181,7 +184,7 @@ fn what_nothing_tells_of_is_not_zero() {
         row(UPDATE, "403", 3, took(0)),
     ];
     let found = bill(&rows, 9.0, None, &list);
-    assert_eq!(found.unpriced_calls, 5);
+    assert_eq!((found.unpriced_calls, found.unpriced_others), (5, None));
     assert_eq!(found.measured_cpu_seconds, None);
     let parts = found.parts;
     assert_eq!(

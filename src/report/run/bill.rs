@@ -1,7 +1,10 @@
 //! The bill of a run as text.
 
 use super::table::milliseconds;
-use crate::prices::{self, without_price};
+use crate::{
+    prices::{self, without_price},
+    why::calls,
+};
 use record::{Bill, RunResult};
 
 /// What the calls cost the API server, by the list that was given, and what it took in all.
@@ -15,6 +18,9 @@ pub(super) fn put(text: &mut String, result: &RunResult) {
     }
     if let Some(measured) = bill.measured_cpu_seconds {
         explained(text, bill, measured);
+    }
+    if let Some(others) = bill.unpriced_others.filter(|others| *others > 0) {
+        put_line!(text, "  without a price there: {} of others", calls(others));
     }
 }
 
