@@ -266,14 +266,12 @@ fn what_is_no_price_list_is_refused() {
     let name = file.display();
     let line = format!("kubetoll: {name} is no price list of kubetoll price: missing field ");
     assert!(said(&done).starts_with(&line), "{}", said(&done));
-    // What was not run calls nothing.
-    let done = run(
-        kubetoll().args(["price", "--lab", "real", "--of", "run-0"]),
-        b"",
-    );
+    // Before a lab is started for it.
+    let of = ["price", "--lab", "real", "--of"];
+    let done = run(kubetoll().args(of).arg(&file), b"");
     assert_eq!(done.status.code(), Some(1));
-    let line = "kubetoll: run-0 is no file and no run of the history ";
-    assert!(said(&done).starts_with(line), "{}", said(&done));
+    let line = format!("kubetoll: {name} is no record of a run: ");
+    assert!(said(&done).starts_with(&line), "{}", said(&done));
     let done = run(kubetoll().args(["price", "--out", "prices.json"]), b"");
     assert_eq!(done.status.code(), Some(2));
     let line = "kubetoll: what is to be measured? --lab real, or a cluster: ";
