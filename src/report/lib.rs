@@ -15,7 +15,7 @@ macro_rules! put_line {
     }};
 }
 
-mod audit_bill;
+mod audit_counts;
 pub mod benchmarks;
 mod budgets;
 mod changes;

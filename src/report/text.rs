@@ -1,10 +1,10 @@
 //! Text for a terminal.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::fmt::Display;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::audit_bill;
+use super::audit_counts;
 use classify::kubevirt::component_of_user;
 use record::{
     AuditCount, AuditLog, AuditReport, CallRecord, Difference, Verification, printable_line,
@@ -16,10 +16,10 @@ const NOBODY: &str = "(not authenticated)";
 /// Counts of an audit log. Callers have the names of their components, as in the books. With prices the
 /// dearest come first.
 pub fn audit(report: &AuditReport) -> String {
-    let mut text = match &report.bill {
-        Some(bill) => audit_bill::counts(report) + "\n" + &audit_bill::callers(report, bill),
-        None => counts(report),
-    };
+    let mut text = audit_counts::counts(report);
+    if let Some(bill) = &report.bill {
+        text = text + "\n" + &audit_counts::callers(report, bill);
+    }
     if !report.values.is_empty() {
         text.push_str("\nKubeVirt's components, by KubeVirt's rule:\n");
     }
@@ -28,32 +28,6 @@ pub fn audit(report: &AuditReport) -> String {
     }
     log(&mut text, &report.log);
     text
-}
-
-fn counts(report: &AuditReport) -> String {
-    let mut counts: BTreeMap<[String; 3], BTreeMap<u16, u64>> = BTreeMap::new();
-    for count in &report.counts {
-        *counts
-            .entry(row_of(count))
-            .or_default()
-            .entry(count.code)
-            .or_default() += count.count;
-    }
-    let mut table = table(&["COMPONENT", "VERB", "RESOURCE", "CODE", "COUNT"]);
-    for (row, codes) in counts {
-        for (code, count) in codes {
-            let [component, verb, resource] = row.clone();
-            table.add_row([
-                component,
-                verb,
-                resource,
-                code.to_string(),
-                count.to_string(),
-            ]);
-        }
-    }
-    align_right(&mut table, &[3, 4]);
-    format!("{table}\n")
 }
 
 /// Caller, verb and resource.

@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use kube::{Client, client::Body};
 use serde_json::Value;
 
-use super::error::PricingError;
+use super::{error::PricingError, meter::MeterError};
 
 /// A call that is to be made.
 pub(super) struct Call {
@@ -83,6 +83,19 @@ impl Call {
             body,
         })
     }
+}
+
+/// The API server's `/metrics`.
+pub(super) async fn metrics_page(client: &Client) -> Result<Bytes, PricingError> {
+    let answer = Call::get("/metrics".to_owned()).send(client).await?;
+    if answer.code != 200 {
+        let refused = format!(
+            "answered {}: it takes the right to get the path /metrics",
+            answer.code
+        );
+        return Err(MeterError::Metrics(refused).into());
+    }
+    Ok(answer.body)
 }
 
 impl Answer {

@@ -298,7 +298,8 @@ pub(super) async fn create_namespace(
     create(session, "/api/v1/namespaces".to_owned(), &object).await
 }
 
-async fn create(
+/// Makes something that must not be there yet.
+pub(super) async fn create(
     session: &mut Session<'_>,
     path: String,
     object: &Value,

@@ -1,9 +1,10 @@
 //! What an API server and its etcd have used.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use exchange::exposition_samples;
+use tokio::time::sleep;
 
 const ALLOCATED: &str = "go_memstats_alloc_bytes_total";
 
@@ -48,6 +49,33 @@ pub trait Meter: Send + Sync {
     fn takes_cpu(&self) -> bool {
         false
     }
+}
+
+/// For how long an API server must do next to nothing: it still works on what is answered, and
+/// what collects garbage is to have ended.
+const QUIET: Duration = Duration::from_millis(10);
+/// The most of its CPU that it takes meanwhile.
+const QUIET_US: f64 = 1_000.0;
+/// It may not become quiet: others may call it.
+const LOOKS_MAX: usize = 50;
+
+/// What an API server has used when it does next to nothing any more, where looking at it is free.
+///
+/// # Errors
+///
+/// Those of `now`.
+pub async fn when_quiet(
+    now: impl Fn() -> Result<Used, MeterError> + Send,
+) -> Result<Used, MeterError> {
+    let mut used = now()?;
+    for _ in 0..LOOKS_MAX {
+        sleep(QUIET).await;
+        let then = std::mem::replace(&mut used, now()?);
+        if used.cpu_us - then.cpu_us <= QUIET_US {
+            break;
+        }
+    }
+    Ok(used)
 }
 
 /// Bytes that an API server has allocated, by its `/metrics`.

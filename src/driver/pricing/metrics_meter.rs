@@ -7,7 +7,8 @@ use kube::Client;
 use tokio::time::sleep;
 
 use super::{
-    caller::Call,
+    caller::metrics_page,
+    error::PricingError,
     meter::{Meter, MeterError, MeterFuture, Used, values},
 };
 
@@ -36,16 +37,12 @@ impl MetricsMeter {
 
     async fn read(&self) -> Result<Used, MeterError> {
         sleep(AFTER).await;
-        let answer = Call::get("/metrics".to_owned()).send(&self.client).await;
-        let answer = answer.map_err(|error| MeterError::Metrics(error.to_string()))?;
-        if answer.code != 200 {
-            let refused = format!(
-                "answered {}: it takes the right to get the path /metrics",
-                answer.code
-            );
-            return Err(MeterError::Metrics(refused));
-        }
-        self.used_of(&answer.body)
+        let page = metrics_page(&self.client).await;
+        let page = page.map_err(|error| match error {
+            PricingError::Meter(error) => error,
+            other => MeterError::Metrics(other.to_string()),
+        })?;
+        self.used_of(&page)
     }
 
     fn used_of(&self, page: &Bytes) -> Result<Used, MeterError> {

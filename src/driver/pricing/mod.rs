@@ -25,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::PricingError;
 pub use extras::WebhookServer;
-pub use meter::{Meter, MeterError, MeterFuture, Used};
+pub use meter::{Meter, MeterError, MeterFuture, Used, when_quiet};
 pub use metrics_meter::MetricsMeter;
 pub use subject::names;
 pub use window::ApiServerWatch;
 
 use self::{
     caller::Call,
-    extras::{Extras, create_namespace},
+    extras::{Extras, create, create_namespace},
     life::Life,
     session::Session,
     subject::{LABEL, Subject, lease, standard},
@@ -95,9 +95,11 @@ pub async fn measure(
     let mut session = Session::new(client, meter, plan.objects).await?;
     let namespace = format!("kubetoll-price-{}", random_suffix());
     create_namespace(&mut session, &namespace).await?;
-    let toll = lease();
-    let object = toll.object("kubetoll-toll", &namespace, Size::Small);
-    session.lease(&toll.collection(&namespace), &object).await?;
+    let (toll, name) = (lease(), "kubetoll-toll");
+    let leases = toll.collection(&namespace);
+    let object = toll.object(name, &namespace, Size::Small);
+    create(&mut session, leases.clone(), &object).await?;
+    session.lease = format!("{leases}/{name}");
     let subjects = subjects(&plan);
     let extras = Extras::new(&mut session, &namespace, &subjects, plan.webhooks.clone()).await?;
     let rounds = Rounds {

@@ -7,12 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use kube::Client;
-use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{
     allocations::{Allocations, Step},
-    caller::{Answer, Call},
+    caller::{Answer, Call, metrics_page},
     error::PricingError,
     meter::{Meter, Used, allocated_bytes},
 };
@@ -40,7 +39,7 @@ pub(super) struct Session<'s> {
     /// What was used up to now, if nothing was called since it was read.
     used: Option<Used>,
     /// Path of the Lease of which a get is a toll.
-    lease: String,
+    pub(super) lease: String,
     /// How many gets of it come before each batch, and say how fast the machine is then.
     tolls: usize,
 }
@@ -90,8 +89,7 @@ impl<'s> Session<'s> {
 
     async fn allocated_bytes(&mut self) -> Result<f64, PricingError> {
         self.used = None;
-        let answer = Call::get("/metrics".to_owned()).send(self.client).await?;
-        Ok(allocated_bytes(&answer.body)?)
+        Ok(allocated_bytes(&metrics_page(self.client).await?)?)
     }
 
     /// What went by since the last reading.
@@ -144,26 +142,6 @@ impl<'s> Session<'s> {
             allocated: self.allocations.per_call(),
             collecting_us_per_byte: if bytes > 0.0 { us / bytes } else { 0.0 },
         })
-    }
-
-    /// The Lease of which a get is a toll.
-    pub(super) async fn lease(
-        &mut self,
-        collection: &str,
-        lease: &Value,
-    ) -> Result<(), PricingError> {
-        self.lease = format!(
-            "{collection}/{}",
-            lease["metadata"]["name"].as_str().unwrap_or_default()
-        );
-        let post = Call::post(collection.to_owned(), lease);
-        match self.prepare(vec![post]).await?.first() {
-            Some(answer) if answer.code == 201 => Ok(()),
-            answer => Err(PricingError::Refused {
-                what: collection.to_owned(),
-                code: answer.map_or(0, |answer| answer.code),
-            }),
-        }
     }
 
     /// Gets of the Lease: all is compared with those that were made next to it.

@@ -8,7 +8,7 @@ use std::{
 use kube::Client;
 
 use super::{
-    caller::Call,
+    caller::metrics_page,
     error::PricingError,
     meter::{Meter, MeterError, Used},
 };
@@ -98,12 +98,7 @@ impl<'w> ApiServerWatch<'w> {
 }
 
 async fn served(client: &Client) -> Result<Served, PricingError> {
-    let answer = Call::get("/metrics".to_owned()).send(client).await?;
-    if answer.code != 200 {
-        let refused = format!("answered {}", answer.code);
-        return Err(MeterError::Metrics(refused).into());
-    }
-    let served = Served::parse(&answer.body);
+    let served = Served::parse(&metrics_page(client).await?);
     Ok(served.map_err(|error| MeterError::Metrics(error.to_string()))?)
 }
 

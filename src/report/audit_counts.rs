@@ -1,4 +1,4 @@
-//! What the requests of an audit log cost, as text.
+//! The requests of an audit log and what they cost, as text.
 
 use std::collections::BTreeMap;
 
@@ -33,19 +33,25 @@ fn dearest<K: Ord>(sums: BTreeMap<K, Cost>) -> Vec<(K, Cost)> {
     sums
 }
 
-/// Counts, the dearest first.
+/// Counts; with prices the dearest first.
 pub(crate) fn counts(report: &AuditReport) -> String {
     let mut sums: BTreeMap<([String; 3], u16), Cost> = BTreeMap::new();
     for count in &report.counts {
         let sum = sums.entry((row_of(count), count.code)).or_default();
         sum.add(count.count, count.cost_cpu_us);
     }
-    let mut table = table(&["COMPONENT", "VERB", "RESOURCE", "CODE", "COUNT", "CPU MS"]);
-    for (([component, verb, resource], code), cost) in dearest(sums) {
+    let headings = ["COMPONENT", "VERB", "RESOURCE", "CODE", "COUNT", "CPU MS"];
+    let (sums, shown) = match &report.bill {
+        Some(_) => (dearest(sums), headings.len()),
+        None => (sums.into_iter().collect(), headings.len() - 1),
+    };
+    let mut table = table(&headings[..shown]);
+    for (([component, verb, resource], code), cost) in sums {
         let row = [component, verb, resource, code.to_string()];
-        table.add_row(row.into_iter().chain(numbers(cost)));
+        table.add_row(row.into_iter().chain(numbers(cost)).take(shown));
     }
-    align_right(&mut table, &[3, 4, 5]);
+    let of_numbers: Vec<usize> = (3..shown).collect();
+    align_right(&mut table, &of_numbers);
     format!("{table}\n")
 }
 
