@@ -7,7 +7,11 @@ use record::{
     ResultRow, WebhookCalls,
 };
 
-use super::{charge::priced_outcome, fit::is_custom};
+use super::{
+    charge::priced_outcome,
+    fit::is_custom,
+    slowness::{at, slowness},
+};
 
 /// The bill of rows that are charged already, of books that were open for so many seconds. Without the
 /// API server's own counters it has nothing but the rows.
@@ -17,6 +21,8 @@ pub fn bill(
     usage: Option<&ApiServerUsage>,
     list: &PriceList,
 ) -> Bill {
+    let (prices, slowness) = (list.into(), slowness(usage, list));
+    let list = &*at(usage, list);
     let unpriced = rows.iter().filter(|row| row.cost_cpu_us.is_none());
     let object_bytes = written_bytes(rows);
     let others = usage.map(|usage| others(rows, &usage.requests, list));
@@ -34,7 +40,9 @@ pub fn bill(
         parts,
         unpriced_calls: unpriced.map(|row| row.count).sum(),
         unpriced_others: others.map(|others| others.unpriced),
-        prices: list.into(),
+        tolls: rows.iter().filter_map(|row| row.cost_tolls).sum(),
+        slowness,
+        prices,
     }
 }
 
@@ -82,7 +90,9 @@ fn watch_events(usage: &ApiServerUsage, list: &PriceList) -> Option<f64> {
         let kib = (sent.bytes as f64 / sent.count as f64 - price.bytes) / 1024.0;
         let slope = price.first_us_per_kib.map_or(0.0, |slope| slope.value);
         us += written as f64 * (price.first_us.value + slope * kib).max(0.0);
-        us += (sent.count - written) as f64 * price.further_us.value.max(0.0);
+        let slope = price.further_us_per_kib.map_or(0.0, |slope| slope.value);
+        let further = (price.further_us.value + slope * kib).max(0.0);
+        us += (sent.count - written) as f64 * further;
     }
     Some(us / 1e6)
 }

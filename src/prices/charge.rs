@@ -2,14 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use super::slowness::at;
 use record::{
-    AuditBill, AuditReport, CallFinding, CallFindingKind, Outcome, PriceList, PricedCall,
-    PricedOutcome, ResultRow, call_name,
+    ApiServerUsage, AuditBill, AuditReport, CallFinding, CallFindingKind, Outcome, PriceList,
+    PricedCall, PricedOutcome, ResultRow, call_name,
 };
 
-/// Enters into each row what its calls cost. What `findings` say of writes that changed nothing is
-/// charged as such.
-pub fn charge(rows: &mut [ResultRow], findings: &[CallFinding], list: &PriceList) {
+/// Enters into each row what its calls cost, as fast as the API server was by its `usage`. What
+/// `findings` say of writes that changed nothing is charged as such.
+pub fn charge(
+    rows: &mut [ResultRow],
+    findings: &[CallFinding],
+    usage: Option<&ApiServerUsage>,
+    list: &PriceList,
+) {
+    let list = &*at(usage, list);
     let no_ops = NoOps::new(rows, findings);
     for row in rows {
         let us = cost_us(row, no_ops.share(row), list);

@@ -21,6 +21,8 @@ const EXACT: f64 = 0.05;
 pub struct Fit {
     /// Microseconds of a toll.
     pub toll_us: f64,
+    /// The same of gets of the Lease among each other, without what collects garbage.
+    pub plain_toll_us: f64,
     /// How many times as much calls of many kinds in random order take as the same calls kind by kind;
     /// the prices and the toll are multiplied by it.
     pub mixed: f64,
@@ -48,14 +50,22 @@ pub fn fit(all: &Measurements) -> Option<Fit> {
     let batches = Batches::new(all);
     let toll_us = batches.toll_us? * batches.mixed;
     let prices = batches.prices();
-    let widest = prices.iter().map(|price| width(price.cpu_us, toll_us));
+    let (webhooks, watch_events) = (batches.webhooks(), batches.watch_events());
+    let calls = prices.iter().map(|price| price.cpu_us);
+    let by_webhooks = webhooks.iter().map(|webhook| webhook.cpu_us);
+    let by_events = watch_events
+        .iter()
+        .flat_map(|event| [event.first_us, event.further_us]);
+    let all = calls.chain(by_webhooks).chain(by_events);
+    let widest = all.map(|estimate| width(estimate, toll_us));
     Some(Fit {
         toll_us,
+        plain_toll_us: batches.plain_toll_us()?,
         mixed: batches.mixed,
         idle_us_per_second: batches.idle.us_per_second,
         widest: widest.fold(0.0, f64::max),
-        webhooks: batches.webhooks(),
-        watch_events: batches.watch_events(),
+        webhooks,
+        watch_events,
         prices,
     })
 }
@@ -120,10 +130,19 @@ impl<'m> Batches<'m> {
         Some(estimate(mixes.filter_map(ratio))?.value)
     }
 
+    /// Microseconds of a toll without what collects garbage, on average over all the time.
+    fn plain_toll_us(&self) -> Option<f64> {
+        let tolls = self.of(&What::Toll, Size::Small).iter();
+        let plain = tolls.map(|(_, one)| {
+            let us = one.usage.cpu_us - one.usage.collecting_us.unwrap_or_default();
+            (us - self.idle.us_of(one)) / one.calls as f64
+        });
+        Some(estimate(plain)?.value)
+    }
+
     /// Microseconds of a call, as it was measured.
     fn us(&self, one: &Measured) -> f64 {
-        let idle = self.idle.quiet_us_per_second * one.usage.seconds + self.idle.reading_us;
-        (fair_us(one, self.all) - idle) / one.calls as f64
+        (fair_us(one, self.all) - self.idle.us_of(one)) / one.calls as f64
     }
 
     /// How much faster than in the mean the machine was at a place in the order of batches. Of a machine
@@ -145,9 +164,15 @@ impl<'m> Batches<'m> {
 
     /// Microseconds of the API server's CPU that a call took in each round.
     fn rounds(&self, what: &What, size: Size) -> Rounds {
-        let batches = self.of(what, size).iter();
-        batches
-            .map(|(at, one)| (one.round, self.us(one) * self.speed(*at) * self.mixed))
+        let mut rounds: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+        for (at, one) in self.of(what, size) {
+            let (us, batches) = rounds.entry(one.round).or_default();
+            *us += self.us(one) * self.speed(*at) * self.mixed;
+            *batches += 1.0;
+        }
+        let means = rounds.into_iter();
+        means
+            .map(|(round, (us, batches))| (round, us / batches))
             .collect()
     }
 
@@ -222,11 +247,10 @@ impl<'m> Batches<'m> {
 
     /// More for each KiB of an object.
     fn more_slope(&self, what: &What) -> Option<Estimate> {
-        let (large, large_bytes) = self.more(what, Size::Large)?;
-        let (small, small_bytes) = self.more(what, Size::Small)?;
-        let kib = (large_bytes - small_bytes) / 1024.0;
-        let slopes = difference(&large, &small).into_values();
-        estimate(slopes.map(|more| more / kib))
+        slope(
+            &self.more(what, Size::Large)?,
+            &self.more(what, Size::Small)?,
+        )
     }
 
     fn extras(&self) -> impl Iterator<Item = (&What, Extra, bool)> {
@@ -278,14 +302,21 @@ impl<'m> Batches<'m> {
         let (one, _) = watched(|watches| watches == 1)?;
         let (many, watches) = watched(|watches| watches > 1)?;
         let (first, bytes) = self.more(one, Size::Small)?;
-        let (all, _) = self.more(many, Size::Small)?;
-        let further = difference(&all, &first).into_values();
+        let further = |size| {
+            let (first, _) = self.more(one, size)?;
+            let (all, bytes) = self.more(many, size)?;
+            let further = difference(&all, &first).into_iter();
+            let each = further.map(|(round, more)| (round, more / f64::from(watches - 1)));
+            Some((each.collect::<Rounds>(), bytes))
+        };
+        let small = further(Size::Small)?;
         Some(WatchEventPrice {
             custom,
             bytes,
             first_us: estimate(first.into_values())?,
-            further_us: estimate(further.map(|more| more / f64::from(watches - 1)))?,
+            further_us: estimate(small.0.values().copied())?,
             first_us_per_kib: self.more_slope(one),
+            further_us_per_kib: further(Size::Large).and_then(|large| slope(&large, &small)),
         })
     }
 }
@@ -293,6 +324,13 @@ impl<'m> Batches<'m> {
 /// Custom resources have groups with a dot that are not Kubernetes's own.
 pub(super) fn is_custom(call: &PricedCall) -> bool {
     call.group.contains('.') && !call.group.ends_with(".k8s.io")
+}
+
+/// More for each KiB, by rounds and bytes of large objects and of small ones.
+fn slope(large: &(Rounds, f64), small: &(Rounds, f64)) -> Option<Estimate> {
+    let kib = (large.1 - small.1) / 1024.0;
+    let slopes = difference(&large.0, &small.0).into_values();
+    estimate(slopes.map(|more| more / kib))
 }
 
 fn difference(more: &Rounds, less: &Rounds) -> Rounds {

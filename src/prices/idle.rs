@@ -20,6 +20,11 @@ pub(super) struct Idle {
 }
 
 impl Idle {
+    /// Microseconds of a batch that belong to none of its calls.
+    pub(super) fn us_of(&self, one: &Measured) -> f64 {
+        self.quiet_us_per_second * one.usage.seconds + self.reading_us
+    }
+
     pub(super) fn of(all: &Measurements) -> Self {
         let of = |what: What| -> Vec<&Measured> {
             let batches = all.batches.iter();

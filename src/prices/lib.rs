@@ -14,6 +14,7 @@ mod fit;
 mod idle;
 mod measured;
 mod served;
+mod slowness;
 mod standard;
 #[cfg(test)]
 mod tests;

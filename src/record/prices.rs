@@ -27,6 +27,10 @@ pub struct PriceList {
     pub machine: Machine,
     /// One toll: microseconds of the API server's CPU that a get of one Lease takes there.
     pub toll_us: f64,
+    /// The same of gets of the Lease among each other, without what collects garbage: what such gets
+    /// before and after a run are compared with. `None` in a list of an older Kubetoll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_toll_us: Option<f64>,
     /// How many times as much calls of many kinds in random order take as the same calls kind by kind:
     /// all that the API server's CPU is charged for calls is multiplied by it.
     #[serde(default = "one")]
@@ -187,6 +191,9 @@ pub struct WatchEventPrice {
     /// More of the first for each KiB of the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_us_per_kib: Option<Estimate>,
+    /// More for each further watch for each KiB of the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further_us_per_kib: Option<Estimate>,
 }
 
 /// What a run's calls cost an API server, by a price list.
@@ -203,6 +210,13 @@ pub struct Bill {
     /// The same of calls that are not in the books, where the API server said which there were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpriced_others: Option<u64>,
+    /// Tolls of the calls of the books.
+    #[serde(default)]
+    pub tolls: f64,
+    /// How many times as much a get of a Lease took at the run as where the list was measured: all
+    /// microseconds are the list's times that. Absent where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowness: Option<f64>,
     /// The list that was used.
     pub prices: PricesUsed,
 }

@@ -83,7 +83,11 @@ pub(crate) fn callers(report: &AuditReport, bill: &AuditBill) -> String {
         table.add_row(row);
     }
     align_right(&mut table, &[1, 2, 3]);
-    let mut text = by_list(&bill.prices, bill.cpu_seconds) + "\n";
+    let mut text = by_list(
+        &bill.prices,
+        bill.cpu_seconds,
+        bill.cpu_seconds * 1e6 / bill.prices.toll_us,
+    ) + "\n";
     put_line!(
         text,
         "  each request at the size that was measured: a log has no sizes"

@@ -39,12 +39,10 @@ pub fn prices(list: &PriceList) -> String {
 }
 
 /// What calls cost by a list.
-pub(crate) fn by_list(list: &PricesUsed, cpu_seconds: f64) -> String {
+pub(crate) fn by_list(list: &PricesUsed, cpu_seconds: f64, tolls: f64) -> String {
     format!(
-        "Cost by the prices of Kubernetes {} on {}: {cpu_seconds:.2} s of the API server's CPU, {:.0} tolls",
-        list.kubernetes_version,
-        list.machine.cpu,
-        cpu_seconds * 1e6 / list.toll_us
+        "Cost by the prices of Kubernetes {} on {}: {cpu_seconds:.2} s of the API server's CPU, {tolls:.0} tolls",
+        list.kubernetes_version, list.machine.cpu
     )
 }
 

@@ -66,6 +66,7 @@ mod failing;
 mod faults;
 mod fleet;
 mod goaway;
+mod headings;
 mod history;
 mod http1_upstream;
 mod image;

@@ -13,7 +13,10 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) content_type: &'static str,
+    pub(super) accept: &'static str,
     pub(super) body: Bytes,
+    /// Whether the answer goes on until the client ends it.
+    is_watch: bool,
 }
 
 /// What a call came to.
@@ -25,12 +28,31 @@ pub(super) struct Answer {
 }
 
 const JSON: &str = "application/json";
+/// As clients ask for all groups and resources at once.
+const DISCOVERY: &str =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl Call {
     pub(super) fn get(path: String) -> Self {
         Self::new(Method::GET, path, JSON, Bytes::new())
+    }
+
+    /// Opens a watch, and ends it.
+    pub(super) fn watch(path: String) -> Self {
+        Self {
+            is_watch: true,
+            ..Self::get(path)
+        }
+    }
+
+    /// A get of what an API server serves.
+    pub(super) fn discovery(path: String) -> Self {
+        Self {
+            accept: DISCOVERY,
+            ..Self::get(path)
+        }
     }
 
     pub(super) fn post(path: String, body: &Value) -> Self {
@@ -60,7 +82,9 @@ impl Call {
             method,
             path,
             content_type,
+            accept: JSON,
             body,
+            is_watch: false,
         }
     }
 
@@ -71,11 +95,18 @@ impl Call {
             .method(self.method)
             .uri(self.path)
             .header(header::CONTENT_TYPE, self.content_type)
-            .header(header::ACCEPT, JSON)
+            .header(header::ACCEPT, self.accept)
             .body(Body::from(self.body))
             .map_err(|error| PricingError::Call(error.to_string()))?;
         let response = client.send(request).await?;
         let code = response.status().as_u16();
+        if self.is_watch && code == 200 {
+            return Ok(Answer {
+                code,
+                bytes: sent,
+                body: Bytes::new(),
+            });
+        }
         let body = response.into_body().collect().await?.to_bytes();
         Ok(Answer {
             code,

@@ -20,6 +20,9 @@ use record::{PricedOutcome, WebhookKind};
 
 /// How many watches get each event, where it is measured what each further one takes.
 const MANY: u32 = 11;
+/// Batches of updates in one life of the objects. What a webhook or a watch takes is a small difference
+/// of two of them.
+const UPDATES: u64 = 4;
 /// Longest wait for a webhook to be called.
 const WEBHOOK_WAIT: Duration = Duration::from_secs(15);
 /// Longest wait for events to be delivered.
@@ -155,29 +158,43 @@ impl Extras {
             }
             let namespace = format!("{}-{suffix}", self.namespace);
             let mut life = Life::new(subject, &namespace, size, count);
-            self.counter(extra).store(0, Ordering::Relaxed);
-            life.make(session).await?;
-            let due = count as u64 * u64::from(each(extra));
-            // What the creations set off must not be taken for what the updates do.
-            let by_creating = if matches!(extra, Extra::Watches(_)) {
-                due
-            } else {
-                0
-            };
-            let before = self.set_off(extra, by_creating).await;
-            let what = What::With(extra, life.priced("update", ""), PricedOutcome::Success);
-            let changed = life.changed("", "updated");
-            let batch = life.batch(what.clone(), 200, life.puts(&changed));
-            session.batch(batch).await?;
-            let after = self.set_off(extra, by_creating + due).await;
-            if (before, after) != (by_creating, by_creating + due) {
-                let seen = after.saturating_sub(before);
-                session.forget_last(&what, &format!("{seen} were set off in place of {due}"));
-            }
-            life.unmake(session).await?;
-            // Events of these deletions must not be taken for those of the next creations.
-            self.set_off(extra, 2 * by_creating + due).await;
+            self.measure_one(session, extra, &mut life).await?;
         }
+        Ok(())
+    }
+
+    async fn measure_one(
+        &self,
+        session: &mut Session<'_>,
+        extra: Extra,
+        life: &mut Life<'_>,
+    ) -> Result<(), PricingError> {
+        self.counter(extra).store(0, Ordering::Relaxed);
+        life.make(session).await?;
+        let by_batch = life.objects.len() as u64 * u64::from(each(extra));
+        // What the creations set off must not be taken for what the updates do.
+        let by_creating = if matches!(extra, Extra::Watches(_)) {
+            by_batch
+        } else {
+            0
+        };
+        let before = self.set_off(extra, by_creating).await;
+        let what = What::With(extra, life.priced("update", ""), PricedOutcome::Success);
+        for time in 1..=UPDATES {
+            life.update_all(session, what.clone(), &format!("updated-{time}"))
+                .await?;
+            // Each batch pays for what it sets off, and for nothing of the one before.
+            self.set_off(extra, by_creating + time * by_batch).await;
+        }
+        let due = UPDATES * by_batch;
+        let after = self.set_off(extra, by_creating + due).await;
+        if (before, after) != (by_creating, by_creating + due) {
+            let seen = after.saturating_sub(before);
+            session.forget_last(&what, &format!("{seen} were set off in place of {due}"));
+        }
+        life.unmake(session).await?;
+        // Events of these deletions must not be taken for those of the next creations.
+        self.set_off(extra, 2 * by_creating + due).await;
         Ok(())
     }
 

@@ -89,7 +89,26 @@ impl<'l> Life<'l> {
             .await?;
         let collection = self.subject.collection(self.namespace);
         let lists = vec![collection; LISTS].into_iter().map(Call::get).collect();
-        self.run(session, ("list", "", Success), lists).await
+        self.run(session, ("list", "", Success), lists).await?;
+        self.run(session, ("watch", "", Success), self.watches())
+            .await
+    }
+
+    /// Openings of watches from the objects' last version on, as after a list: no event is due.
+    fn watches(&self) -> Vec<Call> {
+        let collection = self.subject.collection(self.namespace);
+        let versions = self.objects.iter().filter_map(|object| {
+            let version = object["metadata"]["resourceVersion"].as_str()?;
+            version.parse::<u64>().ok()
+        });
+        let Some(version) = versions.max() else {
+            return Vec::new();
+        };
+        let path = format!("{collection}?watch=1&timeoutSeconds=300&resourceVersion={version}");
+        vec![path; self.names.len()]
+            .into_iter()
+            .map(Call::watch)
+            .collect()
     }
 
     /// `update`: with a change, without one, of an older version, of what isn't there.
@@ -257,6 +276,11 @@ impl<'l> Life<'l> {
         calls: Vec<Call>,
     ) -> Result<(), PricingError> {
         let bodies = self.send(session, step, calls).await?;
+        self.take_bodies(&bodies)
+    }
+
+    /// Keeps the objects that a batch gave; what went wrong gave none.
+    fn take_bodies(&mut self, bodies: &[Bytes]) -> Result<(), PricingError> {
         let objects: Result<Vec<Value>, _> = bodies
             .iter()
             .map(|body| serde_json::from_slice(body))
@@ -408,5 +432,17 @@ impl Life<'_> {
     /// Updates to these objects.
     pub(super) fn puts(&self, objects: &[Value]) -> Vec<Call> {
         puts(self.paths(""), objects)
+    }
+
+    /// Runs a batch that gives each object's label that value.
+    pub(super) async fn update_all(
+        &mut self,
+        session: &mut Session<'_>,
+        what: What,
+        value: &str,
+    ) -> Result<(), PricingError> {
+        let calls = self.puts(&self.changed("", value));
+        let bodies = session.batch(self.batch(what, 200, calls)).await?;
+        self.take_bodies(&bodies)
     }
 }

@@ -14,7 +14,9 @@ mod metrics_meter;
 mod mix;
 mod session;
 mod subject;
+mod tolls;
 mod window;
+mod without_objects;
 
 use std::time::{Duration, Instant};
 
@@ -125,6 +127,7 @@ pub async fn measure(
             rounds: session.round as u64,
             machine: plan.machine,
             toll_us: fitted.toll_us,
+            plain_toll_us: Some(fitted.plain_toll_us),
             mixed: fitted.mixed,
             idle_us_per_second: fitted.idle_us_per_second,
             prices: fitted.prices,
@@ -239,6 +242,9 @@ impl Rounds<'_> {
             if subject.with_extras {
                 self.extras.measure(session, subject, size, count).await?;
             }
+        }
+        if self.plan.only.is_empty() {
+            without_objects::measure(session, self.plan.objects).await?;
         }
         mix::measure(session, self.namespace, self.subjects).await?;
         progress.step(of, of);

@@ -11,6 +11,8 @@ use super::{
     caller::metrics_page,
     error::PricingError,
     meter::{Meter, MeterError, Used},
+    metrics_meter::MetricsMeter,
+    tolls::toll_us,
 };
 use crate::window_hook::{HookFuture, WindowHook};
 use prices::Served;
@@ -26,6 +28,8 @@ pub struct ApiServerWatch<'w> {
 
 #[derive(Default)]
 struct State {
+    /// What a get of a Lease took before the window and after it.
+    tolls_us: Vec<f64>,
     opened: Option<Opened>,
     found: Option<ApiServerUsage>,
     problem: Option<String>,
@@ -58,7 +62,21 @@ impl<'w> ApiServerWatch<'w> {
         let state = state.unwrap_or_else(PoisonError::into_inner);
         let problem = state.problem;
         let why = || problem.unwrap_or_else(|| "the window was not closed".to_owned());
-        state.found.ok_or_else(why)
+        let mut found = state.found.ok_or_else(why)?;
+        found.tolls_us = state.tolls_us;
+        Ok(found)
+    }
+
+    /// Who may not read any Lease still learns what the API server took.
+    async fn measure_toll(&self) {
+        let toll = match &self.meter {
+            Some(meter) => toll_us(&self.client, &**meter).await,
+            None => toll_us(&self.client, &MetricsMeter::new(self.client.clone())).await,
+        };
+        match toll {
+            Ok(us) => self.state().tolls_us.push(us),
+            Err(error) => tracing::debug!(%error, "what a toll takes here is not known"),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,6 +121,10 @@ async fn served(client: &Client) -> Result<Served, PricingError> {
 }
 
 impl WindowHook for ApiServerWatch<'_> {
+    fn before(&self) -> HookFuture<'_> {
+        Box::pin(self.measure_toll())
+    }
+
     fn on_open(&self) -> HookFuture<'_> {
         Box::pin(async move {
             match self.open().await {
@@ -121,6 +143,7 @@ impl WindowHook for ApiServerWatch<'_> {
                 Ok(usage) => self.state().found = Some(usage),
                 Err(error) => self.state().problem = Some(error.to_string()),
             }
+            self.measure_toll().await;
         })
     }
 }

@@ -111,6 +111,7 @@ fn whole_list() -> PriceList {
             first_us: estimate(1_000.0),
             further_us: estimate(100.0),
             first_us_per_kib: None,
+            further_us_per_kib: None,
         }],
         ..list()
     }
@@ -135,6 +136,7 @@ fn usage() -> ApiServerUsage {
         seconds: 10.0,
         cpu_seconds: 0.25,
         etcd_cpu_seconds: None,
+        tolls_us: Vec::new(),
         requests: vec![served(verb, 11), served("deletecollection", 4)],
         webhook_calls: vec![WebhookCalls {
             kind: WebhookKind::Validating,
@@ -155,7 +157,7 @@ fn each_part_stands_under_its_own_heading_and_nowhere_else() {
     let list = whole_list();
     // 2 KiB a call, of which the answer is 1 KiB: 600 us less than at the list's 8 KiB.
     let mut rows = [row(UPDATE, "200", 10, took(10 * 2048))];
-    charge(&mut rows, &[], &list);
+    charge(&mut rows, &[], None, &list);
     let found = bill(&rows, 9.0, Some(&usage()), &list);
     let parts = found.parts;
     assert_near(parts.calls, 0.024);
@@ -167,6 +169,39 @@ fn each_part_stands_under_its_own_heading_and_nowhere_else() {
     assert_near(found.explained_cpu_seconds, parts.sum());
     assert_eq!(found.measured_cpu_seconds, Some(0.25));
     assert_eq!((found.unpriced_calls, found.unpriced_others), (0, Some(4)));
+}
+
+#[test]
+fn all_microseconds_are_as_many_times_the_lists_as_a_get_of_a_lease_is() {
+    let list = PriceList {
+        plain_toll_us: Some(400.0),
+        ..whole_list()
+    };
+    let billed = |tolls_us: Vec<f64>| {
+        let usage = ApiServerUsage {
+            tolls_us,
+            ..usage()
+        };
+        let mut rows = [row(UPDATE, "200", 10, took(10 * 2048))];
+        charge(&mut rows, &[], Some(&usage), &list);
+        bill(&rows, 9.0, Some(&usage), &list)
+    };
+    let (unknown, known) = (billed(Vec::new()), billed(vec![500.0, 700.0]));
+    assert_eq!((unknown.slowness, known.slowness), (None, Some(1.5)));
+    let parts = |bill: &record::Bill| {
+        let parts = bill.parts;
+        let unsure = [parts.webhooks, parts.watch_events, parts.others];
+        [parts.calls, parts.baseline]
+            .into_iter()
+            .chain(unsure.map(Option::unwrap))
+    };
+    for (now, then) in parts(&known).zip(parts(&unknown)) {
+        assert_near(now, 1.5 * then);
+    }
+    // Tolls are the list's ratio, and the list is said as it is.
+    assert_near(known.tolls, 48.0);
+    assert_near(unknown.tolls, 48.0);
+    assert_eq!(known.prices, unknown.prices);
 }
 
 fn assert_near(found: f64, expected: f64) {

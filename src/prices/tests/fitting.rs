@@ -107,6 +107,7 @@ fn known_costs_are_found_again_with_collections_shared_by_what_is_allocated() {
     let fit = fit(&measured().all).unwrap();
     assert_near(fit.idle_us_per_second, IDLE_US_PER_SECOND);
     assert_near(fit.toll_us, 400.0 + due(40e3));
+    assert_near(fit.plain_toll_us, 400.0);
     let [price] = &fit.prices[..] else {
         panic!("{:?}", fit.prices)
     };
@@ -161,6 +162,22 @@ fn what_a_call_sets_off_is_the_difference() {
     };
     assert_near(event.first_us.value, 900.0);
     assert_near(event.further_us.value, 100.0);
+    let slope = event.further_us_per_kib.unwrap();
+    assert!(slope.value.abs() < 1.0, "{slope:?}");
+}
+
+#[test]
+fn batches_of_one_round_are_one_sample() {
+    let mut server = measured();
+    let alone = fit(&server.all).unwrap();
+    for round in 0..40 {
+        let (call, outcome) = (update(), PricedOutcome::Success);
+        let what = What::Call(call, outcome);
+        server.batch((round, what, Size::Small), 1_000.0, 300e3);
+    }
+    let both = fit(&server.all).unwrap();
+    let (alone, both) = (alone.prices[0].cpu_us.value, both.prices[0].cpu_us.value);
+    assert_near(both, alone - 500.0);
 }
 
 #[test]

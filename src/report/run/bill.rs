@@ -26,7 +26,11 @@ pub(super) fn put(text: &mut String, result: &RunResult) {
 
 fn by_list(text: &mut String, bill: &Bill, result: &RunResult) {
     let list = &bill.prices;
-    put!(text, "{}", prices::by_list(list, bill.parts.calls));
+    put!(
+        text,
+        "{}",
+        prices::by_list(list, bill.parts.calls, bill.tolls)
+    );
     if result.count > 0 {
         let each = bill.parts.calls * 1e6 / result.count as f64;
         put!(text, ", {} for each object", milliseconds(each));
@@ -35,6 +39,12 @@ fn by_list(text: &mut String, bill: &Bill, result: &RunResult) {
         text.push_str("; KubeVirt is SIMULATED");
     }
     text.push('\n');
+    if let Some(slowness) = bill.slowness {
+        put_line!(
+            text,
+            "  a toll took {slowness:.2} times as much here as there: so do all prices"
+        );
+    }
     let version = &result.cluster.kubernetes_version;
     if !version.is_empty() && minor(version) != minor(&list.kubernetes_version) {
         put_line!(

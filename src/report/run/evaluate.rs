@@ -119,7 +119,8 @@ fn rows(
     let books = books.map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..]));
     let mut rows = share_rows(record, books);
     if let Some(list) = prices {
-        charge(&mut rows, findings.unwrap_or_default(), list);
+        let usage = record.api_server.as_ref();
+        charge(&mut rows, findings.unwrap_or_default(), usage, list);
     }
     rows
 }
