@@ -1,7 +1,9 @@
 //! What of a run's books is checked in every run.
 
+use std::collections::BTreeMap;
+
 use super::settle::Settled;
-use record::{Check, RowRecord, RunDetailRecord, Snapshot};
+use record::{Check, JournalRecord, RowRecord, RunDetailRecord, Snapshot};
 
 /// The name of the check that a proxy fails whose books could not be closed.
 pub(super) const LATE_CHECK: &str = "the proxy gave its books when the run ended";
@@ -15,7 +17,7 @@ pub(super) fn books(
     let difference = closed.snapshot.since(opened);
     let overflowed = closed.snapshot.overflowed.saturating_sub(opened.overflowed);
     let (objects, journal) = (closed.objects_lost, closed.journal_lost);
-    let checks = vec![
+    let mut checks = vec![
         Check::new(
             "the proxy was not restarted",
             difference.is_ok(),
@@ -33,7 +35,27 @@ pub(super) fn books(
             ),
         ),
     ];
+    checks.extend(unread(url, &closed.journal));
     (difference.unwrap_or_default(), checks)
+}
+
+/// How many requests have a body that could not be read, by the reason: findings lack what it would have
+/// told. Nothing if all were read.
+fn unread(url: &str, journal: &[JournalRecord]) -> Option<Check> {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in journal.iter().filter(|line| !line.unread.is_empty()) {
+        *reasons.entry(&line.unread).or_default() += 1;
+    }
+    let count: usize = reasons.values().sum();
+    let reasons = reasons.iter().map(|(why, count)| format!("{count} {why}"));
+    let reasons: Vec<String> = reasons.collect();
+    let detail = format!(
+        "{url}: bodies of {count} of {} requests were not read: {}",
+        journal.len(),
+        reasons.join(", ")
+    );
+    // Findings say less, the counts are the same.
+    (count > 0).then(|| Check::new("what bodies tell is in the journal", true, detail))
 }
 
 /// Whether a run came to rest before its books were closed.
@@ -45,4 +67,23 @@ pub(super) fn settled(settled: &Settled) -> Check {
         }
     };
     Check::new("the run came to rest", *settled == Settled::Silent, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_that_were_not_read_are_counted_by_reason() {
+        let line = |unread: &str| JournalRecord {
+            unread: unread.to_owned(),
+            ..JournalRecord::default()
+        };
+        assert_eq!(unread("proxy", &[line("")]), None);
+        let journal = ["compressed", "", "never", "compressed"].map(line);
+        let check = unread("proxy", &journal).unwrap();
+        assert!(check.ok);
+        let detail = "proxy: bodies of 3 of 4 requests were not read: 2 compressed, 1 never";
+        assert_eq!(check.detail, detail);
+    }
 }
