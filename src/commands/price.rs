@@ -128,12 +128,12 @@ impl PriceArgs {
         let definitions = self.crds.as_deref().map(read_definitions).transpose()?;
         let starting = stop.run_until_cancelled(async {
             let cluster = RealCluster::start(Assets::find()?, &[]).await?;
-            let tokens = cluster
+            cluster
                 .prepare_kubevirt(&definitions.unwrap_or_default())
                 .await?;
-            anyhow::Ok((cluster, tokens))
+            anyhow::Ok(cluster)
         });
-        let Some((cluster, tokens)) = starting.await.transpose()? else {
+        let Some(cluster) = starting.await.transpose()? else {
             return Ok(None);
         };
         let webhook = Webhook::start(cluster.authority()).await?;
@@ -147,12 +147,7 @@ impl PriceArgs {
             machine: machine(),
             ..plan
         };
-        let token = tokens.into_values().next().unwrap_or_default();
-        let client = if std::env::var_os("KT_SA").is_some() {
-            cluster.client(&cluster.url(), &token)?
-        } else {
-            cluster.admin_client()?
-        };
+        let client = cluster.admin_client()?;
         let progress = Terminal::new();
         let measured = measure(&client, &LabMeter(&cluster), plan, &progress, stop).await;
         progress.finish();

@@ -30,7 +30,7 @@ fn names(list: &PriceList) -> BTreeSet<String> {
         .collect()
 }
 
-const LEASES: [&str; 15] = [
+const LEASES: [&str; 16] = [
     "create leases 409",
     "create leases success",
     "delete leases 404",
@@ -45,6 +45,7 @@ const LEASES: [&str; 15] = [
     "update leases 409",
     "update leases no change",
     "update leases success",
+    "watch leases success",
     "update pods success",
 ];
 
@@ -128,7 +129,7 @@ fn bill(file: &Path, list: &PriceList) {
     let (create, row) = (create.unwrap(), row.unwrap());
     let took = row.took.unwrap();
     let bytes = (took.request_bytes + took.response_bytes) as f64 / row.count as f64;
-    let expected = create.cost_us(Some(bytes)) * row.count as f64;
+    let expected = create.cost_us(Some(bytes)) * row.count as f64 * bill.slowness.unwrap();
     assert!((row.cost_cpu_us.unwrap() - expected).abs() < 1e-6);
 }
 

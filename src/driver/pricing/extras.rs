@@ -20,8 +20,8 @@ use record::{PricedOutcome, WebhookKind};
 
 /// How many watches get each event, where it is measured what each further one takes.
 const MANY: u32 = 11;
-/// Batches of updates in one life of the objects. What a webhook or a watch takes is a small difference
-/// of two of them.
+/// Batches of updates in one life of the objects, and no more than there are objects. What a webhook or
+/// a watch takes is a small difference of two of them.
 const UPDATES: u64 = 4;
 /// Longest wait for a webhook to be called.
 const WEBHOOK_WAIT: Duration = Duration::from_secs(15);
@@ -171,6 +171,7 @@ impl Extras {
     ) -> Result<(), PricingError> {
         self.counter(extra).store(0, Ordering::Relaxed);
         life.make(session).await?;
+        let updates = UPDATES.min(life.objects.len() as u64);
         let by_batch = life.objects.len() as u64 * u64::from(each(extra));
         // What the creations set off must not be taken for what the updates do.
         let by_creating = if matches!(extra, Extra::Watches(_)) {
@@ -180,13 +181,13 @@ impl Extras {
         };
         let before = self.set_off(extra, by_creating).await;
         let what = What::With(extra, life.priced("update", ""), PricedOutcome::Success);
-        for time in 1..=UPDATES {
+        for time in 1..=updates {
             life.update_all(session, what.clone(), &format!("updated-{time}"))
                 .await?;
             // Each batch pays for what it sets off, and for nothing of the one before.
             self.set_off(extra, by_creating + time * by_batch).await;
         }
-        let due = UPDATES * by_batch;
+        let due = updates * by_batch;
         let after = self.set_off(extra, by_creating + due).await;
         if (before, after) != (by_creating, by_creating + due) {
             let seen = after.saturating_sub(before);
