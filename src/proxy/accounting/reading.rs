@@ -12,6 +12,9 @@ use recorder::{Change, Form, ObjectReader, Seen, Sent, SentReader, Unread};
 #[derive(Debug, Clone)]
 pub struct Never(Vec<(Box<str>, Box<str>)>);
 
+/// The subresource of a pod that is deleted as soon as its budget of disruption allows it.
+const EVICTION: &str = "eviction";
+
 /// Which bodies of a request are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -27,6 +30,8 @@ pub(crate) enum Wanted {
     Both,
     /// Both, of which the request's has the options of a delete.
     Deletion,
+    /// That of the request, which is an eviction, and of a response that is a failure.
+    Eviction,
 }
 
 impl Never {
@@ -57,6 +62,7 @@ impl Wanted {
             return Self::Never;
         }
         match name.verb {
+            "create" if name.subresource == EVICTION => Self::Eviction,
             _ if !has_objects(name.subresource) => Self::Failure,
             "create" | "update" | "patch" => Self::Both,
             "delete" | "deletecollection" => Self::Deletion,
@@ -68,7 +74,7 @@ impl Wanted {
     fn has_response(self, status: StatusCode) -> bool {
         match self {
             Self::Nothing | Self::Never => false,
-            Self::Failure => is_failure(status),
+            Self::Failure | Self::Eviction => is_failure(status),
             Self::Response | Self::Both | Self::Deletion => true,
         }
     }
@@ -90,6 +96,7 @@ impl RequestReader {
         let change = match wanted {
             Wanted::Both => Change::of(content_type),
             Wanted::Deletion => Change::Deletion,
+            Wanted::Eviction => Change::Eviction,
             Wanted::Nothing | Wanted::Never | Wanted::Failure | Wanted::Response => return None,
         };
         let reading = Reading {
@@ -189,6 +196,7 @@ mod tests {
         assert_eq!(wanted("get", "apps", "deployments", ""), Wanted::Response);
         assert_eq!(wanted("delete", "", "pods", ""), Wanted::Deletion);
         assert_eq!(wanted("deletecollection", "", "pods", ""), Wanted::Deletion);
+        assert_eq!(wanted("create", "", "pods", "eviction"), Wanted::Eviction);
         assert_eq!(wanted("list", "", "pods", ""), Wanted::Failure);
         assert_eq!(wanted("get", "", "pods", "log"), Wanted::Failure);
         assert_eq!(wanted("get", "", "", ""), Wanted::Nothing);

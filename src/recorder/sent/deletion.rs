@@ -1,5 +1,5 @@
-//! What is wanted of the options of a delete: which version of the object it is for, and whether it
-//! is a dry run, which no other write says in its body.
+//! What is wanted of the options of a delete, which an eviction has within: which version of the object
+//! it is for, and whether it is a dry run, which no other write says in its body.
 
 use super::Sent;
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
 pub(super) enum Deletion {
     #[default]
     Outside,
+    /// Outside of an eviction.
+    OutsideEviction,
+    Eviction,
     Options,
     Preconditions,
     /// In the list of stages that are left out, which only JSON has in one piece.
@@ -34,7 +37,9 @@ impl Deletion {
     fn after(self) -> Self {
         match self {
             Self::Preconditions | Self::DryRun => Self::Options,
-            Self::Outside | Self::Options | Self::Done => Self::Done,
+            Self::Outside | Self::OutsideEviction | Self::Eviction | Self::Options | Self::Done => {
+                Self::Done
+            }
         }
     }
 }
@@ -60,8 +65,12 @@ impl Reading<'_> {
 impl Visitor for Reading<'_> {
     fn value(&mut self, key: Option<&[u8]>, shape: Shape) -> Want {
         match (*self.place, key, shape) {
-            (Deletion::Outside, _, Shape::Object) => self.enter(Deletion::Options),
-            (Deletion::Outside, ..) => {
+            (Deletion::Outside, _, Shape::Object)
+            | (Deletion::Eviction, Some(b"deleteOptions"), Shape::Object) => {
+                self.enter(Deletion::Options)
+            }
+            (Deletion::OutsideEviction, _, Shape::Object) => self.enter(Deletion::Eviction),
+            (Deletion::Outside | Deletion::OutsideEviction, ..) => {
                 *self.place = Deletion::Done;
                 Want::Skip
             }
@@ -94,7 +103,11 @@ impl Visitor for Reading<'_> {
 impl Fields for Reading<'_> {
     fn field(&mut self, number: u64, wire: Wire) -> Want {
         match (*self.place, number, wire) {
-            (Deletion::Outside, 2, Wire::Bytes) => self.enter(Deletion::Options),
+            (Deletion::OutsideEviction, 2, Wire::Bytes) => self.enter(Deletion::Eviction),
+            // The second field of an eviction, too, has them.
+            (Deletion::Outside | Deletion::Eviction, 2, Wire::Bytes) => {
+                self.enter(Deletion::Options)
+            }
             (Deletion::Options, 2, Wire::Bytes) => self.enter(Deletion::Preconditions),
             (Deletion::Options, 5, Wire::Bytes) => self.note_dry_run(),
             (Deletion::Preconditions, 2, Wire::Bytes) => Want::Keep(RESOURCE_VERSION_MAX),

@@ -34,6 +34,8 @@ pub enum Change {
     Part,
     /// Nothing: it has the options of a delete.
     Deletion,
+    /// Nothing: it is an eviction, which has the options of a delete.
+    Eviction,
 }
 
 impl Change {
@@ -57,7 +59,7 @@ pub struct Sent {
     /// `metadata.resourceVersion`, or of a delete that of its `preconditions`: the write fails
     /// unless this is still the object's.
     pub resource_version: String,
-    /// Whether a delete is a dry run.
+    /// Whether a delete or an eviction is a dry run.
     pub dry_run: bool,
     /// JSON pointers of what a patch changes, as it names them. A list is not entered. Identity
     /// and version of the object are not among what a part of it changes; an operation's path is
@@ -117,6 +119,13 @@ impl SentReader {
             }
             (Form::Json, Change::Part) => Source::Part(tokenizer, Leaves::default()),
             (Form::Json, Change::Deletion) => Source::Deletion(tokenizer, Deletion::default()),
+            (Form::Json, Change::Eviction) => {
+                Source::Deletion(tokenizer, Deletion::OutsideEviction)
+            }
+            (Form::Protobuf, Change::Eviction) => {
+                let message = MessageReader::behind_magic();
+                Source::ProtobufDeletion(message, Deletion::OutsideEviction)
+            }
             (Form::Protobuf, Change::Deletion) => {
                 Source::ProtobufDeletion(MessageReader::behind_magic(), Deletion::default())
             }

@@ -156,6 +156,47 @@ fn a_delete_says_whether_it_is_a_dry_run_and_which_version_it_is_for() {
 }
 
 #[test]
+fn an_eviction_says_the_same_within() {
+    let dry_run = Sent {
+        dry_run: true,
+        ..version("7")
+    };
+    let evicted = |form, data: &[u8], pieces: &[usize]| {
+        let reader = read_all(SentReader::new(form, Change::Eviction), data, pieces);
+        (reader.is_whole(), reader.finish())
+    };
+    let within = json!({"dryRun": ["All"], "preconditions": {"resourceVersion": "7"}});
+    for (value, expected) in [
+        (
+            json!({"metadata": {"name": "a"}, "deleteOptions": within}),
+            dry_run.clone(),
+        ),
+        (
+            json!({"dryRun": ["All"], "deleteOptions": {}}),
+            Sent::default(),
+        ),
+        (json!({"metadata": {"name": "a"}}), Sent::default()),
+        (json!([]), Sent::default()),
+    ] {
+        let text = value.to_string();
+        for pieces in [&[][..], &[1; 150]] {
+            let found = evicted(Form::Json, text.as_bytes(), pieces);
+            assert_eq!(found, (true, expected.clone()), "{value}");
+        }
+    }
+    let options = Message::default()
+        .message(2, Message::default().text(2, "7"))
+        .text(5, "All");
+    let metadata = Message::default().text(1, "a");
+    let eviction = Message::default().message(1, metadata).message(2, options);
+    let document = document("Eviction", eviction);
+    for pieces in [&[][..], &[1; 150]] {
+        let found = evicted(Form::Protobuf, &document, pieces);
+        assert_eq!(found, (true, dry_run.clone()));
+    }
+}
+
+#[test]
 fn a_json_patch_says_its_paths_whatever_comes_first() {
     // As KubeVirt's controllers write them.
     let patch = br#"[ {"op":"test","path":"/metadata/labels/kubevirt.io~1nodeName","value":"a"},
