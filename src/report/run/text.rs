@@ -2,7 +2,7 @@
 
 use super::{
     bill, failure,
-    table::{Shown, resource_of, table},
+    table::{Shown, Whole, resource_of, table},
 };
 use crate::{
     crosscheck,
@@ -32,6 +32,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
     } else {
         "Unattributed calls (other namespaces, nodes, cluster scope)"
     };
+    let whole = Whole::of(&result.rows, result.count);
     for (share, title) in [
         (Share::Workload, "Calls that name the run's namespace"),
         (
@@ -41,7 +42,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         (Share::Unattributed, rest),
     ] {
         let rows_of = result.rows.iter().filter(|row| row.share == share);
-        table(&mut text, title, rows_of, result.count, shown);
+        table(&mut text, title, rows_of, whole, shown);
     }
     total(&mut text, result);
     bill::put(&mut text, result);
@@ -58,7 +59,8 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         .deletion
         .iter()
         .filter(|row| row.share == Share::Workload);
-    table(&mut text, title, own, result.count, shown);
+    let whole = Whole::of(&result.deletion, result.count);
+    table(&mut text, title, own, whole, shown);
     thresholds(&mut text, &result.thresholds);
     budgets(&mut text, &result.budgets);
     checks(&mut text, result);
@@ -127,8 +129,8 @@ fn total(text: &mut String, result: &RunResult) {
     }
 }
 
-/// What the run is about, last: `100 VMIs: 843 calls, 8.43 each, 2.1 % wasted`. Of a run that is not
-/// valid nothing is said in short.
+/// What the run is about, last: `100 VMIs: 843 calls, 8.43 each, 2.1 % wasted`, and what they cost. Of
+/// a run that is not valid nothing is said in short.
 fn headline(text: &mut String, result: &RunResult) {
     let own = result
         .rows
@@ -141,11 +143,12 @@ fn headline(text: &mut String, result: &RunResult) {
     let wasted: u64 = own.filter(|row| row.wasted).map(|row| row.count).sum();
     put_line!(
         text,
-        "\n{}: {} calls, {:.2} each, {:.1} % wasted",
+        "\n{}: {} calls, {:.2} each, {:.1} % wasted{}",
         objects(result),
         grouped(calls),
         calls as f64 / result.count as f64,
-        100.0 * wasted as f64 / calls as f64
+        100.0 * wasted as f64 / calls as f64,
+        bill::headline(result)
     );
 }
 
