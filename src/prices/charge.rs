@@ -63,7 +63,12 @@ fn cost_us(row: &ResultRow, no_ops: f64, list: &PriceList) -> Option<f64> {
 
 /// Which price an outcome has; none for what has no price.
 pub(super) fn priced_outcome(outcome: &Outcome) -> Option<PricedOutcome> {
-    match outcome.code()? {
+    outcome_of(outcome.code()?)
+}
+
+/// The same of a code.
+pub(super) fn outcome_of(code: u16) -> Option<PricedOutcome> {
+    match code {
         200..300 => Some(PricedOutcome::Success),
         404 => Some(PricedOutcome::NotFound),
         409 => Some(PricedOutcome::Conflict),

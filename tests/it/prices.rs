@@ -305,6 +305,18 @@ fn a_run_has_a_bill_unless_none_is_wanted() {
     let tolls: f64 = tolls.sum();
     assert!(tolls > 0.0 && (tolls * list.toll_us / 1e6 - bill.parts.calls).abs() < 1e-9);
     assert!(result.deletion.iter().any(|row| row.cost_tolls > Some(0.0)));
+    let callers = "  virt-controller … %, virt-handler … %, … %";
+    assert_line(&text, callers);
+    let failed = result.rows.iter().filter(|row| row.wasted);
+    let failed = failed.map(|row| row.count).sum::<u64>();
+    let saved = result.findings.unwrap();
+    assert!(
+        saved
+            .iter()
+            .all(|one| (one.saved > 0) == one.saved_tolls.is_some()),
+        "{saved:?}"
+    );
+    assert!(failed == 0 || saved.iter().any(|one| one.saved_cpu_us > Some(0.0)));
 
     let (text, result) = simulated(home.path(), &["--prices", "none"]);
     assert!(result.bill.is_none());

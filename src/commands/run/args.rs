@@ -199,6 +199,7 @@ impl RunArgs {
                 Sort::Name => RowOrder::Name,
             },
             top: self.top.map(|top| top as usize),
+            ..Shown::default()
         }
     }
 

@@ -1,15 +1,16 @@
 //! The bill of a run as text.
 
-use super::table::sum_of_tolls;
+use super::{bar, table::sum_of_tolls};
 use crate::{
-    number::{cpu, tolls},
+    bill_parts::{by_component, by_purpose},
+    number::{cpu, share, tolls},
     prices::{by_list, cost},
     why::calls,
 };
-use record::{Bill, ResultRow, RunResult, Share};
+use record::{Bill, CallFinding, ResultRow, RunResult, Share};
 
-/// What the calls cost the API server by the list, and what it took in all.
-pub(super) fn put(text: &mut String, result: &RunResult) {
+/// What the calls cost the API server by the list, and what it took in all; drawn on a terminal.
+pub(super) fn put(text: &mut String, result: &RunResult, with_bar: bool) {
     let Some(bill) = &result.bill else {
         return;
     };
@@ -29,8 +30,18 @@ pub(super) fn put(text: &mut String, result: &RunResult) {
             "  the list is not this cluster's own, which is of Kubernetes {version}"
         );
     }
+    let callers = by_component(&result.rows);
+    let purposes = by_purpose(bill);
+    match callers.len() {
+        0 | 1 => {}
+        _ if with_bar && purposes.is_none() => bar::drawn(text, &callers),
+        _ => bar::words(text, &callers),
+    }
     if let Some(measured) = bill.measured_cpu_seconds {
         explained(text, bill, measured);
+    }
+    if let Some(purposes) = purposes.filter(|_| with_bar) {
+        bar::drawn(text, &purposes);
     }
     if let Some(others) = bill.unpriced_others.filter(|others| *others > 0) {
         put_line!(text, "  without a price there: {} of others", calls(others));
@@ -81,6 +92,16 @@ pub(super) fn headline(result: &RunResult) -> String {
     )
 }
 
+/// `; 12.3 tolls (0.2 %)`: what the calls cost that could go, if some have a price.
+pub(super) fn saved(result: &RunResult) -> String {
+    let findings = result.findings.as_deref().unwrap_or_default();
+    let saved = CallFinding::saved_tolls(findings);
+    let all = sum_of_tolls(result.rows.iter());
+    saved.map_or_else(String::new, |saved| {
+        format!("; {} tolls ({})", tolls(saved), share(saved, all))
+    })
+}
+
 /// `v1.34` of `v1.34.4`, and of `v1.34.4-gke.100`.
 fn minor(version: &str) -> &str {
     let patch = version.match_indices('.').nth(1);
@@ -108,6 +129,10 @@ fn explained(text: &mut String, bill: &Bill, measured: f64) {
             Some(seconds) => put!(text, ", {name} {seconds:.2}"),
             None => put!(text, ", {name} without a price"),
         }
+    }
+    let rest = measured - explained;
+    if rest > 0.0 {
+        put!(text, ", unexplained {rest:.2}");
     }
     text.push('\n');
 }

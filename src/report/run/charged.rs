@@ -1,7 +1,7 @@
 //! The rows and findings of books, with what they cost.
 
 use findings::Request;
-use prices::charge;
+use prices::{charge, charge_findings};
 use record::{CallFinding, PriceList, ResultRow, RunRecord};
 
 /// What was counted in books, and what was found in their journal, if they had one.
@@ -19,10 +19,13 @@ impl Charged {
         prices: Option<&PriceList>,
     ) -> Self {
         let objects = record.object_count();
-        let findings = requests.map(|requests| findings::findings(requests, objects));
-        if let Some(list) = prices {
-            charge(&mut rows, findings.as_deref().unwrap_or_default(), list);
-        }
+        let Some(list) = prices else {
+            let findings = requests.map(|requests| findings::findings(requests, objects));
+            return Self { rows, findings };
+        };
+        let found = requests.map(|requests| findings::savings(requests, objects));
+        let findings = found.map(|found| charge_findings(found, list));
+        charge(&mut rows, findings.as_deref().unwrap_or_default(), list);
         Self { rows, findings }
     }
 }

@@ -1,5 +1,6 @@
 //! A run's record evaluated, and the result as text.
 
+mod bar;
 mod bill;
 mod charged;
 pub(crate) mod evaluate;

@@ -15,6 +15,8 @@ pub struct Shown {
     pub by: RowOrder,
     /// How many rows of a table; all if `None`.
     pub top: Option<usize>,
+    /// Whether the bill is drawn, for a terminal.
+    pub bar: bool,
 }
 
 /// The order of a table's rows.
@@ -234,7 +236,17 @@ mod tests {
         ];
         let mut text = String::new();
         let whole = Whole::of(&rows, 100);
-        table(&mut text, "Calls", rows.iter(), whole, Shown { by, top });
+        table(
+            &mut text,
+            "Calls",
+            rows.iter(),
+            whole,
+            Shown {
+                by,
+                top,
+                bar: false,
+            },
+        );
         text
     }
 

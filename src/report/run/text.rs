@@ -7,7 +7,7 @@ use super::{
 use crate::{
     crosscheck,
     graph::scenario_title,
-    number::{bytes, grouped},
+    number::{bytes, grouped, tolls},
     text::align_right,
     why::calls,
 };
@@ -45,7 +45,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         table(&mut text, title, rows_of, whole, shown);
     }
     total(&mut text, result);
-    bill::put(&mut text, result);
+    bill::put(&mut text, result, shown.bar);
     baseline(&mut text, result);
     wasted(&mut text, result);
     per_object(&mut text, result);
@@ -267,31 +267,10 @@ fn what_could_go(text: &mut String, result: &RunResult) {
     if saved == 0 {
         return;
     }
-    put_line!(text, "\nWhat could go: {}", calls(saved));
-    let titles = [
-        "CALLS",
-        "COULD GO",
-        "FINDING",
-        "COMPONENT",
-        "CALL",
-        "CODE",
-        "WHY",
-    ];
-    let mut table = crate::text::table(&titles);
+    let cost = bill::saved(result);
+    put_line!(text, "\nWhat could go: {}{cost}", calls(saved));
     let saving = findings.iter().filter(|finding| finding.saved > 0);
-    for finding in saving.clone().take(FINDINGS_SHOWN) {
-        table.add_row([
-            finding.calls.to_string(),
-            finding.saved.to_string(),
-            finding.kind.to_string(),
-            finding.component.clone(),
-            finding.call.clone(),
-            finding.code.clone(),
-            finding.reason.clone(),
-        ]);
-    }
-    align_right(&mut table, &[0, 1, 5]);
-    table.put(text, "  ");
+    saving_table(text, saving.clone().take(FINDINGS_SHOWN), !cost.is_empty());
     let more = saving.count().saturating_sub(FINDINGS_SHOWN);
     let more = if more == 0 {
         String::new()
@@ -303,6 +282,45 @@ fn what_could_go(text: &mut String, result: &RunResult) {
         "  kubetoll why {} has an example of each{more}",
         result.id
     );
+}
+
+/// What could go, with what it costs where some of it has a price.
+fn saving_table<'r>(
+    text: &mut String,
+    findings: impl Iterator<Item = &'r CallFinding>,
+    is_priced: bool,
+) {
+    const TITLES: [&str; 8] = [
+        "CALLS",
+        "COULD GO",
+        "TOLLS",
+        "FINDING",
+        "COMPONENT",
+        "CALL",
+        "CODE",
+        "WHY",
+    ];
+    let shown = |column: &usize| is_priced || TITLES[*column] != "TOLLS";
+    let columns: Vec<usize> = (0..TITLES.len()).filter(shown).collect();
+    let titles: Vec<&str> = columns.iter().map(|&column| TITLES[column]).collect();
+    let mut table = crate::text::table(&titles);
+    for finding in findings {
+        let cells = [
+            finding.calls.to_string(),
+            finding.saved.to_string(),
+            finding.saved_tolls.map(tolls).unwrap_or_default(),
+            finding.kind.to_string(),
+            finding.component.clone(),
+            finding.call.clone(),
+            finding.code.clone(),
+            finding.reason.clone(),
+        ];
+        table.add_row(columns.iter().map(|&column| &*cells[column]));
+    }
+    let right = ["CALLS", "COULD GO", "TOLLS", "CODE"];
+    let right = (0..titles.len()).filter(|&at| right.contains(&titles[at]));
+    align_right(&mut table, &right.collect::<Vec<_>>());
+    table.put(text, "  ");
 }
 
 fn values(text: &mut String, result: &RunResult) {
