@@ -24,7 +24,7 @@ const MARGIN: SignedDuration = SignedDuration::from_hours(2);
 /// `oc adm node-logs`. `values` are KubeVirt's VERB-resource-count values over its own service
 /// accounts; `counts` has all users.
 ///
-/// With --prices it says what the requests cost the API server, and who costs most.
+/// It says what the requests cost the API server by --prices, and who costs most.
 ///
 /// Exits with 4 where requests can't be counted: nothing was found, or the API server's audit policy
 /// leaves out a stage.

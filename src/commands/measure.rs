@@ -139,7 +139,6 @@ struct CloseOptions {
 }
 
 /// What was read of files before anything was measured.
-#[derive(Default)]
 struct Given {
     thresholds: Option<ThresholdFile>,
     prices: Option<PriceList>,
@@ -201,7 +200,7 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
             let mut record = failed.salvaged(&plan, &proxies, roster, last).await;
             record.command = Some(ended.record(&args.command));
             args.name_flow_schemas(&mut record).await;
-            args.close.report_failed(&record, Some(status));
+            args.close.report_failed(&record, &given, Some(status));
             args.close.keep_in.keep(record).await;
             exit_of(Some(status), exit)
         }
@@ -259,7 +258,7 @@ async fn finish(
             let unknown = LastKnown::default();
             let record = failed.salvaged(&plan, &proxies, None, unknown).await;
             fs::remove_file(&path)?;
-            options.report_failed(&record, None);
+            options.report_failed(&record, &given, None);
             options.keep_in.keep_named(record).await;
             Ok(exit)
         }
@@ -369,8 +368,8 @@ impl CloseOptions {
 
     /// What a failed run came to is a result as well. The exit code stays that of the failure,
     /// whatever becomes of this.
-    fn report_failed(&self, record: &RunRecord, status: Option<ExitStatus>) {
-        if let Err(error) = self.report(record, &Given::default(), status) {
+    fn report_failed(&self, record: &RunRecord, given: &Given, status: Option<ExitStatus>) {
+        if let Err(error) = self.report(record, given, status) {
             tell!("kubetoll: {error:#}");
         }
     }

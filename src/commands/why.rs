@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::{
     journal::needs_journal,
-    shared::{audit_logs::read_requests, history::StoreArgs},
+    shared::{audit_logs::read_requests, history::StoreArgs, prices::PricesArgs},
 };
 use findings::{Answer, Request};
-use record::{CallFinding, RunRecord};
+use record::{CallFinding, PricesUsed, RunRecord};
 use report::{
     meant,
-    why::{self, AuditBodies, Of, Source},
+    why::{self, AuditBodies, Cost, Of, Source},
 };
 use terminal::{
     exit::{Exit, Misuse},
@@ -65,6 +65,8 @@ pub(super) struct WhyArgs {
     top: Option<usize>,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    prices: PricesArgs,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t)]
     output: WhyOutput,
@@ -107,7 +109,7 @@ impl WhyArgs {
             scenario: &record.scenario,
             simulated: record.simulated,
         };
-        self.shown(source, &requests, self.find(record, &requests))
+        self.shown(source, &requests, record.object_count())
     }
 
     /// Of audit logs. What these don't tell is said behind the findings, or beside them if they are
@@ -117,8 +119,7 @@ impl WhyArgs {
         let requests = log.requests();
         let files = self.audit.iter().map(|file| file.display().to_string());
         let files = files.collect::<Vec<_>>().join(", ");
-        let found = self.only(findings::findings(&requests, None));
-        let mut text = self.shown(Source::AuditLog(&files), &requests, found)?;
+        let mut text = self.shown(Source::AuditLog(&files), &requests, None)?;
         let untold = why::untold(&read.log, &bodies(&requests));
         if self.output == WhyOutput::Json {
             tell!("kubetoll: {untold}");
@@ -148,12 +149,24 @@ impl WhyArgs {
         &self,
         source: Source<'_>,
         requests: &[Request<'_>],
-        mut found: Vec<CallFinding>,
+        objects: Option<u64>,
     ) -> Result<String> {
+        let list = self.prices.read()?;
+        let used = list.as_ref().map(PricesUsed::from);
+        let found = findings::savings(requests, objects);
+        let cpu_us = list.as_ref();
+        let cpu_us = cpu_us.map(|list| prices::all_cpu_us(requests, &found, list));
+        let found = match &list {
+            Some(list) => prices::charge_findings(found, list),
+            None => found.into_iter().map(|saving| saving.finding).collect(),
+        };
+        let mut found = self.only(found);
         found.truncate(self.top.unwrap_or(found.len()));
+        let cost = cpu_us.zip(used.as_ref());
         let of = Of {
             source,
             calls: requests.iter().filter(|request| !request.is_before).count() as u64,
+            cost: cost.map(|(cpu_us, prices)| Cost { cpu_us, prices }),
         };
         Ok(match self.output {
             WhyOutput::Text => why::text(&of, &found),

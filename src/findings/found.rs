@@ -30,7 +30,8 @@ pub(crate) struct Key<'r> {
 #[derive(Debug, Default)]
 pub(crate) struct Group<'r> {
     pub(crate) calls: u64,
-    pub(crate) saved: u64,
+    /// The places of those that could go and are in no other finding.
+    saved: Vec<usize>,
     pub(crate) succeeded: u64,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
@@ -97,8 +98,12 @@ impl<'r> Found<'r> {
         Some(group)
     }
 
-    /// The findings, worst first.
-    pub(crate) fn findings(self, objects: Option<u64>, options: &Options) -> Vec<CallFinding> {
+    /// The findings, worst first, each with the places of the requests that it saves.
+    pub(crate) fn findings(
+        self,
+        objects: Option<u64>,
+        options: &Options,
+    ) -> Vec<(CallFinding, Vec<usize>)> {
         let lines = self.lines;
         let mut named: Vec<_> = self
             .groups
@@ -120,22 +125,25 @@ impl<'r> Found<'r> {
         let findings = named.into_iter().map(|(id, reason, key, group)| {
             let detail = detail(&key, &group, lines, options);
             let per_object = objects.filter(|objects| *objects > 0);
-            CallFinding {
+            let finding = CallFinding {
                 kind: key.kind,
                 id,
                 component: lines.components[key.component as usize].to_owned(),
                 call: lines.names[key.name as usize].clone(),
                 code: key.answer.map_or_else(String::new, |code| code.to_string()),
                 calls: group.calls,
-                saved: group.saved,
+                saved: group.saved.len() as u64,
+                saved_cpu_us: None,
+                saved_tolls: None,
                 per_object: per_object.map(|objects| group.calls as f64 / objects as f64),
                 reason,
                 detail,
                 example: example(lines.all[group.first.unwrap_or_default()].request),
-            }
+            };
+            (finding, group.saved)
         });
-        let mut findings: Vec<CallFinding> = findings.collect();
-        findings.sort_by(|a, b| {
+        let mut findings: Vec<(CallFinding, Vec<usize>)> = findings.collect();
+        findings.sort_by(|(a, _), (b, _)| {
             let worst = |of: &CallFinding| (Reverse(of.saved), Reverse(of.calls));
             worst(a).cmp(&worst(b)).then_with(|| a.id.cmp(&b.id))
         });
@@ -147,7 +155,7 @@ impl Group<'_> {
     fn count(&mut self, at: usize, line: &Line<'_>, saved: bool) {
         let request = line.request;
         self.calls += 1;
-        self.saved += u64::from(saved);
+        self.saved.extend(saved.then_some(at));
         self.succeeded += u64::from(request.answer.is_success());
         self.request_bytes = self.request_bytes.saturating_add(request.request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(request.response_bytes);
@@ -160,7 +168,7 @@ impl Group<'_> {
 
     fn merge(&mut self, other: Self) {
         self.calls += other.calls;
-        self.saved += other.saved;
+        self.saved.extend(other.saved);
         self.succeeded += other.succeeded;
         self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);

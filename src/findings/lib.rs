@@ -71,6 +71,15 @@ impl Default for Options {
     }
 }
 
+/// A finding, and the requests that it saves.
+#[derive(Debug, Clone)]
+pub struct Saving<'r> {
+    /// What was found; without what it costs.
+    pub finding: CallFinding,
+    /// Those of its calls that could go and are saved by no other finding.
+    pub saved: Vec<&'r Request<'r>>,
+}
+
 /// The findings of requests in any order, worst first. `objects` is how many objects the run had, if
 /// that is known.
 pub fn findings(requests: &[Request<'_>], objects: Option<u64>) -> Vec<CallFinding> {
@@ -83,8 +92,27 @@ pub fn findings_with(
     objects: Option<u64>,
     options: &Options,
 ) -> Vec<CallFinding> {
+    let found = savings_with(requests, objects, options);
+    found.into_iter().map(|saving| saving.finding).collect()
+}
+
+/// The same as [`findings`], with the requests that each of them saves.
+pub fn savings<'r>(requests: &'r [Request<'r>], objects: Option<u64>) -> Vec<Saving<'r>> {
+    savings_with(requests, objects, &Options::default())
+}
+
+fn savings_with<'r>(
+    requests: &'r [Request<'r>],
+    objects: Option<u64>,
+    options: &Options,
+) -> Vec<Saving<'r>> {
     let lines = Lines::new(requests);
-    find(&lines, options).findings(objects, options)
+    let found = find(&lines, options).findings(objects, options);
+    let saving = |(finding, places): (CallFinding, Vec<usize>)| Saving {
+        finding,
+        saved: places.iter().map(|at| lines.all[*at].request).collect(),
+    };
+    found.into_iter().map(saving).collect()
 }
 
 /// In the order of their kinds, since the first one saves a request.

@@ -7,11 +7,7 @@ use record::{
     ResultRow, WebhookCalls,
 };
 
-use super::{
-    charge::priced_outcome,
-    fit::is_custom,
-    slowness::{at, slowness},
-};
+use super::{charge::priced_outcome, fit::is_custom, slowness::AtRun};
 
 /// The bill of rows that are charged already, of books that were open for so many seconds. Without the
 /// API server's own counters it has nothing but the rows.
@@ -19,10 +15,9 @@ pub fn bill(
     rows: &[ResultRow],
     seconds: f64,
     usage: Option<&ApiServerUsage>,
-    list: &PriceList,
+    prices: &AtRun<'_>,
 ) -> Bill {
-    let (prices, slowness) = (list.into(), slowness(usage, list));
-    let list = &*at(usage, list);
+    let list = prices.list();
     let unpriced = rows.iter().filter(|row| row.cost_cpu_us.is_none());
     let object_bytes = written_bytes(rows);
     let others = usage.map(|usage| others(rows, &usage.requests, list));
@@ -40,9 +35,8 @@ pub fn bill(
         parts,
         unpriced_calls: unpriced.map(|row| row.count).sum(),
         unpriced_others: others.map(|others| others.unpriced),
-        tolls: rows.iter().filter_map(|row| row.cost_tolls).sum(),
-        slowness,
-        prices,
+        slowness: prices.slowness(),
+        prices: list.into(),
     }
 }
 

@@ -2,21 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::slowness::at;
 use record::{
-    ApiServerUsage, AuditBill, AuditReport, CallFinding, CallFindingKind, Outcome, PriceList,
-    PricedCall, PricedOutcome, ResultRow, call_name,
+    AuditBill, AuditReport, CallFinding, CallFindingKind, Outcome, PriceList, PricedCall,
+    PricedOutcome, ResultRow, call_name,
 };
 
-/// Enters into each row what its calls cost, as fast as the API server was by its `usage`. What
-/// `findings` say of writes that changed nothing is charged as such.
-pub fn charge(
-    rows: &mut [ResultRow],
-    findings: &[CallFinding],
-    usage: Option<&ApiServerUsage>,
-    list: &PriceList,
-) {
-    let list = &*at(usage, list);
+/// Enters into each row what its calls cost. What `findings` say of writes that changed nothing is
+/// charged as such.
+pub fn charge(rows: &mut [ResultRow], findings: &[CallFinding], list: &PriceList) {
     let no_ops = NoOps::new(rows, findings);
     for row in rows {
         let us = cost_us(row, no_ops.share(row), list);
@@ -70,7 +63,12 @@ fn cost_us(row: &ResultRow, no_ops: f64, list: &PriceList) -> Option<f64> {
 
 /// Which price an outcome has; none for what has no price.
 pub(super) fn priced_outcome(outcome: &Outcome) -> Option<PricedOutcome> {
-    match outcome.code()? {
+    outcome_of(outcome.code()?)
+}
+
+/// The same of a code.
+pub(super) fn outcome_of(code: u16) -> Option<PricedOutcome> {
+    match code {
         200..300 => Some(PricedOutcome::Success),
         404 => Some(PricedOutcome::NotFound),
         409 => Some(PricedOutcome::Conflict),

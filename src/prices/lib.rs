@@ -1,7 +1,7 @@
 //! What calls cost an API server.
 //!
-//! [`fit`] makes a price list of measurements, [`charge`] says what a run's calls cost by it, and
-//! [`bill`] what the API server took.
+//! [`fit`] makes a price list of measurements, [`charge`] says what a run's calls cost by it,
+//! [`charge_findings`] what those of them that could go do, and [`bill`] what the API server took.
 //! docs/PRICES.md has the model.
 //!
 //! Invariant: pure; a price that nothing measured is in no list, and a call without a price costs
@@ -13,6 +13,7 @@ mod collector;
 mod fit;
 mod idle;
 mod measured;
+mod savings;
 mod served;
 mod slowness;
 mod standard;
@@ -23,5 +24,7 @@ pub use bill::bill;
 pub use charge::{charge, charge_audit};
 pub use fit::{Fit, fit};
 pub use measured::{Extra, Kind, Measured, Measurements, Size, Usage, What};
+pub use savings::{all_cpu_us, charge_findings};
 pub use served::Served;
+pub use slowness::AtRun;
 pub use standard::standard;

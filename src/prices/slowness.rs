@@ -4,20 +4,40 @@ use std::borrow::Cow;
 
 use record::{ApiServerUsage, Estimate, PriceList};
 
-/// How many times as much a get of a Lease took around a run as where the list was measured.
-pub(super) fn slowness(usage: Option<&ApiServerUsage>, list: &PriceList) -> Option<f64> {
+/// A list with all of the API server's CPU as it was at a run, if that is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AtRun<'l> {
+    list: Cow<'l, PriceList>,
+    slowness: Option<f64>,
+}
+
+impl<'l> AtRun<'l> {
+    /// By what gets of a Lease took around the run.
+    pub fn new(usage: Option<&ApiServerUsage>, list: &'l PriceList) -> Self {
+        let slowness = slowness(usage, list);
+        let list = match slowness {
+            Some(ratio) => Cow::Owned(times(ratio, list)),
+            None => Cow::Borrowed(list),
+        };
+        Self { list, slowness }
+    }
+
+    /// The prices at the run.
+    pub fn list(&self) -> &PriceList {
+        &self.list
+    }
+
+    /// How many times as much a get of a Lease took there as where the list was measured.
+    pub fn slowness(&self) -> Option<f64> {
+        self.slowness
+    }
+}
+
+fn slowness(usage: Option<&ApiServerUsage>, list: &PriceList) -> Option<f64> {
     let tolls = &usage?.tolls_us;
     let sum: f64 = tolls.iter().sum();
     let ratio = sum / tolls.len() as f64 / list.plain_toll_us?;
     (ratio.is_finite() && ratio > 0.0).then_some(ratio)
-}
-
-/// The list with all of the API server's CPU as it was at the run, if that is known.
-pub(super) fn at<'l>(usage: Option<&ApiServerUsage>, list: &'l PriceList) -> Cow<'l, PriceList> {
-    match slowness(usage, list) {
-        Some(ratio) => Cow::Owned(times(ratio, list)),
-        None => Cow::Borrowed(list),
-    }
 }
 
 fn times(ratio: f64, list: &PriceList) -> PriceList {

@@ -77,6 +77,13 @@ pub struct CallFinding {
     pub calls: u64,
     /// How many of them could go and are counted by no other finding.
     pub saved: u64,
+    /// Microseconds of the API server's CPU that these cost by the price list, each by how it ended.
+    /// `None` without a list, and if it has a price for none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_cpu_us: Option<f64>,
+    /// The same in tolls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_tolls: Option<f64>,
     /// `calls` by the number of the run's objects, where that is known.
     pub per_object: Option<f64>,
     /// Why, in few words for programs: no counts and no names of objects.
@@ -116,6 +123,12 @@ impl CallFinding {
     /// How many calls could go, by all of these.
     pub fn saved(findings: &[Self]) -> u64 {
         findings.iter().map(|finding| finding.saved).sum()
+    }
+
+    /// What these calls cost in tolls, as far as they have prices; `None` if none has.
+    pub fn saved_tolls(findings: &[Self]) -> Option<f64> {
+        let tolls = findings.iter().filter_map(|finding| finding.saved_tolls);
+        tolls.reduce(|sum, tolls| sum + tolls)
     }
 }
 

@@ -210,9 +210,6 @@ pub struct Bill {
     /// The same of calls that are not in the books, where the API server said which there were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpriced_others: Option<u64>,
-    /// Tolls of the calls of the books.
-    #[serde(default)]
-    pub tolls: f64,
     /// How many times as much a get of a Lease took at the run as where the list was measured: all
     /// microseconds are the list's times that. Absent where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,7 +240,7 @@ pub struct PricesUsed {
     pub kubernetes_version: String,
     /// The machine that it was measured on.
     pub machine: Machine,
-    /// Microseconds of a toll there.
+    /// Microseconds of a toll: at the run if that was measured, otherwise where the list was.
     pub toll_us: f64,
 }
 

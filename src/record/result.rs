@@ -36,7 +36,7 @@ pub struct RunResult {
     /// All of these calls together.
     #[serde(default)]
     pub total: Total,
-    /// What they cost the API server, if a price list was given.
+    /// What they cost the API server by a price list, unless none was wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bill: Option<Bill>,
     /// The window before the run in which nothing was created, if there was one.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    number::rounded,
-    prices::{by_list, without_price},
+    number::{rounded, share},
+    prices::{by_list, cost},
     text::{align_right, row_of, table},
 };
 use record::{AuditBill, AuditReport};
@@ -75,25 +75,21 @@ pub(crate) fn callers(report: &AuditReport, bill: &AuditBill) -> String {
     }
     let mut table = table(&["COMPONENT", "COUNT", "CPU MS", "SHARE"]);
     for (caller, cost) in dearest(sums) {
-        let share = format!(
-            "{:.0} %",
-            1e-4 * cost.us / bill.cpu_seconds.max(f64::MIN_POSITIVE)
-        );
+        let share = share(cost.us, bill.cpu_seconds * 1e6);
         let row = [caller].into_iter().chain(numbers(cost)).chain([share]);
         table.add_row(row);
     }
     align_right(&mut table, &[1, 2, 3]);
-    let mut text = by_list(
-        &bill.prices,
-        bill.cpu_seconds,
-        bill.cpu_seconds * 1e6 / bill.prices.toll_us,
-    ) + "\n";
+    let mut text = String::new();
+    put_line!(
+        text,
+        "What the calls cost: {}",
+        cost(bill.cpu_seconds * 1e6, &bill.prices)
+    );
+    put_line!(text, "  {}", by_list(&bill.prices, bill.unpriced_calls));
     put_line!(
         text,
         "  each request at the size that was measured: a log has no sizes"
     );
-    if bill.unpriced_calls > 0 {
-        put_line!(text, "  {}", without_price(bill.unpriced_calls));
-    }
     text + &format!("{table}\n")
 }

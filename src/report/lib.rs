@@ -17,6 +17,7 @@ macro_rules! put_line {
 
 mod audit_counts;
 pub mod benchmarks;
+mod bill_parts;
 mod budgets;
 mod changes;
 mod comparison;

@@ -36,6 +36,33 @@ pub(crate) fn grouped(count: u64) -> String {
     text
 }
 
+/// Seconds of CPU: `3.40 s`, `12.3 ms`.
+pub(crate) fn cpu(us: f64) -> String {
+    if us.abs() >= 1e6 {
+        format!("{:.2} s", us / 1e6)
+    } else {
+        format!("{:.1} ms", us / 1e3)
+    }
+}
+
+/// `3,270`, `32.7`: what many calls cost, and what one does.
+pub(crate) fn tolls(tolls: f64) -> String {
+    if tolls >= 1e3 {
+        grouped(tolls.round() as u64)
+    } else {
+        rounded(tolls)
+    }
+}
+
+/// `12.3 %` of a whole; nothing of none.
+pub(crate) fn share(part: f64, whole: f64) -> String {
+    if whole > 0.0 {
+        format!("{:.1} %", 1e2 * part / whole)
+    } else {
+        String::new()
+    }
+}
+
 /// `12.3 kB`.
 pub(crate) fn bytes(count: f64) -> String {
     match count {
@@ -70,5 +97,14 @@ mod tests {
             [12.0, 12_345.0, 1_000_000.0].map(bytes),
             ["12 B", "12.3 kB", "1.0 MB"]
         );
+        assert_eq!(
+            [640.0, 12_345.0, 3_404_000.0].map(cpu),
+            ["0.6 ms", "12.3 ms", "3.40 s"]
+        );
+        assert_eq!(
+            [0.4321, 32.71, 3_270.4].map(tolls),
+            ["0.432", "32.7", "3,270"]
+        );
+        assert_eq!((&*share(1.0, 8.0), &*share(0.0, 0.0)), ("12.5 %", ""));
     }
 }

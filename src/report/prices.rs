@@ -1,7 +1,7 @@
 //! A price list as text.
 
 use crate::{
-    number::{bytes, rounded},
+    number::{bytes, cpu, rounded, tolls},
     text::{align_right, resource, table},
     why,
 };
@@ -38,18 +38,26 @@ pub fn prices(list: &PriceList) -> String {
     text
 }
 
-/// What calls cost by a list.
-pub(crate) fn by_list(list: &PricesUsed, cpu_seconds: f64, tolls: f64) -> String {
-    format!(
-        "Cost by the prices of Kubernetes {} on {}: {cpu_seconds:.2} s of the API server's CPU, {tolls:.0} tolls",
-        list.kubernetes_version, list.machine.cpu
-    )
+/// `3.40 s of the API server's CPU, 3,270 tolls`.
+pub(crate) fn cost(us: f64, list: &PricesUsed) -> String {
+    let tolls = tolls(us / list.toll_us);
+    format!("{} of the API server's CPU, {tolls} tolls", cpu(us))
 }
 
-/// How many calls a list has no price for: `12 calls more have no price there`.
-pub(crate) fn without_price(count: u64) -> String {
-    let have = if count == 1 { "has" } else { "have" };
-    format!("{} more {have} no price there", why::calls(count))
+/// `by the prices of Kubernetes v1.34.4 on CPU`, and how many calls have none: `; 12 calls more have no
+/// price there`.
+pub(crate) fn by_list(list: &PricesUsed, unpriced: u64) -> String {
+    let have = if unpriced == 1 { "has" } else { "have" };
+    let without = match unpriced {
+        0 => String::new(),
+        _ => format!("; {} more {have} no price there", why::calls(unpriced)),
+    };
+    let on = match &*list.machine.cpu {
+        "" => String::new(),
+        cpu => format!(" on {cpu}"),
+    };
+    let version = &list.kubernetes_version;
+    format!("by the prices of Kubernetes {version}{on}{without}")
 }
 
 fn calls(text: &mut String, list: &PriceList) {

@@ -4,8 +4,11 @@ use std::fmt;
 
 use jiff::Unit;
 
-use crate::number::{detailed, grouped};
-use record::{AuditLog, CallFinding, FindingChange, FindingChangeKind};
+use crate::{
+    number::{cpu, detailed, grouped, share, tolls},
+    prices::by_list,
+};
+use record::{AuditLog, CallFinding, FindingChange, FindingChangeKind, PricesUsed};
 
 /// What findings are of.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +17,17 @@ pub struct Of<'r> {
     pub source: Source<'r>,
     /// All calls among which they were found.
     pub calls: u64,
+    /// What these cost, if that is known.
+    pub cost: Option<Cost<'r>>,
+}
+
+/// What calls cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost<'r> {
+    /// Microseconds of the API server's CPU, of all that have a price.
+    pub cpu_us: f64,
+    /// The list that says so.
+    pub prices: &'r PricesUsed,
 }
 
 /// Where calls were.
@@ -139,6 +153,9 @@ pub fn text(of: &Of<'_>, findings: &[CallFinding]) -> String {
     let mut text = String::new();
     put_line!(text, "{}", of.title());
     put_line!(text, "{}", sum(of, findings));
+    if let Some(cost) = saved_cost(of, findings) {
+        put_line!(text, "{cost}");
+    }
     for finding in findings {
         put_line!(text, "\n{}", head(finding));
         put_line!(text, "  {}", finding.detail);
@@ -152,18 +169,36 @@ pub fn markdown(of: &Of<'_>, findings: &[CallFinding]) -> String {
     let mut text = String::new();
     put_line!(text, "### {}", of.title());
     put_line!(text, "\n{}", sum(of, findings));
+    if let Some(cost) = saved_cost(of, findings) {
+        put_line!(text, "\n{cost}");
+    }
     if findings.is_empty() {
         return text;
     }
+    let has_cost = of.cost.is_some();
+    let (title, line) = if has_cost {
+        (" tolls |", " ---: |")
+    } else {
+        ("", "")
+    };
     put_line!(
         text,
-        "\n| calls | could go | finding | component | call | code | per object | why |"
+        "\n| calls | could go |{title} finding | component | call | code | per object | why |"
     );
-    put_line!(text, "| ---: | ---: | --- | --- | --- | --- | ---: | --- |");
+    put_line!(
+        text,
+        "| ---: | ---: |{line} --- | --- | --- | --- | ---: | --- |"
+    );
     for finding in findings {
+        let tolls = finding.saved_tolls.map(tolls).unwrap_or_default();
+        let tolls = if has_cost {
+            format!(" {tolls} |")
+        } else {
+            String::new()
+        };
         put_line!(
             text,
-            "| {} | {} | {} | {} | `{}` | {} | {} | {} |",
+            "| {} | {} |{tolls} {} | {} | `{}` | {} | {} | {} |",
             finding.calls,
             finding.saved,
             finding.kind,
@@ -192,6 +227,25 @@ pub(crate) fn sum(of: &Of<'_>, findings: &[CallFinding]) -> String {
     )
 }
 
+/// `1,204 of 9,120 tolls (13.2 %), 1.17 s of the API server's CPU, by the prices of ...`: what the calls
+/// cost that could go, if some of them have a price.
+fn saved_cost(of: &Of<'_>, findings: &[CallFinding]) -> Option<String> {
+    let (all, saved) = of.cost.zip(CallFinding::saved_tolls(findings))?;
+    let all_tolls = all.cpu_us / all.prices.toll_us;
+    let at = match of.source {
+        Source::Run { .. } => "",
+        Source::AuditLog(_) => ", each at the size that was measured",
+    };
+    Some(format!(
+        "{} of {} tolls ({}), {} of the API server's CPU, {}{at}",
+        tolls(saved),
+        tolls(all_tolls),
+        share(saved, all_tolls),
+        cpu(saved * all.prices.toll_us),
+        by_list(all.prices, 0)
+    ))
+}
+
 fn head(finding: &CallFinding) -> String {
     let code = if finding.code.is_empty() {
         String::new()
@@ -201,13 +255,16 @@ fn head(finding: &CallFinding) -> String {
     let per_object = finding
         .per_object
         .map(|per_object| format!(", {per_object:.2} per object"));
+    let cost = finding.saved_tolls;
+    let cost = cost.map(|cost| format!(" ({} tolls)", tolls(cost)));
     format!(
-        "{}  {} {}{code}: {}, {} could go{}",
+        "{}  {} {}{code}: {}, {} could go{}{}",
         finding.kind,
         finding.component,
         finding.call,
         calls(finding.calls),
         grouped(finding.saved),
+        cost.unwrap_or_default(),
         per_object.unwrap_or_default()
     )
 }
@@ -305,6 +362,8 @@ mod tests {
             code: "409".to_owned(),
             calls: 91,
             saved: 91,
+            saved_cpu_us: None,
+            saved_tolls: None,
             per_object: Some(0.91),
             reason: "Conflict".to_owned(),
             detail: "91 of 412 such calls failed with 409.".to_owned(),
@@ -325,7 +384,57 @@ mod tests {
                 simulated: true,
             },
             calls: 2_017,
+            cost: None,
         }
+    }
+
+    #[test]
+    fn what_could_go_has_a_cost_where_calls_have_prices() {
+        let prices = PricesUsed {
+            kubernetes_version: "v1.34.4".to_owned(),
+            toll_us: 1_000.0,
+            ..PricesUsed::default()
+        };
+        let of = Of {
+            cost: Some(Cost {
+                cpu_us: 4e6,
+                prices: &prices,
+            }),
+            ..of()
+        };
+        let dear = CallFinding {
+            saved_cpu_us: Some(123_450.0),
+            saved_tolls: Some(123.45),
+            ..finding()
+        };
+        let shown = text(&of, &[dear.clone(), finding()]);
+        insta::assert_snapshot!(shown, @r"
+        vm, KubeVirt SIMULATED   run run-1
+        182 of 2,017 calls could go (9.0 %)
+        123 of 4,000 tolls (3.1 %), 123.5 ms of the API server's CPU, by the prices of Kubernetes v1.34.4
+
+        conflict  virt-controller UPDATE-virtualmachines/status 409: 91 calls, 91 could go (123 tolls), 0.91 per object
+          91 of 412 such calls failed with 409.
+          first at 2026-11-29T16:53:32.073Z on density/vm-1, audit ID 86273af4
+
+        conflict  virt-controller UPDATE-virtualmachines/status 409: 91 calls, 91 could go, 0.91 per object
+          91 of 412 such calls failed with 409.
+          first at 2026-11-29T16:53:32.073Z on density/vm-1, audit ID 86273af4
+        ");
+        insta::assert_snapshot!(markdown(&of, &[dear, finding()]), @r"
+        ### vm, KubeVirt SIMULATED   run run-1
+
+        182 of 2,017 calls could go (9.0 %)
+
+        123 of 4,000 tolls (3.1 %), 123.5 ms of the API server's CPU, by the prices of Kubernetes v1.34.4
+
+        | calls | could go | tolls | finding | component | call | code | per object | why |
+        | ---: | ---: | ---: | --- | --- | --- | --- | ---: | --- |
+        | 91 | 91 | 123 | conflict | virt-controller | `UPDATE-virtualmachines/status` | 409 | 0.91 | 91 of 412 such calls failed with 409. |
+        | 91 | 91 |  | conflict | virt-controller | `UPDATE-virtualmachines/status` | 409 | 0.91 | 91 of 412 such calls failed with 409. |
+        ");
+        // Nothing that could go has a price.
+        assert_eq!(text(&of, &[finding()]).lines().count(), 6);
     }
 
     #[test]
@@ -350,6 +459,7 @@ mod tests {
         let of_log = Of {
             source: Source::AuditLog("audit.log, -"),
             calls: 3,
+            cost: None,
         };
         assert_eq!(
             text(&of_log, &[]),

@@ -16,6 +16,14 @@ const BAD: [&str; 5] = [
     "UNKNOWN ",
     "THE COUNTS ARE NOT VALID",
 ];
+/// What bars of a report are drawn with, and the colour of each.
+const MARKS: [(char, &str); 5] = [
+    ('█', "\u{1b}[34m"),
+    ('▓', "\u{1b}[36m"),
+    ('▒', "\u{1b}[33m"),
+    ('░', "\u{1b}[35m"),
+    ('▚', "\u{1b}[32m"),
+];
 /// Last word of a row of calls that did nothing.
 const WASTED: &str = "wasted";
 
@@ -56,10 +64,37 @@ fn coloured(line: &str) -> String {
     if is_row && (line.ends_with(WASTED) || line.ends_with("wasted, assumed")) {
         return format!("{YELLOW}{line}{END}");
     }
+    if is_row && words.starts_with(MARKS[0].0) {
+        return drawn(line);
+    }
     if is_row || line.is_empty() {
         return line.to_owned();
     }
     format!("{BOLD}{line}{END}")
+}
+
+/// A bar, or its legend: each mark in its colour.
+fn drawn(line: &str) -> String {
+    let colour = |letter: char| {
+        let mark = MARKS.iter().find(|(mark, _)| *mark == letter);
+        mark.map_or("", |(_, colour)| colour)
+    };
+    let (mut text, mut last) = (String::new(), "");
+    for letter in line.chars() {
+        let next = colour(letter);
+        if next != last && !last.is_empty() {
+            text.push_str(END);
+        }
+        if next != last {
+            text.push_str(next);
+        }
+        text.push(letter);
+        last = next;
+    }
+    if !last.is_empty() {
+        text.push_str(END);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -75,12 +110,13 @@ mod tests {
 
     #[test]
     fn a_line_is_coloured_by_what_it_says_and_its_words_stay() {
-        let text = "Calls\n  a  200\n  a  404  wasted\n\n  ok      all\n  FAILED  one\n";
+        let text = "Calls\n  a  200\n  a  404  wasted\n\n  ok      all\n  FAILED  one\n  ██▓·\n";
         let coloured = report(text);
         assert_eq!(
             coloured,
             "\u{1b}[1mCalls\u{1b}[0m\n  a  200\n\u{1b}[33m  a  404  wasted\u{1b}[0m\n\n  \
-             \u{1b}[32mok\u{1b}[0m      all\n\u{1b}[1;31m  FAILED  one\u{1b}[0m\n"
+             \u{1b}[32mok\u{1b}[0m      all\n\u{1b}[1;31m  FAILED  one\u{1b}[0m\n\
+             \u{20} \u{1b}[34m██\u{1b}[0m\u{1b}[36m▓\u{1b}[0m·\n"
         );
     }
 }

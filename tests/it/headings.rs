@@ -17,6 +17,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
 use lab::{real::RealCluster, webhook::Webhook};
+use prices::AtRun;
 use record::{ApiServerUsage, Bill, ResultRow, WebhookKind};
 use serde_json::{Value, from_value, json};
 use tokio::time::{sleep, timeout};
@@ -131,8 +132,9 @@ impl Window {
             "count": UPDATES, "per_object": 0.0, "wasted": false, "assumed": false, "took": took,
         });
         let mut rows: [ResultRow; 1] = [from_value(row).unwrap()];
-        prices::charge(&mut rows, &[], Some(usage), &list);
-        prices::bill(&rows, usage.seconds, Some(usage), &list)
+        let prices = AtRun::new(Some(usage), &list);
+        prices::charge(&mut rows, &[], prices.list());
+        prices::bill(&rows, usage.seconds, Some(usage), &prices)
     }
 
     fn events(&self) -> u64 {

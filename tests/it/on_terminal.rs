@@ -55,11 +55,19 @@ fn a_run_has_colours_and_a_bar_on_a_terminal_alone_and_no_color_takes_the_colour
     );
     assert_line(
         &coloured,
-        "\u{1b}[1m5 VMIs: … calls, … each, … % wasted\u{1b}[0m",
+        "\u{1b}[1m5 VMIs: … calls, … each, … % wasted; … tolls each, … % wasted\u{1b}[0m",
+    );
+    assert_line(
+        &coloured,
+        "  \u{1b}[34m█\u{1b}[0m virt-controller … %  \u{1b}[36m▓\u{1b}[0m virt-handler … %  … %",
     );
     let plain = on_terminal(&[("NO_COLOR", "1")]).unwrap();
+    assert_line(&plain, "  █ virt-controller … %  ▓ virt-handler … %  … %");
     assert_line(&plain, &format!("  ok      {AT_REST}"));
-    assert_line(&plain, "5 VMIs: … calls, … each, … % wasted");
+    assert_line(
+        &plain,
+        "5 VMIs: … calls, … each, … % wasted; … tolls each, … % wasted",
+    );
     assert_eq!(colours(&plain), 0, "{plain:?}");
     for text in [&coloured, &plain] {
         assert!(text.contains(ERASED), "{text:?}");
@@ -77,6 +85,6 @@ fn a_run_has_colours_and_a_bar_on_a_terminal_alone_and_no_color_takes_the_colour
     assert_line(&stdout, &format!("  ok      {AT_REST}"));
     assert_line(&stderr, "create ...");
     for text in [stdout, stderr] {
-        assert!(!text.contains(['\u{1b}', '\r']), "{text:?}");
+        assert!(!text.contains(['\u{1b}', '\r', '█']), "{text:?}");
     }
 }

@@ -356,6 +356,8 @@ fn the_report_of_a_run_in_each_form() {
     );
     let (_, markdown) = report("md", &[]);
     assert_line(&markdown, "| CREATE-pods-count | 12 | 1.00 |");
+    assert_line(&markdown, "| By who called | | |");
+    assert_line(&markdown, "| virt-controller | … tolls | … % |");
     assert_line(
         &markdown,
         "The counts are valid. **KubeVirt was simulated.**",
@@ -496,11 +498,21 @@ fn the_report_of_a_run_in_a_browser() {
             "[...document.querySelectorAll('.calls tbody tr')].map((row) => row.cells[{index}].dataset.value ?? row.cells[{index}].textContent)"
         )
     };
-    let counts: Vec<String> = serde_json::from_value(browser.eval(&column(4))).unwrap();
-    let falling = counts
-        .windows(2)
-        .all(|pair| pair[0].parse::<u64>().unwrap() >= pair[1].parse().unwrap());
-    assert!(falling, "{counts:?}");
+    // The dearest first; what a bar shows is all there is, and is in words too.
+    let costs: Vec<String> = serde_json::from_value(browser.eval(&column(5))).unwrap();
+    let costs = costs.iter().map(|cost| cost.parse::<f64>().unwrap());
+    assert!(costs.is_sorted_by(|one, other| one >= other));
+    let stacks = browser.eval(
+        "[...document.querySelectorAll('.stacked')].map((stacked) => { \
+         const bar = stacked.querySelector('.stack').getBoundingClientRect(); \
+         const parts = [...stacked.querySelectorAll('.stack i')].map((part) => part.getBoundingClientRect().width); \
+         return [parts.reduce((sum, width) => sum + width, 0) / bar.width, parts.length - stacked.querySelectorAll('li').length]; })",
+    );
+    let stacks: Vec<(f64, i64)> = serde_json::from_value(stacks).unwrap();
+    assert_eq!(stacks.len(), 2, "by who and by what");
+    for (filled, unnamed) in stacks {
+        assert!((filled - 1.0).abs() < 0.01 && unnamed == 0, "{filled}");
+    }
     browser.eval("document.querySelector('.calls thead button').focus()");
     browser.press("Enter", 13);
     let components: Vec<String> = serde_json::from_value(browser.eval(&column(0))).unwrap();

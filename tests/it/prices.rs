@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     cli::{kubetoll, run, said},
-    support::real,
+    support::{lines::assert_line, real},
 };
 
 /// The calls of a list, as `VERB RESOURCE/SUBRESOURCE OUTCOME`.
@@ -105,7 +105,8 @@ fn bill(file: &Path, list: &PriceList) {
         (None, Some(0.0))
     );
     assert!(bill.parts.others.is_some());
-    assert_eq!(bill.prices.toll_us, list.toll_us);
+    let toll_us = bill.prices.toll_us / bill.slowness.unwrap();
+    assert!((toll_us - list.toll_us).abs() < 1e-6);
     let unpriced = result.rows.iter().filter(|row| row.cost_cpu_us.is_none());
     assert!(
         unpriced
@@ -207,7 +208,7 @@ fn the_list_that_kubetoll_comes_with_prices_an_audit_log() {
     fs::write(&log, lines.map(|line| format!("{line}\n")).concat()).unwrap();
     let audit = |more: &[&str]| {
         let mut command = kubetoll();
-        command.arg("audit").arg(&log).args(["--prices", "default"]);
+        command.arg("audit").arg(&log);
         let done = run(command.args(more), b"");
         assert_eq!(done.status.code(), Some(0), "{}", said(&done));
         done.stdout
@@ -237,17 +238,20 @@ fn the_list_that_kubetoll_comes_with_prices_an_audit_log() {
     assert_eq!(priced.zip(costs).collect::<Vec<_>>(), wanted);
     let text = String::from_utf8(audit(&[])).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(
-        lines.contains(&"  1 call more has no price there"),
-        "{text}"
+    let by = format!(
+        "  by the prices of Kubernetes {} on {}; 1 call more has no price there",
+        list.kubernetes_version, list.machine.cpu
     );
+    assert_line(&text, &by);
+    let sum = "What the calls cost: … ms of the API server's CPU, … tolls";
+    assert_line(&text, sum);
     let callers = lines
         .iter()
         .position(|line| line.starts_with("COMPONENT  COUNT"));
     let caller: Vec<&str> = lines[callers.unwrap() + 1].split_whitespace().collect();
     assert_eq!(
         (caller[0], caller[1], &caller[3..]),
-        ("someone", "3", &["100", "%"][..])
+        ("someone", "3", &["100.0", "%"][..])
     );
     // The dearest first, and what has no price last.
     let at = |words: &str| lines.iter().position(|line| line.contains(words)).unwrap();
@@ -255,6 +259,76 @@ fn the_list_that_kubetoll_comes_with_prices_an_audit_log() {
         at(" 201 ") < at(" 409 ") && at(" 409 ") < at("secrets"),
         "{text}"
     );
+}
+
+/// What is said of a small run in the embedded lab, and what `--output json` says.
+fn simulated(home: &Path, more: &[&str]) -> (String, RunResult) {
+    let results = home.join("results");
+    let results = results.to_str().unwrap();
+    let vmi = "run vmi --count 3 --pause 0ms --baseline 0s --settle 300ms --no-primer --no-store";
+    let mut command = kubetoll();
+    command
+        .args(vmi.split(' '))
+        .args(["--results-dir", results]);
+    let done = run(command.args(more), b"");
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    let record = home.join("results/record.json");
+    let mut command = kubetoll();
+    command
+        .arg("report")
+        .arg(record)
+        .args(["--form", "json", "--out", "-"]);
+    let json = run(command.args(more), b"");
+    assert_eq!(json.status.code(), Some(0), "{}", said(&json));
+    let result = serde_json::from_slice(&json.stdout).unwrap();
+    (String::from_utf8(done.stdout).unwrap(), result)
+}
+
+#[test]
+fn a_run_has_a_bill_unless_none_is_wanted() {
+    let home = tempfile::tempdir().unwrap();
+    let list = prices::standard().unwrap();
+    let (text, result) = simulated(home.path(), &[]);
+    for wanted in [
+        "What the calls cost: … of the API server's CPU, … tolls; for an object … ms, … tolls",
+        &format!(
+            "  by the prices of Kubernetes {} on {}; KubeVirt is SIMULATED",
+            list.kubernetes_version, list.machine.cpu
+        ),
+        "3 VMIs: … calls, … each, … % wasted; … tolls each, … % wasted",
+    ] {
+        assert_line(&text, wanted);
+    }
+    let bill = result.bill.unwrap();
+    assert_eq!(bill.prices.toll_us, list.toll_us);
+    // The API server in the process has no CPU of its own.
+    assert_eq!(bill.measured_cpu_seconds, None);
+    let tolls = result.rows.iter().filter_map(|row| row.cost_tolls);
+    let tolls: f64 = tolls.sum();
+    assert!(tolls > 0.0 && (tolls * list.toll_us / 1e6 - bill.parts.calls).abs() < 1e-9);
+    assert!(result.deletion.iter().any(|row| row.cost_tolls > Some(0.0)));
+    let callers = "  virt-controller … %, virt-handler … %, … %";
+    assert_line(&text, callers);
+    let failed = result.rows.iter().filter(|row| row.wasted);
+    let failed = failed.map(|row| row.count).sum::<u64>();
+    let saved = result.findings.unwrap();
+    assert!(
+        saved
+            .iter()
+            .all(|one| (one.saved > 0) == one.saved_tolls.is_some()),
+        "{saved:?}"
+    );
+    assert!(failed == 0 || saved.iter().any(|one| one.saved_cpu_us > Some(0.0)));
+
+    let (text, result) = simulated(home.path(), &["--prices", "none"]);
+    assert!(result.bill.is_none());
+    let rows = result.rows.iter().chain(&result.deletion);
+    assert!(rows.clone().count() > 0 && rows.clone().all(|row| row.cost_cpu_us.is_none()));
+    for word in ["toll", "TOLL", "SHARE", " cost"] {
+        let text = text.replace("kubetoll", "");
+        assert!(!text.contains(word), "{word} is in {text}");
+    }
+    assert_line(&text, "3 VMIs: … calls, … each, … % wasted");
 }
 
 #[test]

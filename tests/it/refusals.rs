@@ -127,12 +127,19 @@ async fn each_refusal_says_whose_turn_it_is() {
     let token = one.kubectl(&admin, &["create", "token", "nobody"]);
     let said = one.run(&one.kubeconfig("nobody", &token, &ca), &[], 1);
     assert!(said.ends_with(NO_RIGHTS), "{said}");
+    let rights = "create clusterrole runner --verb=create,delete,list,watch,deletecollection \
+                  --resource=virtualmachineinstances.kubevirt.io,pods,namespaces";
+    one.kubectl(&admin, &rights.split_whitespace().collect::<Vec<_>>());
+    let bind =
+        "create clusterrolebinding runner --clusterrole runner --serviceaccount default:nobody";
+    one.kubectl(&admin, &bind.split(' ').collect::<Vec<_>>());
 
     // Nobody runs VMIs here: the run gives up, cleans up, and is kept.
     let said = one.run(&admin, &[], 1);
     let gave_up = "kubetoll: only 0 of 2 VMIs were Running after 3 s; 2 in no phase";
     assert!(said.lines().any(|line| line == gave_up), "{said}");
     assert!(last_line(&said).starts_with("kept as run-"), "{said}");
+    a_bill_needs_no_right_that_nobody_asked_for(&one, &one.kubeconfig("runner", &token, &ca));
     foreign_objects(&one, &admin);
     let namespaces = one.kubectl(
         &admin,
@@ -152,6 +159,19 @@ async fn each_refusal_says_whose_turn_it_is() {
     );
     api_server_dies(&mut one, &admin).await;
     one.proxy.stop().await;
+}
+
+fn a_bill_needs_no_right_that_nobody_asked_for(one: &Cluster, runner: &Path) {
+    const UNKNOWN: &str = "kubetoll: what the API server took is not known: ";
+    let said = one.run(runner, &[], 1);
+    let gave_up = "kubetoll: only 0 of 2 VMIs were Running after 3 s; …";
+    assert_line(&said, gave_up);
+    assert!(!said.contains(UNKNOWN), "{said}");
+    let said = one.run(runner, &["--prices", "default"], 1);
+    assert_line(&said, gave_up);
+    let forbidden = "/metrics of the API server is answered 403: reading it takes the right to get \
+                     the path /metrics";
+    assert_line(&said, &format!("{UNKNOWN}{forbidden}"));
 }
 
 fn foreign_objects(one: &Cluster, admin: &Path) {

@@ -174,15 +174,15 @@ pub(super) enum LabKind {
 /// What comes first in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Sort {
-    /// What was called most often.
+    /// What cost the API server most, by --prices; without, what was called most often.
     #[default]
+    Cost,
+    /// What was called most often.
     Count,
     /// What moved most bytes.
     Bytes,
     /// What was waited for longest, all calls of a row together.
     Time,
-    /// What cost the API server most, by --prices.
-    Cost,
     /// By component, verb and resource.
     Name,
 }
@@ -199,6 +199,7 @@ impl RunArgs {
                 Sort::Name => RowOrder::Name,
             },
             top: self.top.map(|top| top as usize),
+            ..Shown::default()
         }
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::{exits, inputs::read_thresholds, progress::Terminal, results, spool};
 use driver::{
     ComponentWatch, Driver, Hooks, Plan, Roster, RunFailed, Spool, WindowHook,
-    pricing::ApiServerWatch,
+    pricing::{ApiServerWatch, NotKnown},
 };
 use lab::{Compared, Lab};
 use place::Place;
@@ -41,8 +41,8 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     let progress = Terminal::new();
     let meanwhile = Meanwhile {
         watch,
-        // Who asks for no bill needs no right to the API server's metrics.
         with_bill: prices.is_some(),
+        is_asked: args.prices.is_asked(),
         spool: spool.as_ref(),
     };
     let outcome = watched(&place, meanwhile, &plan, &progress, stop).await;
@@ -79,6 +79,8 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
 struct Meanwhile<'m> {
     watch: Option<ComponentWatch>,
     with_bill: bool,
+    /// Whether the bill was asked for, rather than made by default.
+    is_asked: bool,
     spool: Option<&'m Spool>,
 }
 
@@ -117,7 +119,7 @@ async fn watched(
     };
     if let Some(record) = record {
         record.crosscheck = watch.and_then(found);
-        record.api_server = server.and_then(used);
+        record.api_server = server.and_then(|server| used(server, meanwhile.is_asked));
     }
     outcome
 }
@@ -129,11 +131,18 @@ fn found(watch: ComponentWatch) -> Option<Crosscheck> {
     Some(check)
 }
 
-/// What the API server did and took; says why if that is not known.
-fn used(watch: ApiServerWatch<'_>) -> Option<ApiServerUsage> {
-    let found = watch.found();
-    let said = found.map_err(|why| tell!("kubetoll: what the API server took is not known: {why}"));
-    said.ok()
+/// What the API server did and took; says why if that is not known. Who did not ask for it needs no
+/// right to it, and a run that ended early has said so.
+fn used(watch: ApiServerWatch<'_>, is_asked: bool) -> Option<ApiServerUsage> {
+    let why = match watch.found() {
+        Ok(used) => return Some(used),
+        Err(why) => why,
+    };
+    let is_expected = matches!(why, NotKnown::Forbidden(_) | NotKnown::NotClosed);
+    if is_asked || !is_expected {
+        tell!("kubetoll: what the API server took is not known: {why}");
+    }
+    None
 }
 
 impl RunArgs {

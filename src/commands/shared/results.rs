@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, IsTerminal, Write},
     path::Path,
 };
 
@@ -64,9 +64,13 @@ pub(crate) fn print(result: &RunResult, output: Output) -> Result<()> {
     print_shown(result, output, Shown::default())
 }
 
-/// The same, with the rows of the text in another order or not all of them; with colours on a
-/// terminal.
+/// The same, with the rows of the text in another order or not all of them; with colours and the bill
+/// drawn on a terminal.
 pub(crate) fn print_shown(result: &RunResult, output: Output, shown: Shown) -> Result<()> {
+    let shown = Shown {
+        bar: io::stdout().is_terminal(),
+        ..shown
+    };
     let text = output.of(result, |result| report::run_text::run_shown(result, shown))?;
     let mut text = printable(&text).into_owned();
     if matches!(output, Output::Text) && colour::is_wanted(&io::stdout()) {

@@ -119,14 +119,11 @@ impl Call {
 /// The API server's `/metrics`.
 pub(super) async fn metrics_page(client: &Client) -> Result<Bytes, PricingError> {
     let answer = Call::get("/metrics".to_owned()).send(client).await?;
-    if answer.code != 200 {
-        let refused = format!(
-            "answered {}: it takes the right to get the path /metrics",
-            answer.code
-        );
-        return Err(MeterError::Metrics(refused).into());
+    match answer.code {
+        200 => Ok(answer.body),
+        403 => Err(MeterError::Forbidden.into()),
+        code => Err(MeterError::Metrics(format!("answered {code}")).into()),
     }
-    Ok(answer.body)
 }
 
 impl Answer {

@@ -35,6 +35,12 @@ pub enum MeterError {
     /// `/metrics` of the API server.
     #[error("/metrics of the API server is not as expected: {0}")]
     Metrics(String),
+    /// The user may not read it.
+    #[error(
+        "/metrics of the API server is answered 403: reading it takes the right to get the path \
+         /metrics"
+    )]
+    Forbidden,
 }
 
 /// What a meter gives when it is done.

@@ -30,7 +30,7 @@ pub use extras::WebhookServer;
 pub use meter::{Meter, MeterError, MeterFuture, Used, when_quiet};
 pub use metrics_meter::MetricsMeter;
 pub use subject::names;
-pub use window::ApiServerWatch;
+pub use window::{ApiServerWatch, NotKnown};
 
 use self::{
     caller::Call,

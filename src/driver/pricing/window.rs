@@ -26,13 +26,36 @@ pub struct ApiServerWatch<'w> {
     state: Mutex<State>,
 }
 
+/// Why it is not known what an API server did and took.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKnown {
+    /// The run ended before its books were closed.
+    #[error("the window was not closed")]
+    NotClosed,
+    /// The user may not read it.
+    #[error("{0}")]
+    Forbidden(PricingError),
+    /// It could not be read.
+    #[error("{0}")]
+    Unread(PricingError),
+}
+
+impl From<PricingError> for NotKnown {
+    fn from(error: PricingError) -> Self {
+        match error {
+            PricingError::Meter(MeterError::Forbidden) => Self::Forbidden(error),
+            error => Self::Unread(error),
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     /// What a get of a Lease took before the window and after it.
     tolls_us: Vec<f64>,
     opened: Option<Opened>,
     found: Option<ApiServerUsage>,
-    problem: Option<String>,
+    problem: Option<PricingError>,
 }
 
 struct Opened {
@@ -56,12 +79,12 @@ impl<'w> ApiServerWatch<'w> {
     ///
     /// # Errors
     ///
-    /// Why nothing is known, in words.
-    pub fn found(self) -> Result<ApiServerUsage, String> {
+    /// Why nothing is known.
+    pub fn found(self) -> Result<ApiServerUsage, NotKnown> {
         let state = self.state.into_inner();
         let state = state.unwrap_or_else(PoisonError::into_inner);
         let problem = state.problem;
-        let why = || problem.unwrap_or_else(|| "the window was not closed".to_owned());
+        let why = || problem.map_or(NotKnown::NotClosed, NotKnown::from);
         let mut found = state.found.ok_or_else(why)?;
         found.tolls_us = state.tolls_us;
         Ok(found)
@@ -129,7 +152,7 @@ impl WindowHook for ApiServerWatch<'_> {
         Box::pin(async move {
             match self.open().await {
                 Ok(opened) => self.state().opened = Some(opened),
-                Err(error) => self.state().problem = Some(error.to_string()),
+                Err(error) => self.state().problem = Some(error),
             }
         })
     }
@@ -141,7 +164,7 @@ impl WindowHook for ApiServerWatch<'_> {
             };
             match self.close(&opened).await {
                 Ok(usage) => self.state().found = Some(usage),
-                Err(error) => self.state().problem = Some(error.to_string()),
+                Err(error) => self.state().problem = Some(error),
             }
             self.measure_toll().await;
         })

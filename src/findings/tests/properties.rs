@@ -176,10 +176,15 @@ proptest! {
         let options = Options::default();
         let found = find(&lines, &options);
         let saved_by = found.saved_by.clone();
-        let findings = found.findings(None, &options);
+        let savings = found.findings(None, &options);
         for (at, kind) in saved_by.iter().enumerate() {
             prop_assert!(kind.is_none() || !lines.all[at].request.is_before);
+            // Each is among the requests of one finding of its kind, and of no other.
+            let of = savings.iter().filter(|(_, saved)| saved.contains(&at));
+            let kinds = of.map(|(finding, _)| finding.kind);
+            prop_assert_eq!(kinds.collect::<Vec<_>>(), Vec::from_iter(*kind));
         }
+        let findings: Vec<_> = savings.into_iter().map(|(finding, _)| finding).collect();
         for kind in CallFindingKind::ALL {
             let by_kind = saved_by.iter().filter(|by| **by == Some(kind)).count();
             let of_kind = findings.iter().filter(|one| one.kind == kind);

@@ -3,7 +3,7 @@
 use serde_json::from_value;
 
 use super::charging::{UPDATE, list, row, took};
-use crate::{Served, bill, charge};
+use crate::{AtRun, Served, bill, charge};
 use record::{
     ApiServerUsage, Estimate, EventsSent, PriceList, PricedCall, RequestsServed, WatchEventPrice,
     WebhookCalls, WebhookKind, WebhookPrice,
@@ -157,8 +157,13 @@ fn each_part_stands_under_its_own_heading_and_nowhere_else() {
     let list = whole_list();
     // 2 KiB a call, of which the answer is 1 KiB: 600 us less than at the list's 8 KiB.
     let mut rows = [row(UPDATE, "200", 10, took(10 * 2048))];
-    charge(&mut rows, &[], None, &list);
-    let found = bill(&rows, 9.0, Some(&usage()), &list);
+    charge(&mut rows, &[], &list);
+    let found = bill(
+        &rows,
+        9.0,
+        Some(&usage()),
+        &AtRun::new(Some(&usage()), &list),
+    );
     let parts = found.parts;
     assert_near(parts.calls, 0.024);
     assert_near(parts.webhooks.unwrap(), 0.040);
@@ -183,10 +188,13 @@ fn all_microseconds_are_as_many_times_the_lists_as_a_get_of_a_lease_is() {
             ..usage()
         };
         let mut rows = [row(UPDATE, "200", 10, took(10 * 2048))];
-        charge(&mut rows, &[], Some(&usage), &list);
-        bill(&rows, 9.0, Some(&usage), &list)
+        let prices = AtRun::new(Some(&usage), &list);
+        charge(&mut rows, &[], prices.list());
+        let tolls = rows[0].cost_tolls;
+        (bill(&rows, 9.0, Some(&usage), &prices), tolls)
     };
-    let (unknown, known) = (billed(Vec::new()), billed(vec![500.0, 700.0]));
+    let (unknown, then) = billed(Vec::new());
+    let (known, now) = billed(vec![500.0, 700.0]);
     assert_eq!((unknown.slowness, known.slowness), (None, Some(1.5)));
     let parts = |bill: &record::Bill| {
         let parts = bill.parts;
@@ -198,10 +206,9 @@ fn all_microseconds_are_as_many_times_the_lists_as_a_get_of_a_lease_is() {
     for (now, then) in parts(&known).zip(parts(&unknown)) {
         assert_near(now, 1.5 * then);
     }
-    // Tolls are the list's ratio, and the list is said as it is.
-    assert_near(known.tolls, 48.0);
-    assert_near(unknown.tolls, 48.0);
-    assert_eq!(known.prices, unknown.prices);
+    // Tolls are a ratio.
+    assert_eq!((now, then), (Some(48.0), Some(48.0)));
+    assert_near(known.prices.toll_us, 1.5 * unknown.prices.toll_us);
 }
 
 fn assert_near(found: f64, expected: f64) {
@@ -218,7 +225,7 @@ fn what_nothing_tells_of_is_not_zero() {
         row(UPDATE, "429", 2, took(0)),
         row(UPDATE, "403", 3, took(0)),
     ];
-    let found = bill(&rows, 9.0, None, &list);
+    let found = bill(&rows, 9.0, None, &AtRun::new(None, &list));
     assert_eq!((found.unpriced_calls, found.unpriced_others), (5, None));
     assert_eq!(found.measured_cpu_seconds, None);
     let parts = found.parts;
@@ -227,7 +234,12 @@ fn what_nothing_tells_of_is_not_zero() {
         [None; 3]
     );
     // Counted, but without a price.
-    let bare = bill(&rows, 9.0, Some(&usage()), &self::list());
+    let bare = bill(
+        &rows,
+        9.0,
+        Some(&usage()),
+        &AtRun::new(Some(&usage()), &self::list()),
+    );
     assert_eq!([bare.parts.webhooks, bare.parts.watch_events], [None; 2]);
     let json = serde_json::to_value(&bare).unwrap();
     let again: record::Bill = from_value(json).unwrap();

@@ -60,7 +60,7 @@ fn no_ops(calls: u64) -> CallFinding {
 
 fn charged(row: ResultRow, findings: &[CallFinding]) -> (Option<f64>, Option<f64>) {
     let mut rows = [row];
-    charge(&mut rows, findings, None, &list());
+    charge(&mut rows, findings, &list());
     (rows[0].cost_cpu_us, rows[0].cost_tolls)
 }
 

@@ -3,3 +3,4 @@
 mod billing;
 mod charging;
 mod fitting;
+mod saving;

@@ -10,7 +10,7 @@ use super::super::graph::{
 const SIZE: (u32, u32) = (1000, 330);
 const TOP: i32 = 34;
 /// Told apart by those who see no red or no green, and seen on white and on black.
-const COLORS: [&str; 6] = [
+pub(super) const COLORS: [&str; 6] = [
     "#0072b2", "#d55e00", "#009e73", "#b0569b", "#9a7d0a", "#6c7a89",
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! All of it is derived from the run's record and from the runs before it.
 
+mod bill;
 mod chart;
 mod compare;
 mod facts;

@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::{
     Compared, Document,
+    bill::BillView,
     chart::{Lines, steps},
     facts::{Call, RATE_FROM_SECONDS},
 };
@@ -13,7 +14,7 @@ use crate::{
     benchmarks::cell,
     document::junit::counted,
     graph::DrawError,
-    number::{bytes, grouped, rounded},
+    number::{self, bytes, grouped, rounded},
     run::text::beside,
     text,
 };
@@ -42,6 +43,7 @@ struct View<'d> {
     result: &'d RunResult,
     title: String,
     facts: Vec<(&'static str, String)>,
+    bill: Option<BillView>,
     rankings: Vec<Ranking>,
     phases: Vec<PhaseRow>,
     compared: Option<&'d Compared>,
@@ -95,6 +97,7 @@ impl<'d> View<'d> {
             result: document.result,
             title: document.headline(),
             facts: facts(document),
+            bill: BillView::new(document),
             rankings: rankings(document),
             phases: document
                 .phases
@@ -185,6 +188,17 @@ impl<'d> View<'d> {
         format!("{:.1}", call.seconds * 1e3 / call.count.max(1) as f64)
     }
 
+    fn tolls(&self, tolls: impl Borrow<Option<f64>>) -> String {
+        tolls.borrow().map(number::tolls).unwrap_or_default()
+    }
+
+    /// What a call costs of all.
+    fn share(&self, call: &Call) -> String {
+        let all = self.document.all_tolls();
+        let share = |tolls| number::share(tolls, all);
+        call.tolls.map(share).unwrap_or_default()
+    }
+
     fn bytes(&self, count: impl Borrow<u64>) -> String {
         bytes(*count.borrow() as f64)
     }
@@ -273,7 +287,13 @@ fn rankings(document: &Document<'_>) -> Vec<Ranking> {
             rows: rows.collect(),
         }
     };
-    vec![
+    let by_cost = ranking(
+        "By cost",
+        document.ranked(|call| call.tolls.unwrap_or_default()),
+        &|sum| format!("{} tolls", number::tolls(sum)),
+    );
+    let by_cost = Some(by_cost).filter(|ranking| !ranking.rows.is_empty());
+    let others = [
         ranking(
             "By count",
             document.ranked(|call| call.count as f64),
@@ -289,7 +309,8 @@ fn rankings(document: &Document<'_>) -> Vec<Ranking> {
             document.ranked(|call| call.seconds),
             &|sum| format!("{sum:.2} s"),
         ),
-    ]
+    ];
+    by_cost.into_iter().chain(others).collect()
 }
 
 fn timeline(document: &Document<'_>) -> Result<Option<String>, DrawError> {

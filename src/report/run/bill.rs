@@ -1,65 +1,120 @@
 //! The bill of a run as text.
 
-use super::table::milliseconds;
+use super::{bar, table::sum_of_tolls};
 use crate::{
-    prices::{self, without_price},
+    bill_parts::{by_component, by_purpose},
+    number::{cpu, share, tolls},
+    prices::{by_list, cost},
     why::calls,
 };
-use record::{Bill, RunResult};
+use record::{Bill, CallFinding, ResultRow, RunResult, Share};
 
-/// What the calls cost the API server, by the list that was given, and what it took in all.
-pub(super) fn put(text: &mut String, result: &RunResult) {
+/// What the calls cost the API server by the list, and what it took in all; drawn on a terminal.
+pub(super) fn put(text: &mut String, result: &RunResult, with_bar: bool) {
     let Some(bill) = &result.bill else {
         return;
     };
-    by_list(text, bill, result);
-    if bill.unpriced_calls > 0 {
-        put_line!(text, "  {}", without_price(bill.unpriced_calls));
+    if bill.parts.calls > 0.0 {
+        sum(text, bill, result);
+    } else {
+        let by = by_list(&bill.prices, 0);
+        put_line!(
+            text,
+            "What the calls cost is not known: none has a price {by}"
+        );
+    }
+    let version = &result.cluster.kubernetes_version;
+    if !version.is_empty() && minor(version) != minor(&bill.prices.kubernetes_version) {
+        put_line!(
+            text,
+            "  the list is not this cluster's own, which is of Kubernetes {version}"
+        );
+    }
+    let callers = by_component(&result.rows);
+    let purposes = by_purpose(bill);
+    match callers.len() {
+        0 | 1 => {}
+        _ if with_bar && purposes.is_none() => bar::drawn(text, &callers),
+        _ => bar::words(text, &callers),
     }
     if let Some(measured) = bill.measured_cpu_seconds {
         explained(text, bill, measured);
+    }
+    if let Some(purposes) = purposes.filter(|_| with_bar) {
+        bar::drawn(text, &purposes);
     }
     if let Some(others) = bill.unpriced_others.filter(|others| *others > 0) {
         put_line!(text, "  without a price there: {} of others", calls(others));
     }
 }
 
-fn by_list(text: &mut String, bill: &Bill, result: &RunResult) {
-    let list = &bill.prices;
-    put!(
-        text,
-        "{}",
-        prices::by_list(list, bill.parts.calls, bill.tolls)
-    );
-    if result.count > 0 {
-        let each = bill.parts.calls * 1e6 / result.count as f64;
-        put!(text, ", {} for each object", milliseconds(each));
+/// The sum, what the calls for an object cost, and by which list.
+fn sum(text: &mut String, bill: &Bill, result: &RunResult) {
+    let all = cost(1e6 * bill.parts.calls, &bill.prices);
+    put!(text, "What the calls cost: {all}");
+    let by = by_list(&bill.prices, bill.unpriced_calls);
+    if result.count == 0 {
+        put_line!(text, ", {by}");
+        return;
     }
-    if result.simulated {
-        text.push_str("; KubeVirt is SIMULATED");
-    }
-    text.push('\n');
+    let each = tolls_per_object(result);
+    let each_cpu = cpu(each * bill.prices.toll_us);
+    put_line!(text, "; for an object {each_cpu}, {} tolls", tolls(each));
+    let simulated = if result.simulated {
+        "; KubeVirt is SIMULATED"
+    } else {
+        ""
+    };
+    put_line!(text, "  {by}{simulated}");
     if let Some(slowness) = bill.slowness {
         put_line!(
             text,
             "  a toll took {slowness:.2} times as much here as there: so do all prices"
         );
     }
-    let version = &result.cluster.kubernetes_version;
-    if !version.is_empty() && minor(version) != minor(&list.kubernetes_version) {
-        put_line!(
-            text,
-            "  the list is not this cluster's own, which is of Kubernetes {version}"
-        );
+}
+
+/// Rows of calls for the run's objects.
+fn own(result: &RunResult) -> impl Iterator<Item = &ResultRow> + Clone {
+    let rows = result.rows.iter();
+    rows.filter(|row| row.share == Share::Workload)
+}
+
+fn tolls_per_object(result: &RunResult) -> f64 {
+    sum_of_tolls(own(result)) / result.count.max(1) as f64
+}
+
+/// `; 32.7 tolls each, 0.1 % wasted`: the bill in the run's headline, if its calls have prices.
+pub(super) fn headline(result: &RunResult) -> String {
+    let all = sum_of_tolls(own(result));
+    if all == 0.0 {
+        return String::new();
     }
+    let wasted = sum_of_tolls(own(result).filter(|row| row.wasted));
+    format!(
+        "; {} tolls each, {:.1} % wasted",
+        tolls(tolls_per_object(result)),
+        1e2 * wasted / all
+    )
 }
 
-/// `v1.34` of `v1.34.4`.
+/// `; 12.3 tolls (0.2 %)`: what the calls cost that could go, if some have a price.
+pub(super) fn saved(result: &RunResult) -> String {
+    let findings = result.findings.as_deref().unwrap_or_default();
+    let saved = CallFinding::saved_tolls(findings);
+    let all = sum_of_tolls(result.rows.iter());
+    saved.map_or_else(String::new, |saved| {
+        format!("; {} tolls ({})", tolls(saved), share(saved, all))
+    })
+}
+
+/// `v1.34` of `v1.34.4`, and of `v1.34.4-gke.100`.
 fn minor(version: &str) -> &str {
-    version.rsplit_once('.').map_or(version, |(minor, _)| minor)
+    let patch = version.match_indices('.').nth(1);
+    patch.map_or(version, |(at, _)| &version[..at])
 }
 
-/// `API server 10.10 s: explained 9.30 s (92 %): calls 3.40, ...`.
+/// `API server 10.10 s: explained 9.30 s (92 %): calls 3.40, ..., unexplained 0.80`.
 fn explained(text: &mut String, bill: &Bill, measured: f64) {
     let parts = &bill.parts;
     let explained = bill.explained_cpu_seconds;
@@ -81,5 +136,26 @@ fn explained(text: &mut String, bill: &Bill, measured: f64) {
             None => put!(text, ", {name} without a price"),
         }
     }
+    let rest = measured - explained;
+    if rest > 0.0 {
+        put!(text, ", unexplained {rest:.2}");
+    }
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::minor;
+
+    #[test]
+    fn a_minor_version_is_that_of_any_distribution() {
+        let of = [
+            "v1.34.4",
+            "v1.34.4-gke.1047000",
+            "v1.34.2+k3s1",
+            "v1.34.0-eks-a737599",
+        ];
+        assert_eq!(of.map(minor), ["v1.34"; 4]);
+        assert_eq!(minor("v1.34"), "v1.34");
+    }
 }

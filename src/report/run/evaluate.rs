@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
 use findings::Request;
-use prices::{bill, charge};
+use prices::{AtRun, bill};
 use record::{
     BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes,
     OtherCount, Outcome, PerObject, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,
@@ -24,7 +24,7 @@ use crate::{
         row_name::RowName,
     },
     nearest::meant,
-    run::per_object::per_object,
+    run::{charged::Charged, per_object::per_object},
 };
 
 /// Components whose calls the lab assumes, since no recording of them exists.
@@ -51,8 +51,12 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let latency = latency(&record.objects);
     let metrics = metrics(&values, &latency, record.crosscheck.as_ref());
     let requests = record.keeps_journal().then(|| findings::requests(record));
-    let findings = requests.as_ref().map(|requests| found(record, requests));
-    let rows = rows(record, findings.as_deref(), asked.prices);
+    let usage = record.api_server.as_ref();
+    let prices = asked.prices.map(|list| AtRun::new(usage, list));
+    let list = prices.as_ref().map(AtRun::list);
+    let Charged { rows, findings } =
+        Charged::new(record, run_rows(record), requests.as_deref(), list);
+    let deletion = deletion(record, list);
     let counted = Counted {
         metrics: &metrics,
         rows: &rows,
@@ -79,22 +83,12 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         failure: record.failure.clone(),
         checks: record.checks.clone(),
         proxies: record.proxies.iter().map(took_part).collect(),
-        bill: asked
-            .prices
-            .map(|list| bill(&rows, total.seconds, record.api_server.as_ref(), list)),
+        bill: prices.map(|prices| bill(&rows, total.seconds, usage, &prices)),
         rows,
         baseline: baseline(record),
         total,
-        deletion: share_rows(
-            record,
-            record.proxies.iter().filter_map(|proxy| {
-                let deletion = proxy.deletion.as_ref()?;
-                Some((&deletion.difference[..], &deletion.objects[..]))
-            }),
-        ),
-        deletion_findings: record
-            .keeps_deletion_journal()
-            .then(|| found(record, &findings::deletion_requests(record))),
+        deletion: deletion.rows,
+        deletion_findings: deletion.findings,
         per_object,
         findings,
         thresholds,
@@ -109,20 +103,21 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     }
 }
 
-/// The rows of the run, with what they cost.
-fn rows(
-    record: &RunRecord,
-    findings: Option<&[CallFinding]>,
-    prices: Option<&PriceList>,
-) -> Vec<ResultRow> {
+fn run_rows(record: &RunRecord) -> Vec<ResultRow> {
     let books = record.proxies.iter();
     let books = books.map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..]));
-    let mut rows = share_rows(record, books);
-    if let Some(list) = prices {
-        let usage = record.api_server.as_ref();
-        charge(&mut rows, findings.unwrap_or_default(), usage, list);
-    }
-    rows
+    share_rows(record, books)
+}
+
+fn deletion(record: &RunRecord, prices: Option<&PriceList>) -> Charged {
+    let books = record.proxies.iter().filter_map(|proxy| {
+        let deletion = proxy.deletion.as_ref()?;
+        Some((&deletion.difference[..], &deletion.objects[..]))
+    });
+    let rows = share_rows(record, books);
+    let keeps_journal = record.keeps_deletion_journal();
+    let requests = keeps_journal.then(|| findings::deletion_requests(record));
+    Charged::new(record, rows, requests.as_deref(), prices)
 }
 
 /// The findings of a journal.

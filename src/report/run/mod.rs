@@ -1,6 +1,8 @@
 //! A run's record evaluated, and the result as text.
 
+mod bar;
 mod bill;
+mod charged;
 pub(crate) mod evaluate;
 mod failure;
 mod per_object;

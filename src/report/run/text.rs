@@ -2,12 +2,12 @@
 
 use super::{
     bill, failure,
-    table::{Shown, resource_of, table},
+    table::{Shown, Whole, resource_of, table},
 };
 use crate::{
     crosscheck,
     graph::scenario_title,
-    number::{bytes, grouped},
+    number::{bytes, grouped, tolls},
     text::align_right,
     why::calls,
 };
@@ -32,6 +32,7 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
     } else {
         "Unattributed calls (other namespaces, nodes, cluster scope)"
     };
+    let whole = Whole::of(&result.rows, result.count);
     for (share, title) in [
         (Share::Workload, "Calls that name the run's namespace"),
         (
@@ -41,10 +42,10 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         (Share::Unattributed, rest),
     ] {
         let rows_of = result.rows.iter().filter(|row| row.share == share);
-        table(&mut text, title, rows_of, result.count, shown);
+        table(&mut text, title, rows_of, whole, shown);
     }
     total(&mut text, result);
-    bill::put(&mut text, result);
+    bill::put(&mut text, result, shown.bar);
     baseline(&mut text, result);
     wasted(&mut text, result);
     per_object(&mut text, result);
@@ -58,7 +59,8 @@ pub fn run_shown(result: &RunResult, shown: Shown) -> String {
         .deletion
         .iter()
         .filter(|row| row.share == Share::Workload);
-    table(&mut text, title, own, result.count, shown);
+    let whole = Whole::of(&result.deletion, result.count);
+    table(&mut text, title, own, whole, shown);
     thresholds(&mut text, &result.thresholds);
     budgets(&mut text, &result.budgets);
     checks(&mut text, result);
@@ -127,8 +129,8 @@ fn total(text: &mut String, result: &RunResult) {
     }
 }
 
-/// What the run is about, last: `100 VMIs: 843 calls, 8.43 each, 2.1 % wasted`. Of a run that is not
-/// valid nothing is said in short.
+/// What the run is about, last: `100 VMIs: 843 calls, 8.43 each, 2.1 % wasted`, and what they cost. Of
+/// a run that is not valid nothing is said in short.
 fn headline(text: &mut String, result: &RunResult) {
     let own = result
         .rows
@@ -141,11 +143,12 @@ fn headline(text: &mut String, result: &RunResult) {
     let wasted: u64 = own.filter(|row| row.wasted).map(|row| row.count).sum();
     put_line!(
         text,
-        "\n{}: {} calls, {:.2} each, {:.1} % wasted",
+        "\n{}: {} calls, {:.2} each, {:.1} % wasted{}",
         objects(result),
         grouped(calls),
         calls as f64 / result.count as f64,
-        100.0 * wasted as f64 / calls as f64
+        100.0 * wasted as f64 / calls as f64,
+        bill::headline(result)
     );
 }
 
@@ -264,31 +267,10 @@ fn what_could_go(text: &mut String, result: &RunResult) {
     if saved == 0 {
         return;
     }
-    put_line!(text, "\nWhat could go: {}", calls(saved));
-    let titles = [
-        "CALLS",
-        "COULD GO",
-        "FINDING",
-        "COMPONENT",
-        "CALL",
-        "CODE",
-        "WHY",
-    ];
-    let mut table = crate::text::table(&titles);
+    let cost = bill::saved(result);
+    put_line!(text, "\nWhat could go: {}{cost}", calls(saved));
     let saving = findings.iter().filter(|finding| finding.saved > 0);
-    for finding in saving.clone().take(FINDINGS_SHOWN) {
-        table.add_row([
-            finding.calls.to_string(),
-            finding.saved.to_string(),
-            finding.kind.to_string(),
-            finding.component.clone(),
-            finding.call.clone(),
-            finding.code.clone(),
-            finding.reason.clone(),
-        ]);
-    }
-    align_right(&mut table, &[0, 1, 5]);
-    table.put(text, "  ");
+    saving_table(text, saving.clone().take(FINDINGS_SHOWN), !cost.is_empty());
     let more = saving.count().saturating_sub(FINDINGS_SHOWN);
     let more = if more == 0 {
         String::new()
@@ -300,6 +282,45 @@ fn what_could_go(text: &mut String, result: &RunResult) {
         "  kubetoll why {} has an example of each{more}",
         result.id
     );
+}
+
+/// What could go, with what it costs where some of it has a price.
+fn saving_table<'r>(
+    text: &mut String,
+    findings: impl Iterator<Item = &'r CallFinding>,
+    is_priced: bool,
+) {
+    const TITLES: [&str; 8] = [
+        "CALLS",
+        "COULD GO",
+        "TOLLS",
+        "FINDING",
+        "COMPONENT",
+        "CALL",
+        "CODE",
+        "WHY",
+    ];
+    let shown = |column: &usize| is_priced || TITLES[*column] != "TOLLS";
+    let columns: Vec<usize> = (0..TITLES.len()).filter(shown).collect();
+    let titles: Vec<&str> = columns.iter().map(|&column| TITLES[column]).collect();
+    let mut table = crate::text::table(&titles);
+    for finding in findings {
+        let cells = [
+            finding.calls.to_string(),
+            finding.saved.to_string(),
+            finding.saved_tolls.map(tolls).unwrap_or_default(),
+            finding.kind.to_string(),
+            finding.component.clone(),
+            finding.call.clone(),
+            finding.code.clone(),
+            finding.reason.clone(),
+        ];
+        table.add_row(columns.iter().map(|&column| &*cells[column]));
+    }
+    let right = ["CALLS", "COULD GO", "TOLLS", "CODE"];
+    let right = (0..titles.len()).filter(|&at| right.contains(&titles[at]));
+    align_right(&mut table, &right.collect::<Vec<_>>());
+    table.put(text, "  ");
 }
 
 fn values(text: &mut String, result: &RunResult) {
