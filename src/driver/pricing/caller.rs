@@ -32,6 +32,7 @@ const JSON: &str = "application/json";
 const DISCOVERY: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
 const JSON_PATCH: &str = "application/json-patch+json";
+const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl Call {
@@ -69,6 +70,11 @@ impl Call {
 
     pub(super) fn merge_patch(path: String, body: &Value) -> Self {
         Self::new(Method::PATCH, path, MERGE_PATCH, body.to_string().into())
+    }
+
+    pub(super) fn strategic_patch(path: String, body: &Value) -> Self {
+        let body = body.to_string().into();
+        Self::new(Method::PATCH, path, STRATEGIC_PATCH, body)
     }
 
     /// At once: nothing waits for a grace period.

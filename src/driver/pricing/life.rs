@@ -165,14 +165,19 @@ impl<'l> Life<'l> {
             .await
     }
 
-    /// `patch` of the status: with a change, without one, with a `test` that fails.
+    /// `patch` of the status: with a change, without one, with a `test` that fails. The first two as
+    /// kubelets and controllers do it.
     async fn patch_status(&mut self, session: &mut Session<'_>) -> Result<(), PricingError> {
         let field = self.subject.status.unwrap_or_default();
         let value = status_value(field, "patched");
         let body = json!({"status": {field: value}});
         let calls = || {
             let paths = self.paths("status").into_iter();
-            paths.map(|path| Call::merge_patch(path, &body)).collect()
+            let patch = |path| match self.subject.is_custom() {
+                true => Call::merge_patch(path, &body),
+                false => Call::strategic_patch(path, &body),
+            };
+            paths.map(patch).collect()
         };
         let (calls, same) = (calls(), calls());
         self.keep(session, ("patch", "status", PricedOutcome::Success), calls)

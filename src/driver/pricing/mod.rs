@@ -8,6 +8,7 @@ mod allocations;
 mod caller;
 mod error;
 mod extras;
+mod launcher_pod;
 mod life;
 mod meter;
 mod metrics_meter;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::launcher_pod::launcher_pod;
 use crate::workload::{Scenario, Spec, VM, VM_INSTANCETYPE, VM_PREFERENCE, VMI};
 use prices::Size;
 
@@ -42,6 +43,11 @@ impl Subject {
             String::new()
         };
         format!("{root}/{}/{place}{}", self.version, self.plural)
+    }
+
+    /// Whether the kind is defined by a custom resource definition.
+    pub(super) fn is_custom(&self) -> bool {
+        self.group.ends_with("kubevirt.io")
     }
 
     /// `v1`, or `GROUP/VERSION`.
@@ -151,7 +157,7 @@ fn builtin() -> Vec<Subject> {
         Subject {
             status: Some("message"),
             with_extras: true,
-            ..subject(core, ("Pod", "pods"), pod())
+            ..subject(core, ("Pod", "pods"), launcher_pod())
         },
         Subject {
             namespaced: false,
@@ -163,22 +169,6 @@ fn builtin() -> Vec<Subject> {
             )
         },
     ]
-}
-
-/// A scheduler of that name doesn't exist.
-fn pod() -> Value {
-    json!({"spec": {
-        "schedulerName": "kubetoll-none",
-        "containers": [{
-            "name": "compute", "image": "none", "command": ["/usr/bin/virt-launcher-monitor"],
-            "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
-            "resources": {"requests": {"cpu": "100m", "memory": "300Mi"},
-                "limits": {"cpu": "100m", "memory": "300Mi"}},
-            "volumeMounts": [{"name": "private", "mountPath": "/var/run/kubevirt-private"}],
-        }],
-        "volumes": [{"name": "private", "emptyDir": {}}],
-        "restartPolicy": "Never",
-    }})
 }
 
 /// Objects of a density run; a VM that is not to run, and a VMI that has run.
