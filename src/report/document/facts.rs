@@ -12,8 +12,8 @@ use crate::{
 };
 use classify::kubevirt::is_kubevirt_component;
 use record::{
-    AUDIT_CHECK, AUDIT_COUNT_CHECK, CallFinding, Check, ResultRow, RowRecord, RunRecord, RunResult,
-    Share,
+    AUDIT_CHECK, AUDIT_COUNT_CHECK, CallFinding, CallRecord, Check, Outcome, ResultRow, RowRecord,
+    RunRecord, RunResult, Share,
 };
 use stats::nearest_rank;
 
@@ -208,25 +208,52 @@ impl Timeline {
     }
 }
 
-/// Rows of the books by component, call and outcome; what each was for comes from the result.
+/// Component, verb, resource and outcome of a row.
+type CallKey = [String; 4];
+
+fn call_key(component: &str, call: &CallRecord, outcome: &Outcome) -> CallKey {
+    let name = resource(&call.group, &call.resource, &call.subresource, &call.path);
+    [
+        component.to_owned(),
+        call.verb.clone(),
+        name,
+        outcome.to_string(),
+    ]
+}
+
+/// Rows of the books by component, call and outcome; what each was for comes from the result. The
+/// dearest first; what has no price comes last, by its count.
 fn calls(record: &RunRecord, result: &RunResult) -> Vec<Call> {
-    let mut calls: BTreeMap<[String; 4], Call> = BTreeMap::new();
-    let key = |component: &str, verb: &str, resource: String, outcome: String| {
-        [component.to_owned(), verb.to_owned(), resource, outcome]
-    };
+    let mut calls = counted(record);
+    for row in &result.rows {
+        let key = call_key(&row.component, &row.call, &row.outcome);
+        if let Some(call) = calls.get_mut(&key) {
+            match row.share {
+                Share::Workload => call.workload += row.count,
+                Share::Standing => call.standing += row.count,
+                Share::Unattributed => {}
+            }
+            if let Some(tolls) = row.cost_tolls {
+                *call.tolls.get_or_insert_default() += tolls;
+            }
+            call.wasted |= row.wasted;
+            call.assumed |= row.assumed;
+        }
+    }
+    let mut calls: Vec<Call> = calls.into_values().filter(|call| call.count > 0).collect();
+    calls.sort_by(|one, other| {
+        let tolls = |call: &Call| call.tolls.unwrap_or(f64::NEG_INFINITY);
+        let dearest = tolls(other).total_cmp(&tolls(one));
+        dearest.then(other.count.cmp(&one.count))
+    });
+    calls
+}
+
+/// Counts and sizes by the books.
+fn counted(record: &RunRecord) -> BTreeMap<CallKey, Call> {
+    let mut calls: BTreeMap<CallKey, Call> = BTreeMap::new();
     for row in record.rows() {
-        let name = resource(
-            &row.call.group,
-            &row.call.resource,
-            &row.call.subresource,
-            &row.call.path,
-        );
-        let key = key(
-            &row.component,
-            &row.call.verb,
-            name,
-            row.outcome.to_string(),
-        );
+        let key = call_key(&row.component, &row.call, &row.outcome);
         let [component, verb, resource, outcome] = key.clone();
         let call = calls.entry(key).or_insert_with(|| Call {
             component,
@@ -248,39 +275,6 @@ fn calls(record: &RunRecord, result: &RunResult) -> Vec<Call> {
         call.received += row.response_bytes;
         call.seconds += row.to_head.sum_seconds;
     }
-    for row in &result.rows {
-        let name = resource(
-            &row.call.group,
-            &row.call.resource,
-            &row.call.subresource,
-            &row.call.path,
-        );
-        let key = key(
-            &row.component,
-            &row.call.verb,
-            name,
-            row.outcome.to_string(),
-        );
-        if let Some(call) = calls.get_mut(&key) {
-            match row.share {
-                Share::Workload => call.workload += row.count,
-                Share::Standing => call.standing += row.count,
-                Share::Unattributed => {}
-            }
-            if let Some(tolls) = row.cost_tolls {
-                *call.tolls.get_or_insert_default() += tolls;
-            }
-            call.wasted |= row.wasted;
-            call.assumed |= row.assumed;
-        }
-    }
-    let mut calls: Vec<Call> = calls.into_values().filter(|call| call.count > 0).collect();
-    // The dearest first; what has no price comes last, by its count.
-    calls.sort_by(|one, other| {
-        let tolls = |call: &Call| call.tolls.unwrap_or(f64::NEG_INFINITY);
-        let dearest = tolls(other).total_cmp(&tolls(one));
-        dearest.then(other.count.cmp(&one.count))
-    });
     calls
 }
 
