@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::run::evaluate::run_metrics;
+use crate::run::metrics::run_metrics;
 use record::{HistoryRun, Origin, RunRecord, component_metric, label};
 
 /// The job of a run in a lab that was given none.

@@ -3,6 +3,8 @@
 mod bill;
 pub(crate) mod evaluate;
 mod failure;
+pub(crate) mod metrics;
 mod per_object;
 pub(crate) mod table;
 pub mod text;
+mod thresholds;
