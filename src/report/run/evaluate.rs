@@ -14,7 +14,9 @@ use terminal::exit::Exit;
 
 use crate::{
     Budget,
+    budgets::budget::Judged,
     run::{
+        cost::priced,
         metrics::{kubevirt_values, latency, metrics},
         per_object::per_object,
         thresholds::Counted,
@@ -47,10 +49,17 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let requests = record.keeps_journal().then(|| findings::requests(record));
     let findings = requests.as_ref().map(|requests| found(record, requests));
     let rows = rows(record, findings.as_deref(), asked.prices);
+    let priced = priced(&rows, findings.as_deref());
+    let judged = Judged {
+        rows: &rows,
+        priced: &priced,
+        values: &values,
+        findings: findings.as_deref(),
+        objects: record.objects.len(),
+    };
     let counted = Counted {
         metrics: &metrics,
-        rows: &rows,
-        values: &values,
+        of: judged,
     };
     // What a run counted until it failed keeps no limit, and exceeds none.
     let is_judged = record.failure.is_none();
@@ -59,7 +68,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let thresholds = thresholds.unwrap_or_default();
     let per_object = requests.and_then(|requests| cost_per_object(record, &requests));
     let budgets = asked.budgets.iter().filter(|_| is_judged);
-    let budgets = budgets.map(|budget| budget.judge(&rows, &values, findings.as_deref()));
+    let budgets = budgets.map(|budget| budget.judge(&judged));
     let budgets: Vec<BudgetVerdict> = budgets.collect();
     let exit = verdict(record.is_valid(), &thresholds, &budgets);
     let total = total(record);
@@ -104,7 +113,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
 }
 
 /// The rows of the run, with what they cost.
-fn rows(
+pub(super) fn rows(
     record: &RunRecord,
     findings: Option<&[CallFinding]>,
     prices: Option<&PriceList>,

@@ -5,23 +5,35 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use classify::kubevirt::is_kubevirt_component;
-use record::{CallFinding, Crosscheck, Latency, ObjectTimes, Quantiles, RunRecord};
+use record::{CallFinding, Crosscheck, Latency, ObjectTimes, Quantiles, RunCost, RunRecord};
 use stats::nearest_rank;
 
 use crate::{
     budgets::finding_name::{finding_count, finding_names},
-    run::evaluate::found,
+    run::{
+        cost::{priced, run_cost},
+        evaluate::{found, rows},
+    },
 };
 
 /// The metrics of a run by KubeVirt's names: counts, and quantiles in seconds. Not what components
 /// use: machines differ in that from run to run, and the history's runs are compared.
-pub(crate) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
+fn run_metrics(record: &RunRecord, findings: Option<&[CallFinding]>) -> BTreeMap<String, f64> {
     let mut metrics = metrics(&kubevirt_values(record), &latency(&record.objects), None);
-    if record.keeps_journal() {
-        let findings = found(record, &findings::requests(record));
-        metrics.extend(finding_metrics(&findings));
+    if let Some(findings) = findings {
+        metrics.extend(finding_metrics(findings));
     }
     metrics
+}
+
+/// The same, and what the run's calls cost.
+pub(crate) fn metrics_and_cost(record: &RunRecord) -> (BTreeMap<String, f64>, Option<RunCost>) {
+    let findings = record
+        .keeps_journal()
+        .then(|| found(record, &findings::requests(record)));
+    let findings = findings.as_deref();
+    let priced = priced(&rows(record, findings, None), findings);
+    (run_metrics(record, findings), run_cost(&priced))
 }
 
 /// Calls by the kind of their findings, `why:no-op-write` and so on, and what could go. A kind that

@@ -1,6 +1,7 @@
 //! A run's record evaluated, and the result as text.
 
 mod bill;
+pub(crate) mod cost;
 pub(crate) mod evaluate;
 mod failure;
 pub(crate) mod metrics;

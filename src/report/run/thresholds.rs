@@ -2,26 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use record::{OtherCount, ResultRow, ThresholdExpectation, ThresholdFile, ThresholdVerdict};
+use record::{OtherCount, ThresholdExpectation, ThresholdFile, ThresholdVerdict};
 
 use crate::{
     budgets::{
-        budget::{count, other},
+        budget::{Judged, count, other},
+        cost::tolls,
+        cost_name::CostName,
         row_name::RowName,
     },
     nearest::meant,
 };
 
-/// What thresholds are judged by: a name is KubeVirt's, or that of a row.
+/// What thresholds are judged by: a name is KubeVirt's, or that of a row or a cost.
 pub(super) struct Counted<'r> {
     pub metrics: &'r BTreeMap<String, f64>,
-    pub rows: &'r [ResultRow],
-    pub values: &'r BTreeMap<String, u64>,
+    pub of: Judged<'r>,
 }
 
 impl Counted<'_> {
     /// Judges as perfscale-audit meant to: too much is what exceeds, and a missing metric is no pass.
-    pub fn judge(&self, thresholds: &ThresholdFile) -> Vec<ThresholdVerdict> {
+    pub(super) fn judge(&self, thresholds: &ThresholdFile) -> Vec<ThresholdVerdict> {
         let verdict = |(name, expected): (&String, &ThresholdExpectation)| {
             let value = self.value(name);
             let (of, limit) = if expected.metric.is_empty() {
@@ -50,23 +51,26 @@ impl Counted<'_> {
     }
 
     fn value(&self, name: &str) -> Option<f64> {
+        if let Some(cost) = CostName::parse(name) {
+            return tolls(&cost, &self.of);
+        }
         let of_row = || {
             let row: RowName = name.parse().ok()?;
-            Some(count(&row, self.rows, self.values)? as f64)
+            Some(count(&row, self.of.rows, self.of.values)? as f64)
         };
         self.metrics.get(name).copied().or_else(of_row)
     }
 
     fn other(&self, name: &str, value: Option<f64>) -> Option<OtherCount> {
         let row: RowName = name.parse().ok()?;
-        other(&row, value? as u64, self.rows, self.values)
+        other(&row, value? as u64, self.of.rows, self.of.values)
     }
 
     fn meant(&self, name: &str) -> String {
         let mut known: BTreeSet<String> = self.metrics.keys().cloned().collect();
         let row = name.parse::<RowName>().ok();
         if let Some(row) = row.filter(|row| !row.is_kubevirts()) {
-            known.extend(row.candidates(self.rows));
+            known.extend(row.candidates(self.of.rows));
         }
         meant(name, known.iter().map(String::as_str))
     }
@@ -84,8 +88,13 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), *value));
         let counted = Counted {
             metrics: &metrics.collect(),
-            rows: &[],
-            values: &BTreeMap::new(),
+            of: Judged {
+                rows: &[],
+                priced: &[],
+                values: &BTreeMap::new(),
+                findings: None,
+                objects: 1,
+            },
         };
         counted.judge(&thresholds).remove(0)
     }
