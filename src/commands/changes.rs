@@ -8,6 +8,7 @@ use super::shared::{
     history::{SelectArgs, StoreArgs},
     limits::rate,
     output::Output,
+    priced::priced_for,
 };
 use record::{Acknowledgement, Change};
 use report::{Metrics, Sensitivity, changes_text, meant};
@@ -77,7 +78,7 @@ struct SearchArgs {
     select: SelectArgs,
     #[command(flatten)]
     failed: FailedArgs,
-    /// Only this metric, such as PATCH-pods-count, or several by a *; repeatable.
+    /// Only this metric, such as PATCH-pods-count or cost, or several by a *; repeatable.
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
     /// Look at the calls of single components, too.
@@ -167,7 +168,9 @@ impl SearchArgs {
             until: None,
             ..asked
         };
-        let runs = self.failed.taken("the history", store.runs(&filter)?);
+        let runs = store.runs(&filter)?;
+        let runs = priced_for(self.metric.iter().map(String::as_str), store, runs)?;
+        let runs = self.failed.taken("the history", runs);
         if runs.is_empty() {
             bail!(
                 "no run of the history {} is selected",

@@ -10,6 +10,7 @@ use super::shared::{
     history::{SelectArgs, StoreArgs, key_value, time},
     inputs::read_run,
     limits::{ALPHA, LimitArgs, rate},
+    priced::priced,
 };
 use record::{HistoryRun, label};
 use report::{Group, HowToCompare, Metrics, compare_text};
@@ -29,6 +30,10 @@ const NEWEST: &str = "newest";
 /// number of runs from three on. Otherwise the Mann-Whitney U test says whether chance explains the
 /// difference, and a bootstrap interval how large it is; with too few runs to know, that is said.
 /// Estimates are not compared with exact counts.
+///
+/// What the calls cost comes first, in tolls, of which one is what a get of one Lease takes of an API
+/// server's CPU; then the metrics by how many tolls they cost more or less. Prices are always those
+/// that Kubetoll comes with, so that runs can be compared; what was imported has none.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll compare kubevirt=v1.7.0 kubevirt=v1.8.0 --scenario vmi
@@ -43,6 +48,10 @@ Limits of --fail-on:
   PATCH-pods/status>0%             a subresource; PATCH-pods is without any
   virt-controller:PATCH-pods>0%    the calls of one component
   PATCH-pods-count>5%              KubeVirt's value: its components, with /status and the like
+  cost>5%                          what all calls cost, in tolls: one is a get of one Lease
+  cost>6000                        B's own cost is above 6,000 tolls
+  cost:PATCH-pods>5%               what the calls of a name cost; any of the names above
+  cost-per-object>60               a cost by the number of objects
   learned                          B is above what the runs of A hardly ever exceed
 
 Exit codes: 3 a limit is exceeded, 4 a limit's metric is missing or nothing could be learned.")]
@@ -178,11 +187,14 @@ impl CompareArgs {
         filter.since = filter.since.max(selection.since);
         let ends = [filter.until, selection.until];
         filter.until = ends.into_iter().flatten().min();
-        Ok(self.store.open()?.runs(&filter)?)
+        let mut store = self.store.open()?;
+        let runs = store.runs(&filter)?;
+        Ok(priced(&mut store, runs)?)
     }
 
     fn stored(&self, id: &str) -> Result<HistoryRun> {
-        let found = self.store.open()?.run(id)?;
+        let mut found = self.store.open()?.run(id)?;
+        found.iter_mut().for_each(report::price_anew);
         found.with_context(|| match self.store.location() {
             Ok(location) => format!("{id} is no file and no run of the history {location}"),
             Err(error) => error.to_string(),

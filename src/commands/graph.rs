@@ -9,6 +9,7 @@ use super::shared::{
     failed::FailedArgs,
     history::{SelectArgs, StoreArgs},
     output::Output,
+    priced::priced_for,
     progress::Terminal,
     results::{write_file, write_text},
 };
@@ -70,8 +71,8 @@ struct What {
     select: SelectArgs,
     #[command(flatten)]
     failed: FailedArgs,
-    /// A metric, such as PATCH-pods-count, or several by a *: 'PATCH-*', or '*' for all; repeatable
-    /// [default: those of KubeVirt's page].
+    /// A metric, such as PATCH-pods-count or cost, or several by a *: 'PATCH-*', or '*' for all;
+    /// repeatable [default: those of KubeVirt's page].
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
     /// File with lines that mark releases, as KubeVirt's shape.yaml.
@@ -123,7 +124,9 @@ impl What {
     /// The runs, and the graphs of them; there is at least one.
     fn graphs(&self) -> Result<(Vec<HistoryRun>, Vec<Graph>)> {
         let markers = self.read_markers()?;
-        let runs = self.store.open()?.runs(&self.select.filter())?;
+        let mut store = self.store.open()?;
+        let runs = store.runs(&self.select.filter())?;
+        let runs = priced_for(self.metric.iter().map(String::as_str), &mut store, runs)?;
         let runs = self.failed.taken("the history", runs);
         if runs.is_empty() {
             bail!(

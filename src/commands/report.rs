@@ -50,7 +50,8 @@ pub(super) struct ReportArgs {
     thresholds: Option<PathBuf>,
     #[command(flatten)]
     prices: PricesArgs,
-    /// A budget such as 'PATCH-pods<=200'; repeatable.
+    /// A budget such as 'PATCH-pods<=200', or in tolls 'cost-per-object<=60' or
+    /// 'cost-per-object:PATCH-pods<=4.5' (without -per-object: of the whole run); repeatable.
     #[arg(long, value_name = "BUDGET")]
     budget: Vec<Budget>,
 }

@@ -41,6 +41,7 @@ pub fn audit_run(
             .map(|(name, value)| (name.clone(), value.value))
             .collect(),
         components,
+        cost: None,
         record: None,
     })
 }

@@ -235,6 +235,7 @@ impl Job {
             objects: None,
             values,
             components: BTreeMap::new(),
+            cost: None,
             record: None,
         })
     }

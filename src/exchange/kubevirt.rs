@@ -172,6 +172,7 @@ fn estimate(
         objects: None,
         values,
         components: BTreeMap::new(),
+        cost: None,
         record: None,
     }
 }

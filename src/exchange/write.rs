@@ -202,6 +202,7 @@ mod tests {
             objects: None,
             values: BTreeMap::new(),
             components: BTreeMap::new(),
+            cost: None,
             record: None,
         };
         let refused = export(Export::KubevirtResults, &[run("x/1"), run("x_1")]);

@@ -9,7 +9,8 @@ use super::is_default;
 /// The schema's name and version.
 pub const BUDGET_SCHEMA: &str = "kubetoll.budget/1";
 
-/// How often a component may make a call per object, by the name of the row.
+/// How often a component may make a call per object, by the name of the row; and what its calls may
+/// cost per object, in tolls: `cost` those of all rows, `cost:ROW` those of one.
 pub type ComponentBudget = BTreeMap<String, f64>;
 
 /// The budgets of a scenario, by component.
@@ -21,6 +22,9 @@ pub type ScenarioBudget = BTreeMap<String, ComponentBudget>;
 pub struct BudgetFile {
     /// `kubetoll.budget/1`.
     pub schema: String,
+    /// The price list by which costs were written; none if a user wrote them, or there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<String>,
     /// The budgets by scenario, then by component and row.
     #[serde(default)]
     pub scenarios: BTreeMap<String, ScenarioBudget>,
@@ -30,6 +34,7 @@ impl Default for BudgetFile {
     fn default() -> Self {
         Self {
             schema: BUDGET_SCHEMA.to_owned(),
+            prices: None,
             scenarios: BTreeMap::new(),
         }
     }
@@ -63,11 +68,11 @@ pub struct BudgetRow {
     pub scenario: String,
     /// The component that makes the calls, such as `virt-controller`.
     pub component: String,
-    /// The row's name, such as `PATCH-pods/status`.
+    /// The row's name, such as `PATCH-pods/status`; or a cost, `cost` or `cost:PATCH-pods/status`.
     pub row: String,
-    /// Calls per object that the file allows; `None` if the row is not in it.
+    /// Calls per object that the file allows, or tolls; `None` if the row is not in it.
     pub allowed: Option<f64>,
-    /// Calls per object, of the run that made most of them.
+    /// Calls per object, or tolls, of the run that made most of them.
     pub found: f64,
     /// Whether the budget is kept; a row that is not in the file has none to spend.
     pub kept: bool,

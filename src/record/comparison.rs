@@ -58,6 +58,12 @@ pub struct ScenarioComparison {
     pub b_objects: Option<u64>,
     /// Whether counts are compared per object, since the runs have different numbers of them.
     pub per_object: bool,
+    /// Calls without a price, which are in no cost: the median of A's runs that have a cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub a_unpriced: Option<f64>,
+    /// The same of B's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b_unpriced: Option<f64>,
     /// Every metric that a run of either group has.
     pub metrics: Vec<MetricComparison>,
 }
@@ -87,6 +93,13 @@ pub struct MetricComparison {
     pub verdict: Verdict,
 }
 
+impl MetricComparison {
+    /// By how many tolls the metric's calls cost more in B; `None` unless both groups have a price.
+    pub fn tolls(&self) -> Option<f64> {
+        Some(self.b.tolls? - self.a.tolls?)
+    }
+}
+
 /// A metric in one group.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Side {
@@ -98,8 +111,12 @@ pub struct Side {
     pub min: Option<f64>,
     /// The greatest value of a run.
     pub max: Option<f64>,
-    /// The median by the number of objects; `None` for what is no count.
+    /// The median by the number of objects; `None` for what is no count and no cost.
     pub per_object: Option<f64>,
+    /// What the calls that the metric counts cost, in tolls: the median over the runs that have a
+    /// price for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolls: Option<f64>,
 }
 
 /// What the numbers of two groups say about a metric.

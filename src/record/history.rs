@@ -110,6 +110,9 @@ pub struct HistoryRun {
     /// `PATCH-pods/status-count`. Empty for runs that were imported without them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: BTreeMap<String, BTreeMap<String, f64>>,
+    /// What its calls cost, if Kubetoll made the run and could price it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<RunCost>,
     /// The raw record, if Kubetoll made the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Box<RunRecord>>,
@@ -133,9 +136,26 @@ impl HistoryRun {
             objects: self.objects,
             values: self.values.clone(),
             components: self.components.clone(),
+            cost: self.cost.clone(),
             record: None,
         }
     }
+}
+
+/// What the calls of a run cost an API server, in tolls, by the price list that Kubetoll comes with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunCost {
+    /// Which list that was: [`PriceList::name`](super::PriceList::name). Costs by different lists are
+    /// not compared.
+    pub list: String,
+    /// Of all calls of the books that have a price there.
+    pub tolls: f64,
+    /// Calls without a price, which are in no cost.
+    pub unpriced_calls: u64,
+    /// What the calls of each of [`HistoryRun::values`] cost, where they have a price.
+    pub values: BTreeMap<String, f64>,
+    /// The same of [`HistoryRun::components`].
+    pub components: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 /// A change in the history that somebody knows about: it is not reported again.

@@ -52,7 +52,7 @@ pub use finding::{
 };
 pub use history::{
     Acknowledgement, Checked, FINDING_METRICS, HISTORY_SCHEMA, HistoryRun, ImportReport, Origin,
-    Tally, call_name, component_metric, label,
+    RunCost, Tally, call_name, component_metric, label,
 };
 pub use installation::{ComponentInstallation, INSTALLATION_SCHEMA, Installation, PodInstallation};
 pub use journal::{

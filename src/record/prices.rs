@@ -263,6 +263,12 @@ impl BillParts {
 }
 
 impl PriceList {
+    /// Which list it is: of which version, and measured when.
+    pub fn name(&self) -> String {
+        let (version, started) = (&self.kubernetes_version, self.started);
+        format!("Kubernetes {version}, measured {started:.0}")
+    }
+
     /// The price of such a call, if the list has it.
     pub fn price(&self, call: &PricedCall, outcome: PricedOutcome) -> Option<&Price> {
         let mut prices = self.prices.iter();

@@ -80,13 +80,16 @@ pub struct RunResult {
 }
 
 /// What became of a budget.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BudgetVerdict {
     /// The budget as it was given.
     pub budget: String,
     /// Requests that were counted for it.
     pub count: u64,
-    /// Whether the count is within the budget; unknown if its name is none.
+    /// What they cost, in tolls, if the budget is of that; by the number of objects if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolls: Option<f64>,
+    /// Whether the count, or the cost, is within the budget; unknown if its name is none.
     pub kept: Kept,
     /// What nearly the same name counts, if that is another number.
     #[serde(default, skip_serializing_if = "Option::is_none")]

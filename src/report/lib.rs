@@ -35,7 +35,8 @@ pub mod why;
 
 pub use budgets::{
     budget::Budget,
-    file::{budget_text, check_budget, spent},
+    cost_name::is_cost_name,
+    file::{budget_text, check_budget, renewed, spent, unpriced},
 };
 pub use changes::{
     detect::{changes, is_acknowledged},
@@ -49,6 +50,7 @@ pub use comparison::{
     text as compare_text,
 };
 pub use history::{
+    costs::{has_cost, price_anew},
     metrics::{Metrics, metric},
     run::history_run,
     series::{SeriesKey, series},
@@ -56,6 +58,7 @@ pub use history::{
 };
 pub use nearest::meant;
 pub use run::{
+    cost::standard_name,
     evaluate::{Asked, evaluate, perf_audit_file_name, perf_audit_results, run_exit},
     table::{RowOrder, Shown},
     text as run_text,

@@ -11,6 +11,12 @@ pub(crate) fn detailed(value: f64) -> String {
     }
 }
 
+/// The same of a difference, with its sign.
+pub(crate) fn signed(value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", detailed(value.abs()))
+}
+
 /// Where sizes are read, in graphs and reports: three significant digits, or all digits before the
 /// point.
 pub(crate) fn rounded(value: f64) -> String {

@@ -96,9 +96,17 @@ fn check(run: &HistoryRun) -> Result<(), String> {
     for (name, value) in &run.labels {
         label::check(name, value)?;
     }
-    let components = run.components.iter();
-    let values = components.flat_map(|(_, values)| values).chain(&run.values);
-    for (name, value) in values {
+    let costs = run.cost.iter();
+    if let Some(cost) = &run.cost
+        && (odd(&cost.list) || !cost.tolls.is_finite())
+    {
+        return Err("its cost is no number, or of no price list".to_owned());
+    }
+    let values = costs.clone().map(|cost| &cost.values).chain([&run.values]);
+    let components = costs.flat_map(|cost| &cost.components);
+    let components = components.chain(&run.components);
+    let values = values.chain(components.clone().map(|(_, values)| values));
+    for (name, value) in values.flatten() {
         if !value.is_finite() {
             return Err(format!("{name:?} is {value}, which is no number"));
         }
@@ -106,11 +114,8 @@ fn check(run: &HistoryRun) -> Result<(), String> {
             return Err(format!("{name:?} is no name of a metric"));
         }
     }
-    match run
-        .components
-        .keys()
-        .find(|name| name.len() > NAME_MAX || name.contains(char::is_control))
-    {
+    let mut names = components.map(|(name, _)| name);
+    match names.find(|name| name.len() > NAME_MAX || name.contains(char::is_control)) {
         Some(name) => Err(format!("{name:?} is no name of a component")),
         None => Ok(()),
     }
@@ -144,7 +149,7 @@ impl Found {
     }
 
     /// Whether this is what `row` would write. A later version may write the same run in other
-    /// bytes, so that other bytes alone mean nothing.
+    /// bytes, so that other bytes alone mean nothing; and with another cost, by another price list.
     pub(super) fn is(&self, row: &Row) -> Result<bool, StoreError> {
         if self.hash == row.hash {
             return Ok(true);
@@ -162,7 +167,8 @@ impl Found {
                 relabelled: None,
                 removed: false,
             };
-            found.decode().map_err(damaged)
+            let run = found.decode().map_err(damaged)?;
+            Ok::<_, StoreError>(HistoryRun { cost: None, ..run })
         };
         let here = appended(&self.document, self.record.as_ref())?;
         Ok(here == appended(&row.document, row.record.as_ref())?)

@@ -58,6 +58,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod controllers;
+mod costs;
 mod crosscheck;
 mod deploying;
 mod differential;

@@ -50,6 +50,7 @@ fn run(id: String, at: Timestamp, origin: Origin, scenario: &str, value: f64) ->
         objects: Some(100),
         values: BTreeMap::from([("PATCH-pods-count".to_owned(), value)]),
         components: BTreeMap::new(),
+        cost: None,
         record: None,
     }
 }

@@ -41,6 +41,7 @@ fn run(id: &str, at: &str) -> HistoryRun {
             "virt-controller".to_owned(),
             BTreeMap::from([("PATCH-pods/status-count".to_owned(), 101.0)]),
         )]),
+        cost: None,
         record: None,
     }
 }

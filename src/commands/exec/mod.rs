@@ -55,7 +55,8 @@ const SCENARIO: &str = "exec";
   kubetoll exec --job e2e --label commit=$(git rev-parse HEAD) -- ./suite.test
   kubetoll exec --budget 'LIST-pods<=1' --budget 'UPDATE-virtualmachines@409<=0' -- ./suite.test")]
 pub(super) struct ExecArgs {
-    /// How often a row may occur: VERB-resource[/subresource][@code]<=N; repeatable.
+    /// How often a row may occur: VERB-resource[/subresource][@code]<=N; or what the command's calls
+    /// may cost in tolls: cost<=N, cost:ROW<=N; repeatable.
     #[arg(long, value_name = "BUDGET")]
     budget: Vec<Budget>,
     /// What the command knows of the API server's resources when it begins: nothing, or what your

@@ -17,7 +17,7 @@ use driver::{
     Plan,
     workload::{Scenario, Spec, Template},
 };
-use report::{RowOrder, Shown};
+use report::{Budget, RowOrder, Shown};
 use terminal::duration;
 
 /// Objects for each simulated node of a lab, whose size nobody gave: a little less than what fits.
@@ -126,6 +126,11 @@ pub(in crate::commands) struct RunArgs {
     pub(super) discover: DiscoverArgs,
     #[command(flatten, next_help_heading = "The components' own metrics")]
     pub(super) metrics: MetricsArgs,
+    /// A budget such as 'PATCH-pods<=200', or in tolls 'cost-per-object<=60' or
+    /// 'cost-per-object:PATCH-pods<=4.5' (without -per-object: of the whole run): exit with 3 if it is
+    /// exceeded; repeatable.
+    #[arg(help_heading = "History and limits", long, value_name = "BUDGET")]
+    pub(super) budget: Vec<Budget>,
     /// Folder for record.json and KubeVirt's results file.
     #[arg(help_heading = "Result", long, value_name = "DIR")]
     pub(super) results_dir: Option<PathBuf>,

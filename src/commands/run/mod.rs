@@ -54,6 +54,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     };
     let asked = Asked {
         thresholds: thresholds.as_ref(),
+        budgets: &args.budget,
         prices: prices.as_ref(),
         ..Asked::default()
     };

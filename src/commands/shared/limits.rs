@@ -95,7 +95,7 @@ impl LimitArgs {
     /// Whether a limit is on a component's own calls.
     pub(crate) fn of_components(&self) -> bool {
         self.fail_on.iter().any(|limit| match limit.metric() {
-            Some(metric) => metric.contains(':'),
+            Some(metric) => Metrics::only([metric.to_owned()]).of_components(),
             None => true,
         })
     }

@@ -15,6 +15,7 @@ pub(super) mod limits;
 pub(super) mod meters;
 pub(super) mod metrics_args;
 pub(super) mod output;
+pub(super) mod priced;
 pub(super) mod prices;
 pub(super) mod progress;
 pub(super) mod proxies;

@@ -1,4 +1,4 @@
-//! Budgets: how often a row may occur, such as `PATCH-pods<=200`.
+//! Budgets: how often a row may occur, such as `PATCH-pods<=200`, or what it may cost.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,6 +7,8 @@ use std::{
 
 use crate::{
     budgets::{
+        cost::CostBudget,
+        cost_name::is_cost_name,
         finding_name::{finding_count, finding_names, is_finding_name},
         row_name::{COUNT, RowName},
     },
@@ -18,20 +20,22 @@ use record::{BudgetVerdict, CallFinding, OtherCount, ResultRow};
 ///
 /// `VERB-resource[/subresource][@code]` is a row; `VERB-resource-count` is KubeVirt's value, over
 /// KubeVirt's components and with the subresources that its rule folds into their resource;
-/// `why:KIND` is how many calls findings of that kind have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `why:KIND` is how many calls findings of that kind have. `cost`, `cost:ROW`, `cost-per-object` and
+/// `cost-per-object:ROW` are costs in tolls, by the price list that Kubetoll comes with; they are
+/// budgeted with `<=N` alone, of which N needs not be whole.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Budget {
     text: String,
     of: Name,
-    bound: Bound,
 }
 
-/// What a budget is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a budget is of, and what is allowed.
+#[derive(Debug, Clone, PartialEq)]
 enum Name {
-    Row(RowName),
+    Row(RowName, Bound),
     /// `why:KIND`.
-    Finding(String),
+    Finding(String, Bound),
+    Cost(CostBudget),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +52,19 @@ impl FromStr for Budget {
             format!(
                 "{text:?} is no budget: write VERB-resource[/subresource][@code]<=N, such as \
                  PATCH-pods<=200 or UPDATE-virtualmachines@409<=0, KubeVirt's name of a value, such \
-                 as PATCH-pods-count<=300, or a kind of finding, such as why:no-op-write<=0"
+                 as PATCH-pods-count<=300, a kind of finding, such as why:no-op-write<=0, or a cost \
+                 in tolls, such as cost-per-object<=60 or cost-per-object:PATCH-pods<=4.5"
             )
         };
         let at = text.find(['<', '=']).ok_or_else(wrong)?;
         let (name, bound) = text.split_at(at);
+        if is_cost_name(name.trim()) {
+            let cost = CostBudget::parse(name, bound).ok_or_else(wrong)?;
+            return Ok(Self {
+                text: text.to_owned(),
+                of: Name::Cost(cost),
+            });
+        }
         let number = bound.trim_start_matches(['<', '=']).trim();
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let bound = match &bound[..bound.len() - bound.trim_start_matches(['<', '=']).len()] {
@@ -64,58 +76,106 @@ impl FromStr for Budget {
         Ok(Self {
             text: text.to_owned(),
             of: if is_finding_name(name) {
-                Name::Finding(name.to_owned())
+                Name::Finding(name.to_owned(), bound)
             } else {
-                Name::Row(name.parse().map_err(|()| wrong())?)
+                Name::Row(name.parse().map_err(|()| wrong())?, bound)
             },
-            bound,
         })
     }
 }
 
+/// What of a run is judged by budgets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged<'r> {
+    /// Its rows.
+    pub rows: &'r [ResultRow],
+    /// The same with what they cost by the list that Kubetoll comes with.
+    pub priced: &'r [ResultRow],
+    /// KubeVirt's values.
+    pub values: &'r BTreeMap<String, u64>,
+    /// The findings, if it kept a journal.
+    pub findings: Option<&'r [CallFinding]>,
+    /// How many objects it created.
+    pub objects: usize,
+}
+
+impl Judged<'_> {
+    /// What a cost is divided by; a run without objects is budgeted as one.
+    pub(crate) fn divisor(&self, per_object: bool) -> f64 {
+        if per_object {
+            self.objects.max(1) as f64
+        } else {
+            1.0
+        }
+    }
+}
+
+impl Bound {
+    fn keeps(self, count: u64) -> bool {
+        match self {
+            Self::AtMost(bound) => count <= bound,
+            Self::Exactly(bound) => count == bound,
+        }
+    }
+}
+
 impl Budget {
-    /// Whether the rows, KubeVirt's values or the findings of a journal keep it. What is not known to
-    /// be a name of any of these is not said to be kept.
-    pub(crate) fn judge(
+    /// Whether a run keeps it. What is not known to be a name of anything is not said to be kept.
+    pub(crate) fn judge(&self, of: &Judged<'_>) -> BudgetVerdict {
+        match &self.of {
+            Name::Row(row, bound) => self.judge_row(row, *bound, of),
+            Name::Finding(name, bound) => self.judge_finding(name, *bound, of.findings),
+            Name::Cost(cost) => cost.judge(&self.text, of),
+        }
+    }
+
+    fn judge_row(&self, row: &RowName, bound: Bound, of: &Judged<'_>) -> BudgetVerdict {
+        let Judged { rows, values, .. } = *of;
+        let count = count(row, rows, values);
+        let verdict = self.verdict(count, bound);
+        BudgetVerdict {
+            other: count.and_then(|count| other(row, count, rows, values)),
+            meant: match count {
+                Some(_) => String::new(),
+                None => what_was_meant(row, rows, values),
+            },
+            ..verdict
+        }
+    }
+
+    fn judge_finding(
         &self,
-        rows: &[ResultRow],
-        values: &BTreeMap<String, u64>,
+        name: &str,
+        bound: Bound,
         findings: Option<&[CallFinding]>,
     ) -> BudgetVerdict {
-        let count = match &self.of {
-            Name::Row(row) => count(row, rows, values),
-            Name::Finding(name) => findings.and_then(|found| finding_count(name, found)),
-        };
-        let kept = count.map(|count| match self.bound {
-            Bound::AtMost(bound) => count <= bound,
-            Bound::Exactly(bound) => count == bound,
-        });
-        let meant = match (&self.of, count) {
-            (_, Some(_)) => String::new(),
-            (Name::Row(row), None) => what_was_meant(row, rows, values),
-            (Name::Finding(_), None) if findings.is_none() => {
-                "the run kept no journal, which findings are made of".to_owned()
-            }
-            (Name::Finding(name), None) => {
-                let known: Vec<String> = finding_names().collect();
-                meant(name, known.iter().map(String::as_str))
-            }
-        };
+        let count = findings.and_then(|found| finding_count(name, found));
+        let verdict = self.verdict(count, bound);
+        let known: Vec<String> = finding_names().collect();
+        BudgetVerdict {
+            meant: match (count, findings) {
+                (Some(_), _) => String::new(),
+                (None, None) => "the run kept no journal, which findings are made of".to_owned(),
+                (None, Some(_)) => meant(name, known.iter().map(String::as_str)),
+            },
+            ..verdict
+        }
+    }
+
+    fn verdict(&self, count: Option<u64>, bound: Bound) -> BudgetVerdict {
         BudgetVerdict {
             budget: self.text.clone(),
             count: count.unwrap_or_default(),
-            kept: kept.into(),
-            other: match &self.of {
-                Name::Row(row) => count.and_then(|count| other(row, count, rows, values)),
-                Name::Finding(_) => None,
-            },
-            meant,
+            tolls: None,
+            kept: count.map(|count| bound.keeps(count)).into(),
+            other: None,
+            meant: String::new(),
         }
     }
 }
 
 /// KubeVirt's name, if it is one.
-fn kubevirt_name(name: &RowName) -> Option<&str> {
+pub(crate) fn kubevirt_name(name: &RowName) -> Option<&str> {
     name.is_kubevirts().then(|| name.without_code())
 }
 
@@ -232,7 +292,64 @@ mod tests {
 
     fn judged(text: &str, rows: &[ResultRow]) -> BudgetVerdict {
         let values = [("PATCH-pods-count".to_owned(), 207)].into();
-        text.parse::<Budget>().unwrap().judge(rows, &values, None)
+        text.parse::<Budget>().unwrap().judge(&Judged {
+            rows,
+            priced: rows,
+            values: &values,
+            findings: None,
+            objects: 10,
+        })
+    }
+
+    #[test]
+    fn a_cost_is_of_the_run_or_of_one_object_and_of_a_row_or_of_all() {
+        let priced = |tolls: Option<f64>, row: ResultRow| ResultRow {
+            cost_tolls: tolls,
+            ..row
+        };
+        let rows = [
+            priced(Some(30.0), row("patch", "pods", "", 200, 10)),
+            priced(Some(1.5), row("patch", "pods", "", 422, 1)),
+            priced(Some(8.5), row("get", "nodes", "", 200, 5)),
+            row("watch", "nodes", "", 200, 3),
+        ];
+        let judge = |text: &str| {
+            let verdict = judged(text, &rows);
+            (verdict.count, verdict.tolls, verdict.kept)
+        };
+        assert_eq!(judge("cost<=40"), (19, Some(40.0), Kept::Yes));
+        assert_eq!(judge("cost<=39.9"), (19, Some(40.0), Kept::No));
+        assert_eq!(judge("cost-per-object <= 4"), (19, Some(4.0), Kept::Yes));
+        assert_eq!(judge("cost:PATCH-pods<=31"), (11, Some(31.5), Kept::No));
+        assert_eq!(judge("cost:PATCH-pods@422<=2"), (1, Some(1.5), Kept::Yes));
+        assert_eq!(
+            judge("cost-per-object:PATCH-pods<=3.15"),
+            (11, Some(3.15), Kept::Yes)
+        );
+        assert_eq!(judge("cost:CREATE-pods<=0"), (0, Some(0.0), Kept::Yes));
+        let unpriced = judged("cost:WATCH-nodes<=5", &rows);
+        assert_eq!((unpriced.count, unpriced.kept), (3, Kept::Unknown));
+        assert_eq!(
+            unpriced.meant,
+            "the list that Kubetoll comes with has no price for such calls"
+        );
+        let misspelt = judged("cost:PATCH-podz<=5", &rows);
+        assert_eq!(misspelt.kept, Kept::Unknown);
+        assert!(
+            misspelt.meant.starts_with("did you mean "),
+            "{}",
+            misspelt.meant
+        );
+        for bad in [
+            "cost<5",
+            "cost=5",
+            "cost",
+            "cost<=x",
+            "cost<=-1",
+            "cost:pods<=1",
+        ] {
+            assert!(bad.parse::<Budget>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
-//! Budgets of a scenario: what each component may call how often per object.
+//! Budgets of a scenario: what each component may call how often per object, and what that may cost.
 //!
 //! What counts is what names the run's namespace: leases, watches and other namespaces' calls come
 //! whether or not anything runs, so that their number says how long a run took. Where a run has no
 //! namespace, everything but leases and watches counts.
 
 use crate::{
-    budgets::row_name::row_name,
+    budgets::{
+        cost_name::{CostName, cost_of, is_cost_name, unit_after},
+        row_name::row_name,
+    },
     history::text::including,
     number::detailed,
     text::{align_right, table},
@@ -17,8 +20,11 @@ const DECIMALS: f64 = 100.0;
 /// What two decimals lose of a third or of a sum.
 const EPSILON: f64 = 1e-9;
 
+/// The cost of all of a component's calls.
+const COST: &str = "cost";
+
 /// What runs of one scenario spend per object, rounded up to two decimals; of several runs, the
-/// most that one of them spends on a row.
+/// most that one of them spends on a row. Rows that were charged have their cost beside them.
 pub fn spent<'r>(results: impl IntoIterator<Item = &'r RunResult>) -> ScenarioBudget {
     let mut most = ScenarioBudget::new();
     for result in results {
@@ -26,18 +32,71 @@ pub fn spent<'r>(results: impl IntoIterator<Item = &'r RunResult>) -> ScenarioBu
         let objects = result.count.max(1) as f64;
         for row in result.rows.iter().filter(|row| counts(row.share, result)) {
             let budgets = own.entry(row.component.clone()).or_default();
-            *budgets.entry(row_name(row)).or_default() += row.count as f64 / objects;
+            let name = row_name(row);
+            if let Some(tolls) = row.cost_tolls {
+                for cost in [COST.to_owned(), cost_of(&name)] {
+                    *budgets.entry(cost).or_default() += tolls / objects;
+                }
+            }
+            *budgets.entry(name).or_default() += row.count as f64 / objects;
         }
         for (component, rows) in own {
             let budgets = most.entry(component).or_default();
             for (row, found) in rows {
-                let rounded = (found * DECIMALS - EPSILON).ceil() / DECIMALS;
                 let budget = budgets.entry(row).or_default();
-                *budget = budget.max(rounded);
+                *budget = budget.max(rounded_up(found));
             }
         }
     }
     most
+}
+
+fn rounded_up(value: f64) -> f64 {
+    (value * DECIMALS - EPSILON).ceil() / DECIMALS
+}
+
+/// What is to be written in place of what is allowed: how often each row was called; and costs. With
+/// a margin in percent those are that much above what was spent, of all of a component's calls and of
+/// the rows that have one already. Without it they stay as they are: sizes differ from run to run, so
+/// that what one run took is no limit.
+pub fn renewed(
+    spent: &ScenarioBudget,
+    allowed: Option<&ScenarioBudget>,
+    margin: Option<f64>,
+) -> ScenarioBudget {
+    let mut new = spent.clone();
+    for (component, rows) in &mut new {
+        let old = allowed.and_then(|allowed| allowed.get(component));
+        let is_old = |row: &str| old.is_some_and(|old| old.contains_key(row));
+        rows.retain(|row, _| {
+            !is_cost_name(row) || (margin.is_some() && (row == COST || is_old(row)))
+        });
+        for (_, cost) in rows.iter_mut().filter(|(row, _)| is_cost_name(row)) {
+            *cost = rounded_up(*cost * (1.0 + margin.unwrap_or_default() / 100.0));
+        }
+        let kept = old.into_iter().flatten();
+        let kept = kept.filter(|(row, _)| is_cost_name(row) && margin.is_none());
+        rows.extend(kept.map(|(row, cost)| (row.clone(), *cost)));
+    }
+    new
+}
+
+/// Costs that are allowed and can't be judged, as `COMPONENT ROW`: such calls were made, and none has
+/// a price.
+pub fn unpriced(spent: &ScenarioBudget, allowed: &ScenarioBudget) -> Vec<String> {
+    let mut found = Vec::new();
+    for (component, rows) in allowed {
+        let Some(spent) = spent.get(component) else {
+            continue;
+        };
+        let without = rows.keys().filter(|row| {
+            let calls = CostName::parse(row).map(|cost| cost.of);
+            let is_made = |calls: Option<&str>| calls.is_none_or(|calls| spent.contains_key(calls));
+            calls.is_some_and(is_made) && !spent.contains_key(*row)
+        });
+        found.extend(without.map(|row| format!("{component} {row}")));
+    }
+    found
 }
 
 fn counts(share: Share, result: &RunResult) -> bool {
@@ -48,7 +107,7 @@ fn counts(share: Share, result: &RunResult) -> bool {
     }
 }
 
-/// What was spent against what is allowed: all rows that were spent on.
+/// What was spent against what is allowed: all rows that were spent on, and costs that are allowed.
 pub fn check_budget(
     scenario: &str,
     spent: &ScenarioBudget,
@@ -70,7 +129,8 @@ pub fn check_budget(
             kept: found <= allowed.unwrap_or_default() + EPSILON,
         }
     };
-    rows.map(check).collect()
+    let is_asked = |row: &BudgetRow| row.allowed.is_some() || !is_cost_name(&row.row);
+    rows.map(check).filter(is_asked).collect()
 }
 
 /// The report as text: the rows that are over, and how many are kept.
@@ -80,12 +140,14 @@ pub fn budget_text(report: &BudgetReport) -> String {
     if !over.is_empty() {
         let mut table = table(&["SCENARIO", "COMPONENT", "ROW", "PER OBJECT", "BUDGET"]);
         for row in &over {
+            let unit = unit_after(&row.row);
+            let value = |value: f64| format!("{}{unit}", detailed(value));
             table.add_row([
                 row.scenario.clone(),
                 row.component.clone(),
                 row.row.clone(),
-                detailed(row.found),
-                row.allowed.map_or_else(|| "none".to_owned(), detailed),
+                value(row.found),
+                row.allowed.map_or_else(|| "none".to_owned(), value),
             ]);
         }
         align_right(&mut table, &[3, 4]);
@@ -155,6 +217,59 @@ mod tests {
         let mut without_namespace = first;
         without_namespace.cluster.namespace.clear();
         assert_eq!(spent([&without_namespace])["b"]["GET-pods"], 0.07);
+    }
+
+    #[test]
+    fn a_cost_is_judged_where_it_is_allowed_and_written_with_a_margin() {
+        let priced = |tolls: Option<f64>, row: ResultRow| ResultRow {
+            cost_tolls: tolls,
+            ..row
+        };
+        let run = result(vec![
+            priced(Some(300.0), row(Share::Workload, "a", "patch", 200, 100)),
+            priced(Some(50.0), row(Share::Workload, "a", "get", 200, 40)),
+            priced(Some(900.0), row(Share::Standing, "a", "get", 200, 90)),
+            row(Share::Workload, "a", "watch", 200, 1),
+        ]);
+        let spent = spent([&run]);
+        assert_eq!(spent["a"]["cost"], 3.5);
+        assert_eq!(spent["a"]["cost:PATCH-pods"], 3.0);
+        let plain = renewed(&spent, None, None);
+        assert_eq!(
+            plain["a"].keys().collect::<Vec<_>>(),
+            ["GET-pods", "PATCH-pods", "WATCH-pods"]
+        );
+        assert_eq!(check_budget("vmi", &spent, &plain).len(), 3);
+
+        let mut allowed = renewed(&spent, Some(&plain), Some(10.0));
+        assert_eq!((allowed["a"].len(), allowed["a"]["cost"]), (4, 3.85));
+        let own = allowed.get_mut("a").unwrap();
+        own.insert("cost:PATCH-pods".to_owned(), 2.9);
+        let rows = check_budget("vmi", &spent, &allowed);
+        let over: Vec<_> = rows.iter().filter(|row| !row.kept).collect();
+        assert_eq!((rows.len(), over.len()), (5, 1));
+        assert_eq!((&*over[0].row, over[0].found), ("cost:PATCH-pods", 3.0));
+        assert_eq!(renewed(&spent, Some(&allowed), None)["a"], allowed["a"]);
+        let again = renewed(&spent, Some(&allowed), Some(0.0));
+        assert_eq!(
+            (again["a"]["cost"], again["a"]["cost:PATCH-pods"]),
+            (3.5, 3.0)
+        );
+
+        let report = BudgetReport {
+            valid: true,
+            rows,
+            ..BudgetReport::default()
+        };
+        let text = budget_text(&report);
+        let line = "vmi       a          cost:PATCH-pods     3 tolls  2.90 tolls";
+        assert!(text.lines().any(|one| one == line), "{text}");
+
+        assert_eq!(unpriced(&spent, &allowed), [""; 0]);
+        let own = allowed.get_mut("a").unwrap();
+        own.insert("cost:WATCH-pods".to_owned(), 1.0);
+        own.insert("cost:LIST-pods".to_owned(), 1.0);
+        assert_eq!(unpriced(&spent, &allowed), ["a cost:WATCH-pods"]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use super::{
     steps::{Level, RUNS_IF_CONSTANT, Sensitivity, Step, steps},
     stretches::{Presence, stretches},
 };
+use crate::budgets::cost_name::is_cost_name;
 use crate::history::{
+    costs::has_cost,
     metrics::{Metrics, metric},
     series::{SeriesKey, series},
 };
@@ -29,8 +31,11 @@ pub fn changes(
 ) -> Vec<Change> {
     let mut found = Vec::new();
     for (key, runs) in series(runs) {
+        let priced: Vec<&HistoryRun> = runs.iter().copied().filter(|run| has_cost(run)).collect();
         for name in metrics.of(runs.iter().copied(), of_components) {
-            let line = Line::of(&key, &runs, &name);
+            // A run without a price says nothing of costs, not even that they went missing.
+            let runs = if is_cost_name(&name) { &priced } else { &runs };
+            let line = Line::of(&key, runs, &name);
             found.extend(line.changes(how));
         }
     }
@@ -207,6 +212,7 @@ mod tests {
                 .map(|value| ("A-count".to_owned(), *value))
                 .collect(),
             components: std::collections::BTreeMap::new(),
+            cost: None,
             record: None,
         };
         values.iter().enumerate().map(run).collect()
@@ -381,6 +387,24 @@ mod tests {
         let expected = expected
             .map(|(metric, kind, day, percent)| (metric.to_owned(), kind, day.to_owned(), percent));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_cost_steps_and_is_neither_new_nor_missing_where_it_is_not_known() {
+        let mut runs = history(Origin::Counted, &[None; 24]);
+        for (at, run) in runs.iter_mut().enumerate().filter(|(at, _)| *at >= 8) {
+            run.cost = Some(record::RunCost {
+                list: crate::standard_name().to_owned(),
+                tolls: if at < 16 { 500.0 } else { 600.5 },
+                ..record::RunCost::default()
+            });
+        }
+        let found = changes(&runs, false, &Metrics::all_and([]), &Sensitivity::default());
+        let told: Vec<_> = found.iter().map(|one| (&*one.metric, one.kind)).collect();
+        assert_eq!(told, [("cost", ChangeKind::Step)]);
+        let text = crate::changes_text::changes(&found, false, 0);
+        let line = "nightly//cost@1970-01-17T00:00:00Z  step  500 tolls  600.5 tolls  +20.1 %";
+        assert!(text.lines().any(|one| one.starts_with(line)), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::{
+    budgets::cost_name::unit_after,
     history::text::including,
     number::detailed,
     text::{align_right, table},
@@ -51,7 +52,11 @@ fn row(change: &Change) -> [String; 7] {
         (ChangeKind::Back, None) => "first seen",
         (ChangeKind::Step, _) => "step",
     };
-    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), detailed);
+    let unit = unit_after(&change.metric);
+    let value = |value: Option<f64>| match value {
+        Some(value) => format!("{}{unit}", detailed(value)),
+        None => "-".to_owned(),
+    };
     let percent = change.percent.map(|percent| format!("{percent:+.1} %"));
     [
         change.id.clone(),

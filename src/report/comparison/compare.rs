@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     changes::detect::percent,
-    history::metrics::{Metrics, is_count, metric},
+    comparison::tolls,
+    history::metrics::{Metrics, grows, metric},
 };
 use record::{
     Comparison, GroupInfo, HistoryRun, MetricComparison, Origin, ScenarioComparison, Side, Verdict,
@@ -183,7 +184,7 @@ fn compare_scenario(
     let metrics = names.iter().map(|name| {
         let (before, after) = (values(a, name, per_object), values(b, name, per_object));
         let mut found = compare_metric(name, &before, &after, (a.len(), b.len()), how.alpha);
-        if is_count(name) {
+        if grows(name) {
             let per = |median: Option<f64>, objects: Option<u64>| {
                 let divisor = if per_object { 1 } else { objects? };
                 Some(median? / divisor.max(1) as f64)
@@ -191,6 +192,8 @@ fn compare_scenario(
             found.a.per_object = per(found.a.median, a_objects);
             found.b.per_object = per(found.b.median, b_objects);
         }
+        found.a.tolls = tolls::median(a, name, per_object);
+        found.b.tolls = tolls::median(b, name, per_object);
         found
     });
     ScenarioComparison {
@@ -200,6 +203,8 @@ fn compare_scenario(
         a_objects,
         b_objects,
         per_object,
+        a_unpriced: tolls::unpriced(a),
+        b_unpriced: tolls::unpriced(b),
         metrics: metrics.collect(),
     }
 }
@@ -235,7 +240,7 @@ pub(crate) fn values_or_zero(runs: &[&HistoryRun], name: &str, per_object: bool)
 fn value(run: &HistoryRun, name: &str, per_object: bool) -> Option<f64> {
     let value = metric(run, name)?;
     let objects = run.objects.unwrap_or(1).max(1) as f64;
-    Some(if per_object && is_count(name) {
+    Some(if per_object && grows(name) {
         value / objects
     } else {
         value
@@ -277,6 +282,7 @@ fn side(values: &[f64]) -> Side {
         min: values.iter().copied().reduce(f64::min),
         max: values.iter().copied().reduce(f64::max),
         per_object: None,
+        tolls: None,
     }
 }
 

@@ -20,9 +20,7 @@ pub fn junit(found: &Comparison) -> Result<String, quick_junit::SerializeError> 
             cases.extend(scenario.metrics.iter().map(|metric| {
                 let mut case = TestCase::new(metric.metric.clone(), TestCaseStatus::success());
                 case.set_classname("kubetoll.compare");
-                case.set_system_out(
-                    cells(metric, (scenario.a_runs, scenario.b_runs), found.alpha).join("  "),
-                );
+                case.set_system_out(cells(metric, scenario, found.alpha).join("  "));
                 case
             }));
         }

@@ -3,10 +3,13 @@
 use std::str::FromStr;
 
 use crate::{
+    budgets::cost_name::{is_cost_name, unit_after},
     changes::steps::{Sensitivity, level_starts_at},
     comparison::compare::{Group, values, values_or_zero},
-    history::metrics::{is_count, is_named, known_names},
-    nearest::meant,
+    history::{
+        costs::why_unknown,
+        metrics::{is_count, is_named, what_was_meant},
+    },
     number::detailed,
 };
 use record::{
@@ -100,7 +103,11 @@ impl MetricLimit {
             (true, true) => "less than",
             (true, false) => "more than",
         };
-        let unit = if self.in_percent { " %" } else { "" };
+        let unit = if self.in_percent {
+            " %"
+        } else {
+            unit_after(&self.metric)
+        };
         LimitVerdict {
             limit: self.text.clone(),
             scenario: scenario.scenario.clone(),
@@ -108,17 +115,20 @@ impl MetricLimit {
             found,
             allowed: format!("{sign} {}{unit}", self.number),
             kept: found.map(|found| !self.fails(found)).into(),
-            meant: self.meant(metric.is_some(), runs),
+            meant: self.meant(metric.is_some(), found, runs),
         }
     }
 
-    /// What may have been meant by a name that no run has a metric of.
-    fn meant(&self, is_known: bool, runs: &[&HistoryRun]) -> String {
-        if is_known {
-            return String::new();
+    /// What may have been meant by a name that no run has a metric of, or why a cost is not known.
+    fn meant(&self, is_known: bool, found: Option<f64>, runs: &[&HistoryRun]) -> String {
+        let runs = runs.iter().copied();
+        if !is_known {
+            return what_was_meant(runs, &self.metric);
         }
-        let known = known_names(runs.iter().copied());
-        meant(&self.metric, known.iter().map(String::as_str))
+        if found.is_none() && is_cost_name(&self.metric) {
+            return why_unknown(runs);
+        }
+        String::new()
     }
 
     /// A rise from 0 is more than any percentage.
@@ -333,6 +343,7 @@ mod tests {
                 .filter(|(_, value)| value.is_finite())
                 .collect(),
             components: std::collections::BTreeMap::new(),
+            cost: None,
             record: None,
         };
         Group {

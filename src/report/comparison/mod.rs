@@ -5,3 +5,4 @@ pub(crate) mod junit;
 pub(crate) mod limit;
 mod ranking;
 pub mod text;
+mod tolls;

@@ -1,5 +1,7 @@
 //! Which metrics of a comparison are shown, in which order, and what is only counted or named.
 
+use super::tolls::{is_all, unsigned};
+use crate::budgets::cost_name::is_cost_name;
 use record::{MetricComparison, ScenarioComparison, Verdict};
 
 /// Metrics that can't be told from chance and are shown all the same.
@@ -7,14 +9,17 @@ const UNKNOWN_SHOWN: usize = 10;
 /// Metrics of one group only that are named.
 const FOLDED_NAMED: usize = 5;
 
-/// The metrics of the table, in its order: what differs by more than chance first, and of all the
-/// largest effect first. Without `all`, those that can't be told from chance are only the largest,
+/// The metrics of the table, in its order: what all calls cost first, whatever becomes of it; then what
+/// differs by more than chance, and of all the largest effect first, in tolls where both groups have a
+/// price, then in percent. Without `all`, those that can't be told from chance are only the largest,
 /// and what one group alone has is named in a line.
 pub(super) fn shown(scenario: &ScenarioComparison, all: bool) -> Vec<&MetricComparison> {
     let mut metrics: Vec<&MetricComparison> = scenario.metrics.iter().collect();
     metrics.sort_by(|one, other| {
-        rank(one.verdict)
-            .cmp(&rank(other.verdict))
+        is_all(other)
+            .cmp(&is_all(one))
+            .then(rank(one.verdict).cmp(&rank(other.verdict)))
+            .then(unsigned(other).total_cmp(&unsigned(one)))
             .then(effect(other).total_cmp(&effect(one)))
             .then(one.metric.cmp(&other.metric))
     });
@@ -23,6 +28,7 @@ pub(super) fn shown(scenario: &ScenarioComparison, all: bool) -> Vec<&MetricComp
     }
     let mut unknown = 0;
     metrics.retain(|metric| match metric.verdict {
+        _ if is_cost_name(&metric.metric) => true,
         Verdict::Changed | Verdict::Differs => true,
         Verdict::Unknown => {
             unknown += 1;
@@ -63,7 +69,7 @@ pub(super) fn folded(scenario: &ScenarioComparison, all: bool) -> Vec<String> {
     }
     let of = |verdict: Verdict| -> Vec<&MetricComparison> {
         let mut metrics: Vec<&MetricComparison> = scenario.metrics.iter().collect();
-        metrics.retain(|metric| metric.verdict == verdict);
+        metrics.retain(|metric| metric.verdict == verdict && !is_cost_name(&metric.metric));
         metrics.sort_by(|one, other| effect(other).total_cmp(&effect(one)));
         metrics
     };

@@ -1,9 +1,13 @@
 //! A comparison for people: on a terminal, and in a pull request.
 
 use crate::{
-    comparison::ranking::{folded, shown},
+    budgets::cost_name::is_cost_name,
+    comparison::{
+        ranking::{folded, shown},
+        tolls,
+    },
     history::text::including,
-    number::detailed,
+    number::{detailed, signed},
     text::{align_right, table},
 };
 use record::{
@@ -24,27 +28,22 @@ pub fn text(found: &Comparison, all: bool) -> String {
     }
     for scenario in &found.scenarios {
         put_line!(text, "\n{}", title(scenario));
-        let mut table = table(&[
-            "METRIC",
-            "A",
-            "B",
-            "DIFFERENCE",
-            "",
-            "PER OBJECT",
-            "VERDICT",
-        ]);
+        let mut head = vec!["METRIC", "A", "B", "DIFFERENCE", "", "PER OBJECT"];
+        head.extend(tolls::are_known(scenario).then_some("TOLLS"));
+        let numbers: Vec<usize> = (1..head.len()).collect();
+        head.push("VERDICT");
+        let mut table = table(&head);
         for metric in shown(scenario, all) {
-            table.add_row(cells(
-                metric,
-                (scenario.a_runs, scenario.b_runs),
-                found.alpha,
-            ));
+            table.add_row(cells(metric, scenario, found.alpha));
         }
-        align_right(&mut table, &[1, 2, 3, 4, 5]);
+        align_right(&mut table, &numbers);
         if !table.is_empty() {
             table.put(&mut text, "  ");
         }
-        for line in folded(scenario, all) {
+        for line in tolls::left_out(scenario)
+            .into_iter()
+            .chain(folded(scenario, all))
+        {
             put_line!(text, "  {line}");
         }
         put_line!(text, "  {}", rest(scenario, all));
@@ -84,20 +83,32 @@ pub fn markdown(found: &Comparison, all: bool) -> String {
         put_line!(text, "\n> {}", escaped(&warning));
     }
     for scenario in &found.scenarios {
-        put_line!(text, "\n**{}**\n", escaped(&title(scenario)));
+        put_line!(text, "\n**{}**", escaped(&title(scenario)));
+        text.push('\n');
         let rows = shown(scenario, all);
         if !rows.is_empty() {
-            text.push_str(
-                "| metric | A | B | difference | | per object | verdict |\n\
-                 | --- | ---: | ---: | ---: | ---: | ---: | --- |\n",
+            let (head, line) = match tolls::are_known(scenario) {
+                true => (" tolls |", " ---: |"),
+                false => ("", ""),
+            };
+            put_line!(
+                text,
+                "| metric | A | B | difference | | per object |{head} verdict |"
+            );
+            put_line!(
+                text,
+                "| --- | ---: | ---: | ---: | ---: | ---: |{line} --- |"
             );
         }
         for metric in rows {
-            let cells = cells(metric, (scenario.a_runs, scenario.b_runs), found.alpha)
-                .map(|cell| escaped(&cell));
+            let cells = cells(metric, scenario, found.alpha);
+            let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
             put_line!(text, "| {} |", cells.join(" | "));
         }
-        for line in folded(scenario, all) {
+        for line in tolls::left_out(scenario)
+            .into_iter()
+            .chain(folded(scenario, all))
+        {
             put_line!(text, "\n{}", escaped(&line));
         }
         put_line!(text, "\n{}", rest(scenario, all));
@@ -205,13 +216,18 @@ fn rest(scenario: &ScenarioComparison, all: bool) -> String {
     text
 }
 
-pub(crate) fn cells(metric: &MetricComparison, runs: (usize, usize), alpha: f64) -> [String; 7] {
+pub(crate) fn cells(
+    metric: &MetricComparison,
+    scenario: &ScenarioComparison,
+    alpha: f64,
+) -> Vec<String> {
+    let runs = (scenario.a_runs, scenario.b_runs);
     let per_object = match (metric.a.per_object, metric.b.per_object) {
         (None, None) => String::new(),
         (a, b) => format!("{} -> {}", optional(a), optional(b)),
     };
-    [
-        metric.metric.clone(),
+    let mut cells = vec![
+        tolls::named(&metric.metric),
         optional(metric.a.median),
         optional(metric.b.median),
         metric.difference.map_or_else(String::new, signed),
@@ -219,8 +235,14 @@ pub(crate) fn cells(metric: &MetricComparison, runs: (usize, usize), alpha: f64)
             .percent
             .map_or_else(String::new, |percent| format!("{percent:+.1} %")),
         per_object,
-        format!("{}{}", explained(metric, alpha), presence(metric, runs)),
-    ]
+    ];
+    cells.extend(tolls::are_known(scenario).then(|| tolls::cell(metric)));
+    cells.push(format!(
+        "{}{}",
+        explained(metric, alpha),
+        presence(metric, runs)
+    ));
+    cells
 }
 
 /// How many runs have a metric, if not all of a group or none.
@@ -249,6 +271,8 @@ fn explained(metric: &MetricComparison, alpha: f64) -> String {
             }
             None => format!("differs, {}", p_text(p)),
         },
+        Verdict::Missing if is_cost_name(&metric.metric) => "not known in B".to_owned(),
+        Verdict::New if is_cost_name(&metric.metric) => "not known in A".to_owned(),
         Verdict::Missing => "missing in B".to_owned(),
         Verdict::New => "new in B".to_owned(),
         Verdict::Unknown => format!(
@@ -270,8 +294,9 @@ fn p_text(p: f64) -> String {
 
 pub(crate) fn limit_line(limit: &LimitVerdict) -> String {
     let found = match limit.found {
-        None if !limit.meant.is_empty() => format!("no run has it ({})", limit.meant),
-        None => "missing".to_owned(),
+        None if limit.meant.is_empty() => "missing".to_owned(),
+        None if is_cost_name(&limit.metric) => format!("not known ({})", limit.meant),
+        None => format!("no run has it ({})", limit.meant),
         Some(found) if found.is_infinite() => "a rise from 0".to_owned(),
         Some(found) if limit.allowed.ends_with('%') => format!("{} %", detailed(found)),
         Some(found) => detailed(found),
@@ -315,11 +340,6 @@ fn optional(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), detailed)
 }
 
-fn signed(value: f64) -> String {
-    let sign = if value < 0.0 { "-" } else { "+" };
-    format!("{sign}{}", detailed(value.abs()))
-}
-
 /// What Markdown would take for a table's or a heading's own signs.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -344,6 +364,7 @@ pub(crate) mod tests {
             min: Some(value),
             max: Some(value),
             per_object: Some(value / 100.0),
+            tolls: None,
         };
         MetricComparison {
             metric: name.to_owned(),
@@ -390,6 +411,8 @@ pub(crate) mod tests {
                 a_objects: Some(100),
                 b_objects: Some(100),
                 per_object: false,
+                a_unpriced: None,
+                b_unpriced: None,
                 metrics: vec![
                     metric("CREATE-pods-count", 100.0, 100.0, Verdict::Equal),
                     metric("GET-nodes-count", 30.0, 31.5, Verdict::Unknown),

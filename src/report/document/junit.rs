@@ -2,7 +2,11 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::{graph::DrawError, run::text::beside};
+use crate::{
+    budgets::cost::{found, unknown},
+    graph::DrawError,
+    run::text::beside,
+};
 use record::{BudgetVerdict, Kept, RunResult};
 
 /// The report of a run for a CI: what it checked of itself, and what was asked of it.
@@ -77,7 +81,8 @@ fn suite(name: &str, cases: impl Iterator<Item = Case>) -> TestSuite {
 /// What a budget was compared with.
 pub(super) fn counted(verdict: &BudgetVerdict) -> String {
     match verdict.kept {
-        Kept::Unknown => "there is no such row".to_owned(),
+        Kept::Unknown => unknown(verdict).to_owned(),
+        _ if verdict.tolls.is_some() => found(verdict),
         _ => format!("{} counted", verdict.count),
     }
 }

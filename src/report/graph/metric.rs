@@ -1,5 +1,7 @@
 //! The metrics of KubeVirt's benchmark page, and what is known of any metric by its name.
 
+use crate::budgets::cost_name::{CostName, is_cost_name};
+
 /// The scenarios of KubeVirt's density tests, in the order of its page.
 pub const SCENARIOS: [&str; 3] = ["vmi", "vm", "instancetype"];
 
@@ -29,6 +31,13 @@ impl Metric<'_> {
     /// The unit, for an axis.
     pub fn unit(self) -> &'static str {
         let name = self.0;
+        if let Some(cost) = CostName::parse(name) {
+            return if cost.per_object {
+                "tolls per object"
+            } else {
+                "tolls per run"
+            };
+        }
         if name.ends_with("-phase-count") {
             "VMIs in the phase, per run"
         } else if name.ends_with("-count") {
@@ -47,7 +56,7 @@ impl Metric<'_> {
     /// Whether it says how fast or how heavy KubeVirt is, rather than what it asks of the API
     /// server.
     pub fn is_performance(self) -> bool {
-        !self.0.ends_with("-count")
+        !self.0.ends_with("-count") && !is_cost_name(self.0)
     }
 }
 
@@ -72,5 +81,8 @@ mod tests {
         }
         assert!(Metric("avgVirtAPICPUUsage").is_performance());
         assert!(!Metric("PATCH-pods-count").is_performance());
+        assert!(!Metric("cost").is_performance());
+        assert_eq!(Metric("cost:PATCH-pods-count").unit(), "tolls per run");
+        assert_eq!(Metric("cost-per-object").unit(), "tolls per object");
     }
 }

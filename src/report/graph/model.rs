@@ -293,6 +293,7 @@ mod tests {
                 .into_iter()
                 .collect(),
             components: BTreeMap::new(),
+            cost: None,
             record: None,
         }
     }

@@ -34,6 +34,7 @@ fn run(index: usize, at: Timestamp, value: f64) -> HistoryRun {
         objects: Some(100),
         values: BTreeMap::from([("PATCH-pods-count".to_owned(), value)]),
         components: BTreeMap::new(),
+        cost: None,
         record: None,
     }
 }

@@ -4,48 +4,105 @@
 //!   terms. `PATCH-pods` is without subresources.
 //! - `virt-controller:PATCH-pods`: the same of one component; written with `-count` at its end.
 //! - `PATCH-pods-count`: KubeVirt's value, over KubeVirt's components, into which its rule folds the
-//!   subresources. All other names are KubeVirt's, too, but for those of findings:
+//!   subresources. All other names are KubeVirt's, too, but for those of costs and findings:
+//! - `cost`, `cost:PATCH-pods`: what all calls cost, or those of a name, in tolls; `cost-per-object`
+//!   and `cost-per-object:PATCH-pods` by the number of objects.
 //! - `why:no-op-write`: how many calls findings of that kind have; `why:saved`: how many could go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::costs;
 use crate::{
-    budgets::{finding_name::is_finding_name, row_name::COUNT},
+    budgets::{
+        cost_name::{CostName, is_cost_name},
+        finding_name::is_finding_name,
+        row_name::COUNT,
+    },
     nearest::meant,
 };
-use record::HistoryRun;
+use record::{HistoryRun, RunCost};
 
 /// Between the component and the metric in the name of a component's metric.
 const OF_COMPONENT: char = ':';
 /// Stands for any letters in the name of a metric.
 const ANY: char = '*';
 
+/// What all calls of a run cost.
+pub(crate) const COST: CostName<'_> = CostName {
+    per_object: false,
+    of: None,
+};
+
 /// A metric's value in a run that has it.
 pub fn metric(run: &HistoryRun, name: &str) -> Option<f64> {
-    let value = match name
-        .split_once(OF_COMPONENT)
-        .filter(|_| is_of_component(name))
-    {
-        Some((component, name)) => run.components.get(component)?.get(name).copied(),
-        None if is_row(name) => row(run, name),
-        None => run.values.get(name).copied(),
+    let value = match CostName::parse(name) {
+        Some(cost) => costs::cost(run, cost),
+        None => Numbers::of(run).get(name),
     };
     value.filter(|value| value.is_finite())
 }
 
-/// Whether a name is that of a component's metric.
-fn is_of_component(name: &str) -> bool {
-    name.contains(OF_COMPONENT) && !is_finding_name(name)
+/// The counts of a run, or what these cost: by KubeVirt's names, and by component.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers<'r> {
+    values: &'r BTreeMap<String, f64>,
+    components: &'r BTreeMap<String, BTreeMap<String, f64>>,
 }
 
-/// A row of the books over all components.
-fn row(run: &HistoryRun, name: &str) -> Option<f64> {
-    let name = format!("{name}{COUNT}");
-    let found = run
-        .components
-        .values()
-        .filter_map(|metrics| metrics.get(&name).copied());
-    found.reduce(|sum, count| sum + count)
+impl<'r> Numbers<'r> {
+    fn of(run: &'r HistoryRun) -> Self {
+        Self {
+            values: &run.values,
+            components: &run.components,
+        }
+    }
+
+    pub(super) fn of_cost(cost: &'r RunCost) -> Self {
+        Self {
+            values: &cost.values,
+            components: &cost.components,
+        }
+    }
+
+    pub(super) fn get(self, name: &str) -> Option<f64> {
+        let of_component = name.split_once(OF_COMPONENT);
+        match of_component.filter(|_| is_of_component(name)) {
+            Some((component, name)) => self.components.get(component)?.get(name).copied(),
+            None if is_row(name) => self.row(name),
+            None => self.values.get(name).copied(),
+        }
+    }
+
+    /// A row of the books over all components.
+    fn row(self, name: &str) -> Option<f64> {
+        let name = format!("{name}{COUNT}");
+        let components = self.components.values();
+        let found = components.filter_map(|metrics| metrics.get(&name).copied());
+        found.reduce(|sum, one| sum + one)
+    }
+
+    fn component_names(self) -> impl Iterator<Item = String> + use<'r> {
+        self.components.iter().flat_map(|(component, metrics)| {
+            let own = metrics.keys();
+            own.map(move |name| format!("{component}{OF_COMPONENT}{name}"))
+        })
+    }
+
+    /// Rows over all components.
+    fn row_names(self) -> impl Iterator<Item = String> + use<'r> {
+        let names = self.components.values().flat_map(BTreeMap::keys);
+        names.filter_map(|name| Some(name.strip_suffix(COUNT)?.to_owned()))
+    }
+
+    pub(super) fn all_names(self) -> impl Iterator<Item = String> + use<'r> {
+        let values = self.values.keys().cloned();
+        values.chain(self.component_names()).chain(self.row_names())
+    }
+}
+
+/// Whether a name is that of a component's metric.
+fn is_of_component(name: &str) -> bool {
+    name.contains(OF_COMPONENT) && !is_finding_name(name) && !is_cost_name(name)
 }
 
 /// Whether a name is that of a row: a verb in capitals before a resource or a path.
@@ -55,29 +112,43 @@ fn is_row(name: &str) -> bool {
     !name.ends_with(COUNT) && name.split_once('-').is_some_and(|(verb, _)| is_verb(verb))
 }
 
-/// Whether a metric counts calls, so that it grows with the number of objects.
+/// Whether a metric counts calls: a run with exact counts that doesn't have it made none.
 pub(crate) fn is_count(metric: &str) -> bool {
-    metric.ends_with(COUNT) || is_row(metric) || is_finding_name(metric)
+    let is_count = metric.ends_with(COUNT) || is_row(metric) || is_finding_name(metric);
+    is_count && !is_cost_name(metric)
+}
+
+/// Whether a metric grows with the number of objects: a count, or a cost of all of them.
+pub(crate) fn grows(metric: &str) -> bool {
+    is_count(metric) || CostName::parse(metric).is_some_and(|cost| !cost.per_object)
 }
 
 /// Whether a metric is what a user calls `name`.
 pub(crate) fn is_named(metric: &str, name: &str) -> bool {
+    if let (Some(metric), Some(name)) = (CostName::parse(metric), CostName::parse(name)) {
+        let same = match (metric.of, name.of) {
+            (Some(metric), Some(name)) => is_named(metric, name),
+            (metric, name) => metric == name,
+        };
+        return same && metric.per_object == name.per_object;
+    }
     let of_component = is_of_component(metric);
     metric == name || (of_component && metric.strip_suffix(COUNT) == Some(name))
 }
 
 /// The names of all metrics that one of the runs has, without rows over all components; those of
-/// components only if asked for.
+/// components only if asked for, and of costs only that of all calls.
 fn metric_names<'r>(
     runs: impl IntoIterator<Item = &'r HistoryRun>,
     of_components: bool,
 ) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for run in runs {
-        names.extend(run.values.keys().cloned());
-        for (component, metrics) in run.components.iter().filter(|_| of_components) {
-            let own = metrics.keys();
-            names.extend(own.map(|name| format!("{component}{OF_COMPONENT}{name}")));
+        let numbers = Numbers::of(run);
+        names.extend(numbers.values.keys().cloned());
+        names.extend(costs::known(run).map(|_| COST.name_of(None)));
+        if of_components {
+            names.extend(numbers.component_names());
         }
     }
     names
@@ -85,20 +156,33 @@ fn metric_names<'r>(
 
 /// The names of all rows that one of the runs has, over all components.
 fn row_names<'r>(runs: impl IntoIterator<Item = &'r HistoryRun>) -> BTreeSet<String> {
-    let components = runs.into_iter().flat_map(|run| run.components.values());
-    let names = components.flat_map(|metrics| metrics.keys());
-    names
-        .filter_map(|name| Some(name.strip_suffix(COUNT)?.to_owned()))
-        .collect()
+    let runs = runs.into_iter();
+    runs.flat_map(|run| Numbers::of(run).row_names()).collect()
 }
 
 /// All that a metric of the runs may be called, to find out what was meant by a name.
-pub(crate) fn known_names<'r>(
+fn known_names<'r>(
     runs: impl IntoIterator<Item = &'r HistoryRun> + Clone,
+    name: &str,
 ) -> BTreeSet<String> {
+    if let Some(cost) = CostName::parse(name) {
+        return costs::known_names(runs, cost);
+    }
     let mut names = metric_names(runs.clone(), true);
     names.extend(row_names(runs));
     names
+}
+
+/// What may have been meant by a name that no run has a metric of; of a cost, why none has one.
+pub(crate) fn what_was_meant<'r>(
+    runs: impl IntoIterator<Item = &'r HistoryRun> + Clone,
+    name: &str,
+) -> String {
+    let known = known_names(runs.clone(), name);
+    if is_cost_name(name) && known.is_empty() {
+        return costs::why_unknown(runs);
+    }
+    meant(name, known.iter().map(String::as_str))
 }
 
 /// Which metrics are looked at: all, or those that were named. A `*` in a name stands for anything.
@@ -143,6 +227,10 @@ impl Metrics {
         }
         let mut rows = row_names(runs.clone());
         rows.retain(|row| self.names.iter().any(|name| fits(row, name)));
+        let costs = self.names.iter().filter_map(|name| CostName::parse(name));
+        for cost in costs {
+            names.extend(costs::named(runs.clone(), cost));
+        }
         for row in rows {
             let folded = format!("{row}{COUNT}");
             let mut both = runs
@@ -163,12 +251,14 @@ impl Metrics {
         &self,
         runs: impl IntoIterator<Item = &'r HistoryRun> + Clone,
     ) -> Result<(), String> {
-        let known = known_names(runs);
-        let is_unknown = |name: &&String| !known.iter().any(|known| fits(known, name));
+        let is_unknown = |name: &&String| {
+            let known = known_names(runs.clone(), name);
+            !known.iter().any(|known| fits(known, name))
+        };
         match self.names.iter().find(is_unknown) {
             None => Ok(()),
             Some(name) => {
-                let meant = meant(name, known.iter().map(String::as_str));
+                let meant = what_was_meant(runs, name);
                 Err(format!("no run has the metric {name}: {meant}"))
             }
         }
@@ -176,9 +266,14 @@ impl Metrics {
 }
 
 /// Whether a metric is one that a name with or without a `*` means.
-fn fits(metric: &str, name: &str) -> bool {
+pub(super) fn fits(metric: &str, name: &str) -> bool {
     if !name.contains(ANY) {
         return is_named(metric, name);
+    }
+    if let (Some(metric), Some(name)) = (CostName::parse(metric), CostName::parse(name)) {
+        let both = metric.of.zip(name.of);
+        let fitting = both.is_some_and(|(metric, name)| fits(metric, name));
+        return fitting && metric.per_object == name.per_object;
     }
     let of_component = is_of_component(metric);
     let without_count = metric.strip_suffix(COUNT).filter(|_| of_component);
@@ -231,6 +326,7 @@ mod tests {
                 ),
             ]
             .into(),
+            cost: None,
             record: None,
         }
     }
@@ -286,6 +382,106 @@ mod tests {
             "no run has the metric PATCH-podz: did you mean PATCH-pods or PATCH-pods-count or \
              PATCH-pods/status?"
         );
+    }
+
+    /// The same with a cost of ten tolls for each call.
+    fn priced(run: HistoryRun) -> HistoryRun {
+        let tolls = |counts: &BTreeMap<String, f64>| -> BTreeMap<String, f64> {
+            let counts = counts.iter();
+            counts
+                .map(|(name, count)| (name.clone(), count * 10.0))
+                .collect()
+        };
+        let components = run.components.iter();
+        let cost = RunCost {
+            list: crate::standard_name().to_owned(),
+            tolls: 4000.0,
+            unpriced_calls: 3,
+            values: tolls(&run.values),
+            components: components
+                .map(|(component, counts)| (component.clone(), tolls(counts)))
+                .collect(),
+        };
+        HistoryRun {
+            cost: Some(cost),
+            ..run
+        }
+    }
+
+    #[test]
+    fn a_cost_is_of_all_calls_or_of_any_that_have_a_name() {
+        let run = priced(run(100.0, 107.0, 207.0));
+        for (name, value) in [
+            ("cost", Some(4000.0)),
+            ("cost-per-object", Some(40.0)),
+            ("cost:PATCH-pods", Some(1010.0)),
+            ("cost-per-object:PATCH-pods", Some(10.1)),
+            ("cost:PATCH-pods/status", Some(1070.0)),
+            ("cost:PATCH-pods-count", Some(2070.0)),
+            ("cost:virt-controller:PATCH-pods-count", Some(1000.0)),
+            ("cost:GET-pods", None),
+        ] {
+            assert_eq!(metric(&run, name), value, "{name}");
+            let is_known = named(&[name]).check([&run]).is_ok();
+            assert_eq!(is_known, value.is_some(), "{name}");
+        }
+        let of =
+            |name: &str| -> Vec<String> { named(&[name]).of([&run], false).into_iter().collect() };
+        assert_eq!(of("cost"), ["cost"]);
+        assert_eq!(of("cost:PATCH-pods"), ["cost:PATCH-pods"]);
+        assert_eq!(
+            of("cost:virt-controller:PATCH-pods"),
+            ["cost:virt-controller:PATCH-pods-count"]
+        );
+        assert_eq!(
+            of("cost:PATCH-*"),
+            [
+                "cost:PATCH-pods",
+                "cost:PATCH-pods-count",
+                "cost:PATCH-pods/status"
+            ]
+        );
+        let all = Metrics::all_and([]).of([&run], false);
+        assert_eq!(
+            all.into_iter().collect::<Vec<_>>(),
+            ["PATCH-pods-count", "cost"]
+        );
+        assert_eq!(
+            named(&["cost:PATCH-podz"]).check([&run]).unwrap_err(),
+            "no run has the metric cost:PATCH-podz: did you mean cost:PATCH-pods or \
+             cost:PATCH-pods-count or cost:PATCH-pods/status?"
+        );
+        assert!(is_count("PATCH-pods") && !is_count("cost:PATCH-pods") && !is_count("cost"));
+        assert!(grows("cost:PATCH-pods") && !grows("cost-per-object"));
+    }
+
+    #[test]
+    fn a_cost_by_another_list_or_of_no_list_is_not_known() {
+        let mut other = priced(run(100.0, 107.0, 207.0));
+        other.cost.as_mut().unwrap().list = "another".to_owned();
+        let mut imported = run(100.0, 107.0, 207.0);
+        imported.origin = Origin::Estimate;
+        let kept = run(100.0, 107.0, 207.0);
+        for (run, why) in [
+            (
+                other,
+                "r was priced by another list, that of another, and is here without its record",
+            ),
+            (
+                imported,
+                "r was imported, and only runs that Kubetoll made have a cost",
+            ),
+            (
+                kept,
+                "r was kept by a Kubetoll that priced nothing, and is here without its record, or \
+                 none of its calls has a price",
+            ),
+        ] {
+            assert_eq!(metric(&run, "cost"), None);
+            assert!(!Metrics::all_and([]).of([&run], false).contains("cost"));
+            let refused = named(&["cost"]).check([&run]).unwrap_err();
+            assert_eq!(refused, format!("no run has the metric cost: {why}"));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::run::evaluate::run_metrics;
+use crate::run::metrics::metrics_and_cost;
 use record::{HistoryRun, Origin, RunRecord, component_metric, label};
 
 /// The job of a run in a lab that was given none.
@@ -12,6 +12,7 @@ const LOCAL: &str = "local";
 
 /// The entry of a run with its record. `labels` replace what the record says.
 pub fn history_run(record: RunRecord, labels: &BTreeMap<String, String>) -> HistoryRun {
+    let (values, cost) = metrics_and_cost(&record);
     HistoryRun {
         id: record.id.clone(),
         at: record.started,
@@ -24,8 +25,9 @@ pub fn history_run(record: RunRecord, labels: &BTreeMap<String, String>) -> Hist
         failure: record.failure.as_ref().map(|failure| failure.reason),
         labels: all_labels(&record, labels),
         objects: record.object_count(),
-        values: run_metrics(&record),
+        values,
         components: components(&record),
+        cost,
         record: Some(Box::new(record)),
     }
 }

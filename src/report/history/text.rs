@@ -7,7 +7,7 @@ use crate::{
     text::{align_right, table},
 };
 use exchange::NotAllRunning;
-use record::{Checked, HistoryRun, ImportReport, label};
+use record::{Checked, HistoryRun, ImportReport, RunCost, label};
 
 /// One line per run, the last `last` of them, with ids that are as short as they can be to tell all of
 /// the runs apart.
@@ -106,6 +106,9 @@ pub fn run(run: &HistoryRun) -> String {
     for (component, counts) in &run.components {
         values(&mut text, component, counts);
     }
+    if let Some(cost) = &run.cost {
+        put_cost(&mut text, cost);
+    }
     text
 }
 
@@ -140,6 +143,25 @@ fn values(text: &mut String, title: &str, values: &std::collections::BTreeMap<St
     put_line!(text, "\n{title}");
     for (name, value) in values {
         put_line!(text, "  {name:width$}  {value}");
+    }
+}
+
+/// What all calls cost, and those of each component.
+fn put_cost(text: &mut String, cost: &RunCost) {
+    let rounded = |tolls: f64| (tolls * 100.0).round() / 100.0;
+    let rows = cost.components.iter().flat_map(|(component, costs)| {
+        let named = costs.iter();
+        named.map(move |(name, tolls)| (format!("cost:{component}:{name}"), rounded(*tolls)))
+    });
+    let all = ("cost".to_owned(), rounded(cost.tolls));
+    let title = format!("Cost in tolls, by the list of {}", cost.list);
+    values(text, &title, &rows.chain([all]).collect());
+    if cost.unpriced_calls > 0 {
+        put_line!(
+            text,
+            "  {} calls more have no price",
+            grouped(cost.unpriced_calls)
+        );
     }
 }
 

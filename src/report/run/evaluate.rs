@@ -1,30 +1,27 @@
 //! From the record of a run to its result.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
-use classify::kubevirt::is_kubevirt_component;
 use findings::Request;
 use prices::{AtRun, bill};
 use record::{
-    BudgetVerdict, CallFinding, CallRecord, Crosscheck, Kept, Latency, ObjectRecord, ObjectTimes,
-    OtherCount, Outcome, PerObject, PerfAuditResults, PerfAuditThreshold, PerfAuditValue,
-    PriceList, ProxyRun, ProxyTook, Quantiles, ResultRow, RowRecord, RunRecord, RunResult, Share,
-    ThresholdExpectation, ThresholdFile, ThresholdVerdict, Took, Total, Window,
+    BudgetVerdict, CallFinding, CallRecord, Kept, ObjectRecord, Outcome, PerObject,
+    PerfAuditResults, PerfAuditThreshold, PerfAuditValue, PriceList, ProxyRun, ProxyTook,
+    ResultRow, RowRecord, RunRecord, RunResult, Share, ThresholdFile, ThresholdVerdict, Took,
+    Total, Window,
 };
-use stats::nearest_rank;
 use terminal::exit::Exit;
 
 use crate::{
     Budget,
-    budgets::{
-        budget::{count, other},
-        finding_name::{finding_count, finding_names},
-        row_name::RowName,
+    budgets::budget::Judged,
+    run::{
+        charged::Charged,
+        cost::priced,
+        metrics::{kubevirt_values, latency, metrics},
+        per_object::per_object,
+        thresholds::Counted,
     },
-    nearest::meant,
-    run::{charged::Charged, per_object::per_object},
 };
 
 /// Components whose calls the lab assumes, since no recording of them exists.
@@ -57,10 +54,17 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let Charged { rows, findings } =
         Charged::new(record, run_rows(record), requests.as_deref(), list);
     let deletion = deletion(record, list);
+    let priced = priced(&rows, findings.as_deref());
+    let judged = Judged {
+        rows: &rows,
+        priced: &priced,
+        values: &values,
+        findings: findings.as_deref(),
+        objects: record.objects.len(),
+    };
     let counted = Counted {
         metrics: &metrics,
-        rows: &rows,
-        values: &values,
+        of: judged,
     };
     // What a run counted until it failed keeps no limit, and exceeds none.
     let is_judged = record.failure.is_none();
@@ -69,7 +73,7 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let thresholds = thresholds.unwrap_or_default();
     let per_object = requests.and_then(|requests| cost_per_object(record, &requests));
     let budgets = asked.budgets.iter().filter(|_| is_judged);
-    let budgets = budgets.map(|budget| budget.judge(&rows, &values, findings.as_deref()));
+    let budgets = budgets.map(|budget| budget.judge(&judged));
     let budgets: Vec<BudgetVerdict> = budgets.collect();
     let exit = verdict(record.is_valid(), &thresholds, &budgets);
     let total = total(record);
@@ -103,7 +107,8 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     }
 }
 
-fn run_rows(record: &RunRecord) -> Vec<ResultRow> {
+/// What was counted while the books were open.
+pub(super) fn run_rows(record: &RunRecord) -> Vec<ResultRow> {
     let books = record.proxies.iter();
     let books = books.map(|proxy| (&proxy.difference[..], &proxy.closed.objects[..]));
     share_rows(record, books)
@@ -121,7 +126,7 @@ fn deletion(record: &RunRecord, prices: Option<&PriceList>) -> Charged {
 }
 
 /// The findings of a journal.
-fn found(record: &RunRecord, requests: &[Request<'_>]) -> Vec<CallFinding> {
+pub(super) fn found(record: &RunRecord, requests: &[Request<'_>]) -> Vec<CallFinding> {
     findings::findings(requests, record.object_count())
 }
 
@@ -204,82 +209,6 @@ pub fn perf_audit_file_name(scenario: &str) -> Option<&'static str> {
         "instancetype" => Some("VM-instance-type-preference-perf-audit-results.json"),
         _ => None,
     }
-}
-
-/// The metrics of a run by KubeVirt's names: counts, and quantiles in seconds. Not what components
-/// use: machines differ in that from run to run, and the history's runs are compared.
-pub(crate) fn run_metrics(record: &RunRecord) -> BTreeMap<String, f64> {
-    let mut metrics = metrics(&kubevirt_values(record), &latency(&record.objects), None);
-    if record.keeps_journal() {
-        let findings = found(record, &findings::requests(record));
-        metrics.extend(finding_metrics(&findings));
-    }
-    metrics
-}
-
-/// Calls by the kind of their findings, `why:no-op-write` and so on, and what could go. A kind that
-/// was not found is 0: the journal tells.
-fn finding_metrics(findings: &[CallFinding]) -> impl Iterator<Item = (String, f64)> + '_ {
-    finding_names().map(|name| {
-        let count = finding_count(&name, findings).unwrap_or_default();
-        (name, count as f64)
-    })
-}
-
-/// Everything answered by KubeVirt's components, by KubeVirt's rule.
-fn kubevirt_values(record: &RunRecord) -> BTreeMap<String, u64> {
-    let mut values = BTreeMap::new();
-    for row in record.rows() {
-        if row.answered > 0 && is_kubevirt_component(&row.component) {
-            let name = format!("{}-count", row.call.key());
-            *values.entry(name).or_default() += row.answered;
-        }
-    }
-    values
-}
-
-fn metrics(
-    values: &BTreeMap<String, u64>,
-    latency: &Latency,
-    usage: Option<&Crosscheck>,
-) -> BTreeMap<String, f64> {
-    let mut metrics: BTreeMap<String, f64> = values
-        .iter()
-        .map(|(name, count)| (name.clone(), *count as f64))
-        .collect();
-    if let Some(quantiles) = latency.by_status {
-        for (name, value) in [
-            ("P50", quantiles.p50),
-            ("P95", quantiles.p95),
-            ("P99", quantiles.p99),
-        ] {
-            metrics.insert(format!("vmiCreationToRunningSeconds{name}"), value);
-        }
-    }
-    metrics.extend(usage.into_iter().flat_map(|usage| usage.values.clone()));
-    metrics
-}
-
-fn latency(objects: &[ObjectTimes]) -> Latency {
-    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
-    let by_status = objects
-        .iter()
-        .filter_map(|object| Some(seconds(object.created?, *object.phases.get("Running")?)));
-    let by_driver = objects
-        .iter()
-        .filter_map(|object| Some(seconds(object.create_sent, object.running_seen?)));
-    Latency {
-        by_status: quantiles(&by_status.collect::<Vec<_>>()),
-        by_driver: quantiles(&by_driver.collect::<Vec<_>>()),
-    }
-}
-
-fn quantiles(samples: &[f64]) -> Option<Quantiles> {
-    Some(Quantiles {
-        p50: nearest_rank(samples, 50.0)?,
-        p95: nearest_rank(samples, 95.0)?,
-        p99: nearest_rank(samples, 99.0)?,
-    })
 }
 
 fn total(record: &RunRecord) -> Total {
@@ -396,101 +325,4 @@ fn add(rows: &mut BTreeMap<RowKey, ResultRow>, row: &RowRecord, share: Share, co
         took += took_by(row);
         took
     });
-}
-
-/// What thresholds are judged by: a name is KubeVirt's, or that of a row.
-struct Counted<'r> {
-    metrics: &'r BTreeMap<String, f64>,
-    rows: &'r [ResultRow],
-    values: &'r BTreeMap<String, u64>,
-}
-
-impl Counted<'_> {
-    /// Judges as perfscale-audit meant to: too much is what exceeds, and a missing metric is no pass.
-    fn judge(&self, thresholds: &ThresholdFile) -> Vec<ThresholdVerdict> {
-        let verdict = |(name, expected): (&String, &ThresholdExpectation)| {
-            let value = self.value(name);
-            let (of, limit) = if expected.metric.is_empty() {
-                (name, Some(expected.value))
-            } else {
-                let other = self.value(&expected.metric);
-                (&expected.metric, other.map(|other| other * expected.ratio))
-            };
-            let missing = if value.is_none() { name } else { of };
-            let is_known = value.is_some() && limit.is_some();
-            ThresholdVerdict {
-                name: name.clone(),
-                value,
-                limit,
-                expected: expected.clone(),
-                kept: value.zip(limit).map(|(value, limit)| value <= limit).into(),
-                other: self.other(name, value),
-                meant: if is_known {
-                    String::new()
-                } else {
-                    self.meant(missing)
-                },
-            }
-        };
-        thresholds.expectations.iter().map(verdict).collect()
-    }
-
-    fn value(&self, name: &str) -> Option<f64> {
-        let of_row = || {
-            let row: RowName = name.parse().ok()?;
-            Some(count(&row, self.rows, self.values)? as f64)
-        };
-        self.metrics.get(name).copied().or_else(of_row)
-    }
-
-    fn other(&self, name: &str, value: Option<f64>) -> Option<OtherCount> {
-        let row: RowName = name.parse().ok()?;
-        other(&row, value? as u64, self.rows, self.values)
-    }
-
-    fn meant(&self, name: &str) -> String {
-        let mut known: BTreeSet<String> = self.metrics.keys().cloned().collect();
-        let row = name.parse::<RowName>().ok();
-        if let Some(row) = row.filter(|row| !row.is_kubevirts()) {
-            known.extend(row.candidates(self.rows));
-        }
-        meant(name, known.iter().map(String::as_str))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judge_one(text: &str, values: &[(&str, f64)]) -> ThresholdVerdict {
-        let thresholds: ThresholdFile = serde_json::from_str(text).unwrap();
-        let metrics = values
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), *value));
-        let counted = Counted {
-            metrics: &metrics.collect(),
-            rows: &[],
-            values: &BTreeMap::new(),
-        };
-        counted.judge(&thresholds).remove(0)
-    }
-
-    #[test]
-    fn a_ratio_is_exceeded_by_too_much_and_not_by_too_little() {
-        let ratio = r#"{"prometheusURL": "http://127.0.0.1:9090", "thresholdExpectations":
-            {"PATCH-virtualmachineinstances-count": {"ratio": 2, "metric": "CREATE-pods-count"}}}"#;
-        let patched = |count: f64| {
-            let values = [
-                ("PATCH-virtualmachineinstances-count", count),
-                ("CREATE-pods-count", 100.0),
-            ];
-            judge_one(ratio, &values).kept
-        };
-        assert_eq!(patched(20.0), Kept::Yes);
-        assert_eq!(patched(200.0), Kept::Yes);
-        assert_eq!(patched(201.0), Kept::No);
-        let missing = judge_one(ratio, &[("CREATE-pods-count", 100.0)]);
-        assert_eq!((missing.kept, missing.limit), (Kept::Unknown, Some(200.0)));
-        assert_eq!(missing.meant, "there is only CREATE-pods-count");
-    }
 }

@@ -5,6 +5,7 @@ use super::{
     table::{Shown, Whole, resource_of, table},
 };
 use crate::{
+    budgets::cost::{found, unknown},
     crosscheck,
     graph::scenario_title,
     number::{bytes, grouped, tolls},
@@ -427,9 +428,9 @@ fn budgets(text: &mut String, budgets: &[BudgetVerdict]) {
     text.push_str("\nBudgets\n");
     for budget in budgets {
         let (word, count) = match budget.kept {
-            Kept::Yes => ("ok      ", budget.count.to_string()),
-            Kept::No => ("EXCEEDED", budget.count.to_string()),
-            Kept::Unknown => ("UNKNOWN ", "there is no such row".to_owned()),
+            Kept::Yes => ("ok      ", found(budget)),
+            Kept::No => ("EXCEEDED", found(budget)),
+            Kept::Unknown => ("UNKNOWN ", unknown(budget).to_owned()),
         };
         let beside = beside(budget.other.as_ref(), &budget.meant);
         put_line!(text, "  {word}  {}: {count}{beside}", budget.budget);
