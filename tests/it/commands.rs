@@ -103,6 +103,7 @@ async fn exec_counts_the_calls_of_kubectl_and_client_go_with_a_client_certificat
     assert_eq!(unknown.status.code(), Some(4), "a name that is none");
     let meant = &result(&unknown).budgets[0].meant;
     assert!(meant.starts_with("did you mean LIST-pod"), "{meant}");
+    a_bill_of_one_line(kubeconfig, kubectl);
     let killed = run(&[], &["sh", "-c", "kill -TERM $$"]);
     assert_eq!(killed.status.code(), Some(128 + 15));
     exec_plugin(&cluster, kubectl);
@@ -127,6 +128,15 @@ async fn exec_counts_the_calls_of_kubectl_and_client_go_with_a_client_certificat
         Some(0),
         "another token must be refused"
     );
+}
+
+/// Of a command that makes few calls.
+fn a_bill_of_one_line(kubeconfig: &str, kubectl: &str) {
+    let exec = ["exec", "--kubeconfig", kubeconfig, "--", kubectl];
+    let listed = kubetoll(&[&exec[..], &["get", "configmaps"]].concat());
+    let bill = "What the calls cost: … ms of the API server's CPU, … tolls, by the prices of Kubernetes \
+                v1.34.4 on …; … more have no price there";
+    assert_line(&String::from_utf8_lossy(&listed.stderr), bill);
 }
 
 /// A user whose token comes from a plugin, as on managed clusters.
