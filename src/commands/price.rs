@@ -56,7 +56,8 @@ pub(super) struct PriceArgs {
     crds: Option<PathBuf>,
     #[command(flatten)]
     cluster: WhereArgs,
-    /// Time after which no new round begins. Three are measured in any case.
+    /// Time after which no new round begins; three rounds to warm up are among it. Three more are
+    /// measured in any case.
     #[arg(long = "for", default_value = "10m", value_name = "DURATION", value_parser = duration::parse)]
     longest: Duration,
     /// Objects of each kind and size in a round [default: 30, and 100 in place, where the clock of CPU
@@ -121,8 +122,8 @@ impl PriceArgs {
     async fn in_lab(&self, stop: &CancellationToken) -> Result<Measured> {
         let plan = self.plan(OBJECTS_IN_LAB)?;
         tell!(
-            "lab: a real etcd and kube-apiserver on this machine; measured for at most {} s after \
-             three rounds to warm up",
+            "lab: a real etcd and kube-apiserver on this machine; measured for at most {} s, three \
+             rounds to warm up among them",
             self.longest.as_secs()
         );
         let definitions = self.crds.as_deref().map(read_definitions).transpose()?;
@@ -158,8 +159,8 @@ impl PriceArgs {
         let plan = self.plan(OBJECTS_IN_PLACE)?;
         let access = self.cluster.access()?;
         tell!(
-            "cluster: server {}, context {}; measured for at most {} s after three rounds to warm up, in \
-             namespaces kubetoll-price-... that are removed again",
+            "cluster: server {}, context {}; measured for at most {} s, three rounds to warm up among \
+             them, in namespaces kubetoll-price-... that are removed again",
             access.upstream.url,
             access.context,
             self.longest.as_secs()
