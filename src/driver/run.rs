@@ -119,9 +119,6 @@ impl Run<'_> {
             self.phase("primer");
             self.prime(so_far).await?;
         }
-        if let Some(hook) = self.driver.window_hook {
-            hook.before().await;
-        }
         self.phase("baseline");
         so_far.before = try_ask_all(proxies, ProxyClient::snapshot).await?;
         sleep(self.plan.baseline).await;

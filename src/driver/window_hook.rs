@@ -5,13 +5,9 @@ use std::{future::Future, pin::Pin};
 /// What a hook does; ends when it is done.
 pub type HookFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Called around the window and at its two ends; the run waits for it. What goes wrong in a hook ends
-/// no run: the hook keeps it.
+/// Called at the two ends of the window; the run waits for it. What goes wrong in a hook ends no
+/// run: the hook keeps it.
 pub trait WindowHook: Send + Sync {
-    /// Nothing is counted yet.
-    fn before(&self) -> HookFuture<'_> {
-        Box::pin(async {})
-    }
     /// The books are open, and nothing has been created yet.
     fn on_open(&self) -> HookFuture<'_>;
     /// The books are closed, and nothing has been deleted yet.
@@ -22,14 +18,6 @@ pub trait WindowHook: Send + Sync {
 pub struct Hooks<'h>(pub Vec<&'h dyn WindowHook>);
 
 impl WindowHook for Hooks<'_> {
-    fn before(&self) -> HookFuture<'_> {
-        Box::pin(async move {
-            for hook in &self.0 {
-                hook.before().await;
-            }
-        })
-    }
-
     fn on_open(&self) -> HookFuture<'_> {
         Box::pin(async move {
             for hook in &self.0 {

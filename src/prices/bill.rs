@@ -7,7 +7,7 @@ use record::{
     ResultRow, WebhookCalls,
 };
 
-use super::{charge::priced_outcome, fit::is_custom, slowness::AtRun};
+use super::{charge::priced_outcome, fit::is_custom};
 
 /// The bill of rows that are charged already, of books that were open for so many seconds. Without the
 /// API server's own counters it has nothing but the rows.
@@ -15,9 +15,8 @@ pub fn bill(
     rows: &[ResultRow],
     seconds: f64,
     usage: Option<&ApiServerUsage>,
-    prices: &AtRun<'_>,
+    list: &PriceList,
 ) -> Bill {
-    let list = prices.list();
     let unpriced = rows.iter().filter(|row| row.cost_cpu_us.is_none());
     let object_bytes = written_bytes(rows);
     let others = usage.map(|usage| others(rows, &usage.requests, list));
@@ -35,7 +34,6 @@ pub fn bill(
         parts,
         unpriced_calls: unpriced.map(|row| row.count).sum(),
         unpriced_others: others.map(|others| others.unpriced),
-        slowness: prices.slowness(),
         prices: list.into(),
     }
 }

@@ -21,8 +21,6 @@ const EXACT: f64 = 0.05;
 pub struct Fit {
     /// Microseconds of a toll.
     pub toll_us: f64,
-    /// The same of gets of the Lease among each other, without what collects garbage.
-    pub plain_toll_us: f64,
     /// How many times as much calls of many kinds in random order take as the same calls kind by kind;
     /// the prices and the toll are multiplied by it.
     pub mixed: f64,
@@ -60,7 +58,6 @@ pub fn fit(all: &Measurements) -> Option<Fit> {
     let widest = all.map(|estimate| width(estimate, toll_us));
     Some(Fit {
         toll_us,
-        plain_toll_us: batches.plain_toll_us()?,
         mixed: batches.mixed,
         idle_us_per_second: batches.idle.us_per_second,
         widest: widest.fold(0.0, f64::max),
@@ -128,16 +125,6 @@ impl<'m> Batches<'m> {
         };
         let mixes = self.of(&What::Mix, Size::Small).iter();
         Some(estimate(mixes.filter_map(ratio))?.value)
-    }
-
-    /// Microseconds of a toll without what collects garbage, on average over all the time.
-    fn plain_toll_us(&self) -> Option<f64> {
-        let tolls = self.of(&What::Toll, Size::Small).iter();
-        let plain = tolls.map(|(_, one)| {
-            let us = one.usage.cpu_us - one.usage.collecting_us.unwrap_or_default();
-            (us - self.idle.us_of(one)) / one.calls as f64
-        });
-        Some(estimate(plain)?.value)
     }
 
     /// Microseconds of a call, as it was measured.

@@ -15,7 +15,6 @@ mod idle;
 mod measured;
 mod savings;
 mod served;
-mod slowness;
 mod standard;
 #[cfg(test)]
 mod tests;
@@ -26,5 +25,4 @@ pub use fit::{Fit, fit};
 pub use measured::{Extra, Kind, Measured, Measurements, Size, Usage, What};
 pub use savings::{all_cpu_us, charge_findings};
 pub use served::Served;
-pub use slowness::AtRun;
 pub use standard::standard;

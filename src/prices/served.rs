@@ -93,7 +93,6 @@ impl Served {
             seconds,
             cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
             etcd_cpu_seconds: None,
-            tolls_us: Vec::new(),
             requests: requests
                 .map(|((call, code), count)| RequestsServed { call, code, count })
                 .collect(),

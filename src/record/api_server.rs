@@ -14,10 +14,6 @@ pub struct ApiServerUsage {
     /// Seconds of etcd's CPU, where that could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etcd_cpu_seconds: Option<f64>,
-    /// Microseconds of its CPU that a get of a Lease took right before the window and right after it,
-    /// among other such gets, without what collects garbage; as many of the two as could be measured.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tolls_us: Vec<f64>,
     /// Requests that it answered, by call and code; all clients'.
     pub requests: Vec<RequestsServed>,
     /// Calls of admission webhooks, by kind and name.

@@ -27,10 +27,6 @@ pub struct PriceList {
     pub machine: Machine,
     /// One toll: microseconds of the API server's CPU that a get of one Lease takes there.
     pub toll_us: f64,
-    /// The same of gets of the Lease among each other, without what collects garbage: what such gets
-    /// before and after a run are compared with. `None` in a list of an older Kubetoll.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plain_toll_us: Option<f64>,
     /// How many times as much calls of many kinds in random order take as the same calls kind by kind:
     /// all that the API server's CPU is charged for calls is multiplied by it.
     #[serde(default = "one")]
@@ -210,10 +206,6 @@ pub struct Bill {
     /// The same of calls that are not in the books, where the API server said which there were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpriced_others: Option<u64>,
-    /// How many times as much a get of a Lease took at the run as where the list was measured: all
-    /// microseconds are the list's times that. Absent where it was not measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slowness: Option<f64>,
     /// The list that was used.
     pub prices: PricesUsed,
 }
@@ -240,7 +232,7 @@ pub struct PricesUsed {
     pub kubernetes_version: String,
     /// The machine that it was measured on.
     pub machine: Machine,
-    /// Microseconds of a toll: at the run if that was measured, otherwise where the list was.
+    /// Microseconds of a toll there.
     pub toll_us: f64,
 }
 

@@ -17,7 +17,6 @@ use http::Request;
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
 use lab::{real::RealCluster, webhook::Webhook};
-use prices::AtRun;
 use record::{ApiServerUsage, Bill, ResultRow, WebhookKind};
 use serde_json::{Value, from_value, json};
 use tokio::time::{sleep, timeout};
@@ -74,7 +73,6 @@ impl<'u> Updates<'u> {
     async fn run(&mut self, cluster: &RealCluster, done: impl Fn() -> bool) -> Window {
         let meter = Box::new(Accounting(cluster));
         let watch = ApiServerWatch::new(self.client.clone(), Some(meter));
-        watch.before().await;
         watch.on_open().await;
         let mut bytes = 0;
         for value in 0..UPDATES {
@@ -117,12 +115,8 @@ struct Window {
 }
 
 impl Window {
-    /// As fast as the list has it, so that windows can be compared to the microsecond.
     fn bill(&self) -> Bill {
-        let usage = &ApiServerUsage {
-            tolls_us: Vec::new(),
-            ..self.usage.clone()
-        };
+        let usage = &self.usage;
         let list = prices::standard().unwrap();
         let took = json!({"request_bytes": self.bytes, "response_bytes": self.bytes, "seconds_to_head": 0.0});
         let row = json!({
@@ -132,9 +126,8 @@ impl Window {
             "count": UPDATES, "per_object": 0.0, "wasted": false, "assumed": false, "took": took,
         });
         let mut rows: [ResultRow; 1] = [from_value(row).unwrap()];
-        let prices = AtRun::new(Some(usage), &list);
-        prices::charge(&mut rows, &[], prices.list());
-        prices::bill(&rows, usage.seconds, Some(usage), &prices)
+        prices::charge(&mut rows, &[], &list);
+        prices::bill(&rows, usage.seconds, Some(usage), &list)
     }
 
     fn events(&self) -> u64 {

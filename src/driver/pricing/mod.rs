@@ -15,7 +15,6 @@ mod metrics_meter;
 mod mix;
 mod session;
 mod subject;
-mod tolls;
 mod window;
 mod without_objects;
 
@@ -128,7 +127,6 @@ pub async fn measure(
             rounds: session.round as u64,
             machine: plan.machine,
             toll_us: fitted.toll_us,
-            plain_toll_us: Some(fitted.plain_toll_us),
             mixed: fitted.mixed,
             idle_us_per_second: fitted.idle_us_per_second,
             prices: fitted.prices,

@@ -11,8 +11,6 @@ use super::{
     caller::metrics_page,
     error::PricingError,
     meter::{Meter, MeterError, Used},
-    metrics_meter::MetricsMeter,
-    tolls::toll_us,
 };
 use crate::window_hook::{HookFuture, WindowHook};
 use prices::Served;
@@ -51,8 +49,6 @@ impl From<PricingError> for NotKnown {
 
 #[derive(Default)]
 struct State {
-    /// What a get of a Lease took before the window and after it.
-    tolls_us: Vec<f64>,
     opened: Option<Opened>,
     found: Option<ApiServerUsage>,
     problem: Option<PricingError>,
@@ -85,21 +81,7 @@ impl<'w> ApiServerWatch<'w> {
         let state = state.unwrap_or_else(PoisonError::into_inner);
         let problem = state.problem;
         let why = || problem.map_or(NotKnown::NotClosed, NotKnown::from);
-        let mut found = state.found.ok_or_else(why)?;
-        found.tolls_us = state.tolls_us;
-        Ok(found)
-    }
-
-    /// Who may not read any Lease still learns what the API server took.
-    async fn measure_toll(&self) {
-        let toll = match &self.meter {
-            Some(meter) => toll_us(&self.client, &**meter).await,
-            None => toll_us(&self.client, &MetricsMeter::new(self.client.clone())).await,
-        };
-        match toll {
-            Ok(us) => self.state().tolls_us.push(us),
-            Err(error) => tracing::debug!(%error, "what a toll takes here is not known"),
-        }
+        state.found.ok_or_else(why)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,10 +126,6 @@ async fn served(client: &Client) -> Result<Served, PricingError> {
 }
 
 impl WindowHook for ApiServerWatch<'_> {
-    fn before(&self) -> HookFuture<'_> {
-        Box::pin(self.measure_toll())
-    }
-
     fn on_open(&self) -> HookFuture<'_> {
         Box::pin(async move {
             match self.open().await {
@@ -166,7 +144,6 @@ impl WindowHook for ApiServerWatch<'_> {
                 Ok(usage) => self.state().found = Some(usage),
                 Err(error) => self.state().problem = Some(error),
             }
-            self.measure_toll().await;
         })
     }
 }

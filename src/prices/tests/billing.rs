@@ -3,7 +3,7 @@
 use serde_json::from_value;
 
 use super::charging::{UPDATE, list, row, took};
-use crate::{AtRun, Served, bill, charge};
+use crate::{Served, bill, charge};
 use record::{
     ApiServerUsage, Estimate, EventsSent, PriceList, PricedCall, RequestsServed, WatchEventPrice,
     WebhookCalls, WebhookKind, WebhookPrice,
@@ -136,7 +136,6 @@ fn usage() -> ApiServerUsage {
         seconds: 10.0,
         cpu_seconds: 0.25,
         etcd_cpu_seconds: None,
-        tolls_us: Vec::new(),
         requests: vec![served(verb, 11), served("deletecollection", 4)],
         webhook_calls: vec![WebhookCalls {
             kind: WebhookKind::Validating,
@@ -158,12 +157,7 @@ fn each_part_stands_under_its_own_heading_and_nowhere_else() {
     // 2 KiB a call, of which the answer is 1 KiB: 600 us less than at the list's 8 KiB.
     let mut rows = [row(UPDATE, "200", 10, took(10 * 2048))];
     charge(&mut rows, &[], &list);
-    let found = bill(
-        &rows,
-        9.0,
-        Some(&usage()),
-        &AtRun::new(Some(&usage()), &list),
-    );
+    let found = bill(&rows, 9.0, Some(&usage()), &list);
     let parts = found.parts;
     assert_near(parts.calls, 0.024);
     assert_near(parts.webhooks.unwrap(), 0.040);
@@ -174,41 +168,6 @@ fn each_part_stands_under_its_own_heading_and_nowhere_else() {
     assert_near(found.explained_cpu_seconds, parts.sum());
     assert_eq!(found.measured_cpu_seconds, Some(0.25));
     assert_eq!((found.unpriced_calls, found.unpriced_others), (0, Some(4)));
-}
-
-#[test]
-fn all_microseconds_are_as_many_times_the_lists_as_a_get_of_a_lease_is() {
-    let list = PriceList {
-        plain_toll_us: Some(400.0),
-        ..whole_list()
-    };
-    let billed = |tolls_us: Vec<f64>| {
-        let usage = ApiServerUsage {
-            tolls_us,
-            ..usage()
-        };
-        let mut rows = [row(UPDATE, "200", 10, took(10 * 2048))];
-        let prices = AtRun::new(Some(&usage), &list);
-        charge(&mut rows, &[], prices.list());
-        let tolls = rows[0].cost_tolls;
-        (bill(&rows, 9.0, Some(&usage), &prices), tolls)
-    };
-    let (unknown, then) = billed(Vec::new());
-    let (known, now) = billed(vec![500.0, 700.0]);
-    assert_eq!((unknown.slowness, known.slowness), (None, Some(1.5)));
-    let parts = |bill: &record::Bill| {
-        let parts = bill.parts;
-        let unsure = [parts.webhooks, parts.watch_events, parts.others];
-        [parts.calls, parts.baseline]
-            .into_iter()
-            .chain(unsure.map(Option::unwrap))
-    };
-    for (now, then) in parts(&known).zip(parts(&unknown)) {
-        assert_near(now, 1.5 * then);
-    }
-    // Tolls are a ratio.
-    assert_eq!((now, then), (Some(48.0), Some(48.0)));
-    assert_near(known.prices.toll_us, 1.5 * unknown.prices.toll_us);
 }
 
 fn assert_near(found: f64, expected: f64) {
@@ -225,7 +184,7 @@ fn what_nothing_tells_of_is_not_zero() {
         row(UPDATE, "429", 2, took(0)),
         row(UPDATE, "403", 3, took(0)),
     ];
-    let found = bill(&rows, 9.0, None, &AtRun::new(None, &list));
+    let found = bill(&rows, 9.0, None, &list);
     assert_eq!((found.unpriced_calls, found.unpriced_others), (5, None));
     assert_eq!(found.measured_cpu_seconds, None);
     let parts = found.parts;
@@ -234,12 +193,7 @@ fn what_nothing_tells_of_is_not_zero() {
         [None; 3]
     );
     // Counted, but without a price.
-    let bare = bill(
-        &rows,
-        9.0,
-        Some(&usage()),
-        &AtRun::new(Some(&usage()), &self::list()),
-    );
+    let bare = bill(&rows, 9.0, Some(&usage()), &self::list());
     assert_eq!([bare.parts.webhooks, bare.parts.watch_events], [None; 2]);
     let json = serde_json::to_value(&bare).unwrap();
     let again: record::Bill = from_value(json).unwrap();

@@ -107,7 +107,6 @@ fn known_costs_are_found_again_with_collections_shared_by_what_is_allocated() {
     let fit = fit(&measured().all).unwrap();
     assert_near(fit.idle_us_per_second, IDLE_US_PER_SECOND);
     assert_near(fit.toll_us, 400.0 + due(40e3));
-    assert_near(fit.plain_toll_us, 400.0);
     let [price] = &fit.prices[..] else {
         panic!("{:?}", fit.prices)
     };

@@ -66,12 +66,6 @@ fn sum(text: &mut String, bill: &Bill, result: &RunResult) {
         ""
     };
     put_line!(text, "  {by}{simulated}");
-    if let Some(slowness) = bill.slowness {
-        put_line!(
-            text,
-            "  a toll took {slowness:.2} times as much here as there: so do all prices"
-        );
-    }
 }
 
 /// Rows of calls for the run's objects.

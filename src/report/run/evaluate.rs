@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use findings::Request;
-use prices::{AtRun, bill};
+use prices::bill;
 use record::{
     BudgetVerdict, CallFinding, CallRecord, Kept, ObjectRecord, Outcome, PerObject,
     PerfAuditResults, PerfAuditThreshold, PerfAuditValue, PriceList, ProxyRun, ProxyTook,
@@ -48,12 +48,9 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
     let latency = latency(&record.objects);
     let metrics = metrics(&values, &latency, record.crosscheck.as_ref());
     let requests = record.keeps_journal().then(|| findings::requests(record));
-    let usage = record.api_server.as_ref();
-    let prices = asked.prices.map(|list| AtRun::new(usage, list));
-    let list = prices.as_ref().map(AtRun::list);
     let Charged { rows, findings } =
-        Charged::new(record, run_rows(record), requests.as_deref(), list);
-    let deletion = deletion(record, list);
+        Charged::new(record, run_rows(record), requests.as_deref(), asked.prices);
+    let deletion = deletion(record, asked.prices);
     let priced = priced(&rows, findings.as_deref());
     let judged = Judged {
         rows: &rows,
@@ -87,7 +84,9 @@ pub fn evaluate(record: &RunRecord, asked: &Asked<'_>) -> RunResult {
         failure: record.failure.clone(),
         checks: record.checks.clone(),
         proxies: record.proxies.iter().map(took_part).collect(),
-        bill: prices.map(|prices| bill(&rows, total.seconds, usage, &prices)),
+        bill: asked
+            .prices
+            .map(|list| bill(&rows, total.seconds, record.api_server.as_ref(), list)),
         rows,
         baseline: baseline(record),
         total,
