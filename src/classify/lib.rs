@@ -23,7 +23,7 @@ use std::borrow::Cow;
 pub use folded::{OTHER, VERBS, folded_kubevirt_resource};
 pub use go_url::{Target, TargetError};
 pub use known::{is_known_resource, known_resources};
-pub use name::{CallName, INVALID, has_objects, path_class};
+pub use name::{CallName, INVALID, has_objects, is_eviction, path_class};
 pub use request_options::{RequestOptions, request_options};
 
 /// A classified request. Byte strings are percent-decoded and need not be UTF-8.

@@ -43,6 +43,12 @@ pub fn has_objects(subresource: &str) -> bool {
     OBJECTS.contains(&subresource)
 }
 
+/// Whether a call is an eviction: a delete as soon as the pod's budget of disruption allows it, whose body
+/// has the options of the delete.
+pub fn is_eviction(verb: &str, subresource: &str) -> bool {
+    (verb, subresource) == ("create", "eviction")
+}
+
 impl<'a> CallName<'a> {
     /// The row of requests that full books can't tell apart any more.
     pub const OVERFLOW: CallName<'static> = CallName {

@@ -233,7 +233,7 @@ fn evaluated(run: HistoryRun) -> Result<RunResult> {
     };
     let prices = prices::standard().context("the list that Kubetoll comes with")?;
     let asked = Asked {
-        prices: Some(&prices),
+        prices: Some(prices),
         ..Asked::default()
     };
     Ok(report::evaluate(&record, &asked))

@@ -128,31 +128,10 @@ fn name<'a>(row: &RowRecord, line: &'a JournalRecord) -> &'a str {
 /// What is known of a request by its row alone.
 fn of_row(row: &RowRecord, instance: u32) -> Request<'_> {
     Request {
-        is_before: false,
         instance,
         component: &row.component,
         user: &row.user,
-        call: &row.call,
-        answer: answer(&row.outcome),
-        begun: 0,
-        answered: 0,
-        ended: None,
-        namespace: "",
-        name: "",
-        audit_id: "",
-        request_bytes: 0,
-        response_bytes: 0,
-        connection: 0,
-        client: None,
-        query: None,
-        sent: None,
-        object: None,
-        failure: None,
-        watch: None,
-        dry_run: false,
-        repeats: 0,
-        warned: false,
-        known: Known::default(),
+        ..Request::bare(&row.call, answer(&row.outcome))
     }
 }
 

@@ -115,6 +115,37 @@ impl fmt::Display for Answer<'_> {
 }
 
 impl<'a> Request<'a> {
+    /// Of which nothing is known but the call and its answer.
+    pub fn bare(call: &'a CallRecord, answer: Answer<'a>) -> Self {
+        Self {
+            is_before: false,
+            instance: 0,
+            component: "",
+            user: "",
+            call,
+            answer,
+            begun: 0,
+            answered: 0,
+            ended: None,
+            namespace: "",
+            name: "",
+            audit_id: "",
+            request_bytes: 0,
+            response_bytes: 0,
+            connection: 0,
+            client: None,
+            query: None,
+            sent: None,
+            object: None,
+            failure: None,
+            watch: None,
+            dry_run: false,
+            repeats: 0,
+            warned: false,
+            known: Known::default(),
+        }
+    }
+
     pub(crate) fn verb(&self) -> &'a str {
         &self.call.verb
     }

@@ -66,6 +66,11 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether Kubetoll itself made the run, which then has a record.
+    pub fn is_own(self) -> bool {
+        matches!(self, Self::Counted | Self::Simulated)
+    }
+
     /// Whether the numbers are counts and not estimates.
     pub fn is_exact(self) -> bool {
         self != Self::Estimate

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::text::call;
-use record::{Bill, ResultRow};
+use record::{Bill, BillParts, ResultRow};
 
 /// How many parts have names of their own; the others are one.
 const NAMED: usize = 5;
@@ -56,18 +56,22 @@ fn by(rows: &[ResultRow], name: impl Fn(&ResultRow) -> String) -> Vec<Part> {
     parts
 }
 
-/// Seconds of CPU that the API server took, by what for, where that was measured. What is without a
-/// price is in the unexplained rest, which is there if less is explained than was measured.
-pub(crate) fn by_purpose(bill: &Bill) -> Option<Vec<Part>> {
-    let measured = bill.measured_cpu_seconds?;
-    let parts = &bill.parts;
-    let known = [
+/// What the API server did, in seconds of CPU; nothing where that has no price.
+pub(crate) fn purposes(parts: &BillParts) -> [(&'static str, Option<f64>); 5] {
+    [
         ("calls", Some(parts.calls)),
         ("webhooks", parts.webhooks),
         ("watch events", parts.watch_events),
         ("others' calls", parts.others),
         ("baseline", Some(parts.baseline)),
-    ];
+    ]
+}
+
+/// Seconds of CPU that the API server took, by what for, where that was measured. What is without a
+/// price is in the unexplained rest, which is there if less is explained than was measured.
+pub(crate) fn by_purpose(bill: &Bill) -> Option<Vec<Part>> {
+    let measured = bill.measured_cpu_seconds?;
+    let known = purposes(&bill.parts);
     let known = known.map(|(name, seconds)| Part::new(name, seconds.unwrap_or_default()));
     let rest = Part {
         is_unexplained: true,
@@ -85,7 +89,7 @@ pub(crate) fn whole(parts: &[Part]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::{BillParts, CallRecord, Outcome, Share};
+    use record::{CallRecord, Outcome, Share};
 
     fn row(component: &str, cost_tolls: Option<f64>) -> ResultRow {
         ResultRow {

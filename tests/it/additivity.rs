@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use driver::{
     Progress,
-    pricing::{Meter, MeterFuture, PricePlan, Used, measure, when_quiet},
+    pricing::{Meter, PricePlan, measure},
 };
 use http::Request;
 use http_body_util::BodyExt;
@@ -17,7 +17,7 @@ use record::{Machine, PriceList, PricedCall, PricedOutcome};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::real;
+use crate::support::{accounting::Accounting, real};
 
 const CALLS: usize = 5_000;
 /// Calls between two looks at how fast the machine is.
@@ -28,27 +28,6 @@ const OBJECTS: usize = 20;
 /// How far the sum may be from what was taken. It was 0.13 to 0.20 where it was measured; this machine may be
 /// under load.
 const ALLOWED: f64 = 0.35;
-
-/// The scheduler's accounting, once the processes have come to rest.
-struct Rest<'c>(&'c RealCluster);
-
-impl Rest<'_> {
-    fn now(&self) -> Used {
-        let used = self.0.usage().unwrap();
-        Used {
-            cpu_us: used.apiserver_us,
-            collecting_us: Some(used.apiserver_collecting_us),
-            etcd_cpu_us: None,
-            written_bytes: None,
-        }
-    }
-}
-
-impl Meter for Rest<'_> {
-    fn used(&self) -> MeterFuture<'_> {
-        Box::pin(when_quiet(|| Ok(self.now())))
-    }
-}
 
 struct Quiet;
 
@@ -204,7 +183,7 @@ impl Mix<'_> {
 
     /// Microseconds that calls took without what is taken when nobody calls, and the sum of their
     /// prices.
-    async fn took(&self, rest: &Rest<'_>, calls: Vec<Call>) -> (f64, f64) {
+    async fn took(&self, rest: &Accounting<'_>, calls: Vec<Call>) -> (f64, f64) {
         let (before, began) = (rest.used().await.unwrap(), Instant::now());
         let mut sum = 0.0;
         for call in calls {
@@ -231,7 +210,7 @@ async fn a_random_mix_of_calls_costs_the_sum_of_their_prices() {
         webhooks: None,
         machine: Machine::default(),
     };
-    let (rest, stop) = (Rest(&cluster), CancellationToken::new());
+    let (rest, stop) = (Accounting(&cluster), CancellationToken::new());
     let priced = measure(&client, &rest, plan, &Quiet, &stop).await.unwrap();
     let mix = Mix {
         client: &client,

@@ -1,54 +1,17 @@
 //! `compare`, `changes` and `budget` as a user has them.
 
-use std::{fs, path::Path, process::Output};
+use std::{fs, path::Path};
 
 use record::{BudgetReport, Change, ChangeKind, Comparison, Verdict};
 
-use crate::support::lines::assert_line;
+use crate::support::{
+    in_folder::{self, code, json, kubetoll, text},
+    lines::assert_line,
+};
 
-/// In a folder of its own, which also holds the history.
-fn kubetoll(dir: &Path, arguments: &[&str]) -> Output {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kubetoll"))
-        .args(arguments)
-        .current_dir(dir)
-        .env("KUBETOLL_STORE", dir.join("history.db"))
-        .env_remove("KUBECONFIG")
-        .output()
-        .unwrap();
-    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-fn code(output: &Output) -> Option<i32> {
-    output.status.code()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn json<T: serde::de::DeserializeOwned>(output: &Output) -> T {
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// A lab's run of a few VMIs, kept in the history and in the folder `name`.
+/// A lab's run that ends well.
 fn run(dir: &Path, name: &str, count: &str) {
-    let arguments = [
-        "run",
-        "vmi",
-        "--count",
-        count,
-        "--pause",
-        "1ms",
-        "--baseline",
-        "0s",
-        "--no-primer",
-        "--results-dir",
-        name,
-        "--job",
-        "test",
-    ];
-    assert_eq!(code(&kubetoll(dir, &arguments)), Some(0));
+    assert_eq!(code(&in_folder::run(dir, name, count, &[])), Some(0));
 }
 
 /// Runs as KubeVirt's CI publishes them, every 8 hours: PATCH-pods steps up by half, GET-nodes goes

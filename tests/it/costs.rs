@@ -1,60 +1,14 @@
 //! What runs cost, kept and judged: `compare`, `run`, `changes`, `graph` and `budget` in tolls.
 
-use std::{fs, path::Path, process::Output};
+use std::{fs, path::Path};
 
 use record::{BudgetReport, Comparison, HistoryLine, HistoryRun, Kept, RunCost, RunResult};
 use store::{Appended, Location, Store, StoreError};
 
-use crate::support::lines::assert_line;
-
-/// In a folder of its own, which also holds the history.
-fn kubetoll(dir: &Path, arguments: &[&str]) -> Output {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kubetoll"))
-        .args(arguments)
-        .current_dir(dir)
-        .env("KUBETOLL_STORE", dir.join("history.db"))
-        .env_remove("KUBECONFIG")
-        .output()
-        .unwrap();
-    eprintln!("{}", said(&output));
-    output
-}
-
-fn code(output: &Output) -> Option<i32> {
-    output.status.code()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn json<T: serde::de::DeserializeOwned>(output: &Output) -> T {
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// A lab's run of a few VMIs, kept in the history and in the folder `name`.
-fn run(dir: &Path, name: &str, count: &str, more: &[&str]) -> Output {
-    let arguments = [
-        "run",
-        "vmi",
-        "--count",
-        count,
-        "--pause",
-        "1ms",
-        "--baseline",
-        "0s",
-        "--no-primer",
-        "--results-dir",
-        name,
-        "--job",
-        "test",
-    ];
-    kubetoll(dir, &[&arguments, more].concat())
-}
+use crate::support::{
+    in_folder::{code, json, kubetoll, run, said, text},
+    lines::assert_line,
+};
 
 /// The runs of the history, oldest first.
 fn kept(dir: &Path) -> Vec<HistoryRun> {

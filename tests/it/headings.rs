@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use driver::{
-    WindowHook,
-    pricing::{ApiServerWatch, Meter, MeterFuture, Used, when_quiet},
-};
+use driver::{WindowHook, pricing::ApiServerWatch};
 use http::Request;
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
@@ -21,7 +18,7 @@ use record::{ApiServerUsage, Bill, ResultRow, WebhookKind};
 use serde_json::{Value, from_value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::real;
+use crate::support::{accounting::Accounting, real};
 
 const UPDATES: u64 = 50;
 const WATCHES: u64 = 10;
@@ -29,22 +26,6 @@ const WATCHES: u64 = 10;
 const OBJECT_BYTES: usize = 80_000;
 const WAIT: Duration = Duration::from_secs(30);
 const COLLECTION: &str = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances";
-
-struct Accounting<'c>(&'c RealCluster);
-
-impl Meter for Accounting<'_> {
-    fn used(&self) -> MeterFuture<'_> {
-        Box::pin(when_quiet(|| {
-            let used = self.0.usage().unwrap();
-            Ok(Used {
-                cpu_us: used.apiserver_us,
-                collecting_us: Some(used.apiserver_collecting_us),
-                etcd_cpu_us: None,
-                written_bytes: None,
-            })
-        }))
-    }
-}
 
 /// Updates of one object, and what their answers had of bytes.
 struct Updates<'u> {
@@ -126,8 +107,8 @@ impl Window {
             "count": UPDATES, "per_object": 0.0, "wasted": false, "assumed": false, "took": took,
         });
         let mut rows: [ResultRow; 1] = [from_value(row).unwrap()];
-        prices::charge(&mut rows, &[], &list);
-        prices::bill(&rows, usage.seconds, Some(usage), &list)
+        prices::charge(&mut rows, &[], list);
+        prices::bill(&rows, usage.seconds, Some(usage), list)
     }
 
     fn events(&self) -> u64 {

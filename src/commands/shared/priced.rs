@@ -1,6 +1,6 @@
 //! Costs of runs that were kept with another price list, or by a Kubetoll that priced nothing.
 
-use record::{HistoryRun, Origin};
+use record::HistoryRun;
 use store::{Store, StoreError};
 
 /// Prices such runs anew, one by one from their records, which can be large.
@@ -25,8 +25,7 @@ pub(crate) fn priced_for<'n>(
 }
 
 fn priced_one(store: &mut Store, mut run: HistoryRun) -> Result<HistoryRun, StoreError> {
-    let is_ours = matches!(run.origin, Origin::Counted | Origin::Simulated);
-    if !is_ours || report::has_cost(&run) {
+    if !run.origin.is_own() || report::has_cost(&run) {
         return Ok(run);
     }
     if let Some(mut whole) = store.run(&run.id)? {

@@ -29,7 +29,9 @@ impl PricesArgs {
             path if path == Path::new(NONE) => Ok(None),
             path if path == Path::new(DEFAULT) => {
                 let list = prices::standard();
-                Ok(Some(list.context("the list that Kubetoll comes with")?))
+                Ok(Some(
+                    list.context("the list that Kubetoll comes with")?.clone(),
+                ))
             }
             path => read_list(path).map(Some),
         }

@@ -37,31 +37,18 @@ fn made(at: i64, call: &str, name: &'static str, code: u16) -> Request<'static> 
         ..CallRecord::default()
     };
     Request {
-        is_before: false,
-        instance: 0,
         component: "virt-controller",
-        user: "",
-        call: kept(call),
-        answer: Answer::Code(code),
         begun: (at - 1) * 1_000,
         answered: at * 1_000,
         ended: (verb != "watch").then_some(at * 1_000),
         namespace: "ns",
         name,
-        audit_id: "",
         request_bytes: 10,
         response_bytes: 1_000,
         connection: 1,
-        client: None,
         query: matches!(verb, "get" | "list" | "watch").then(|| kept(QueryRecord::default())),
-        sent: None,
-        object: None,
-        failure: None,
-        watch: None,
-        dry_run: false,
-        repeats: 0,
-        warned: false,
         known: Known::ALL,
+        ..Request::bare(kept(call), Answer::Code(code))
     }
 }
 

@@ -31,33 +31,19 @@ fn sent(version: &str) -> SentRecord {
 }
 
 /// An update of a VMI whose bodies have as many bytes as the list's together, and 1 KiB more.
-fn request<'a>(call: &'a CallRecord, at: i64, code: u16) -> Request<'a> {
+fn request(call: &CallRecord, at: i64, code: u16) -> Request<'_> {
     Request {
-        is_before: false,
-        instance: 0,
         component: "virt-controller",
-        user: "",
-        call,
-        answer: Answer::Code(code),
         begun: at - 10,
         answered: at,
         ended: Some(at),
         namespace: "n",
         name: "vmi",
-        audit_id: "",
         request_bytes: 1024,
         response_bytes: 8192,
         connection: 1,
-        client: None,
-        query: None,
-        sent: None,
-        object: None,
-        failure: None,
-        watch: None,
-        dry_run: false,
-        repeats: 0,
-        warned: false,
         known: Known::ALL,
+        ..Request::bare(call, Answer::Code(code))
     }
 }
 

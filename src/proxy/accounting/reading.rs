@@ -5,15 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, StatusCode, header};
 
-use classify::{CallName, has_objects};
+use classify::{CallName, has_objects, is_eviction};
 use recorder::{Change, Form, ObjectReader, Seen, Sent, SentReader, Unread};
 
 /// Resources of which nothing is read: group and resource.
 #[derive(Debug, Clone)]
 pub struct Never(Vec<(Box<str>, Box<str>)>);
-
-/// The subresource of a pod that is deleted as soon as its budget of disruption allows it.
-const EVICTION: &str = "eviction";
 
 /// Which bodies of a request are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +59,7 @@ impl Wanted {
             return Self::Never;
         }
         match name.verb {
-            "create" if name.subresource == EVICTION => Self::Eviction,
+            verb if is_eviction(verb, name.subresource) => Self::Eviction,
             _ if !has_objects(name.subresource) => Self::Failure,
             "create" | "update" | "patch" => Self::Both,
             "delete" | "deletecollection" => Self::Deletion,

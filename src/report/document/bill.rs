@@ -5,8 +5,9 @@ use crate::{
     bill_parts::{Part, by_call, by_component, by_purpose, whole},
     number::{cpu, share, tolls},
     prices::{by_list, cost},
+    run::bill::tolls_per_object,
 };
-use record::{Bill, ResultRow, Share};
+use record::Bill;
 
 /// The bill of a run, if some of its calls have a price.
 pub(super) struct BillView {
@@ -64,10 +65,7 @@ fn lines(document: &Document<'_>, bill: &Bill) -> Vec<String> {
         cost(1e6 * bill.parts.calls, &bill.prices)
     );
     if result.count > 0 {
-        let own = |row: &&ResultRow| row.share == Share::Workload;
-        let own = result.rows.iter().filter(own);
-        let each: f64 = own.filter_map(|row| row.cost_tolls).sum();
-        let each = each / result.count as f64;
+        let each = tolls_per_object(result);
         let each_cpu = cpu(each * bill.prices.toll_us);
         first += &format!("; those for an object {each_cpu}, {} tolls", tolls(each));
     }

@@ -5,11 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Compared;
-use crate::{
-    graph::scenario_title,
-    number::{grouped, share, tolls},
-    text::resource,
-};
+use crate::{graph::scenario_title, number::grouped, run::bill, text::resource};
 use classify::kubevirt::is_kubevirt_component;
 use record::{
     AUDIT_CHECK, AUDIT_COUNT_CHECK, CallFinding, CallRecord, Check, Outcome, ResultRow, RowRecord,
@@ -143,12 +139,7 @@ impl<'r> Document<'r> {
 
     /// `, 12.3 tolls (0.2 %)`: what they cost, if some of them have a price.
     pub(super) fn saved_cost(&self) -> String {
-        let findings = self.result.findings.as_deref().unwrap_or_default();
-        let all = self.all_tolls();
-        let saved = CallFinding::saved_tolls(findings);
-        saved.map_or_else(String::new, |saved| {
-            format!(", {} tolls ({})", tolls(saved), share(saved, all))
-        })
+        bill::saved(self.result).map_or_else(String::new, |saved| format!(", {saved}"))
     }
 
     /// What all calls cost that have a price.

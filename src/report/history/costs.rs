@@ -11,7 +11,7 @@ use crate::{
     budgets::cost_name::CostName,
     run::{cost::standard_name, metrics::metrics_and_cost},
 };
-use record::{HistoryRun, Origin, RunCost};
+use record::{HistoryRun, RunCost};
 
 /// Whether a run was priced by the list that this Kubetoll comes with.
 pub fn has_cost(run: &HistoryRun) -> bool {
@@ -86,7 +86,7 @@ pub(crate) fn why_unknown<'r>(runs: impl IntoIterator<Item = &'r HistoryRun>) ->
             "was priced by another list, that of {}, and is here without its record",
             cost.list
         ),
-        None if !matches!(first.origin, Origin::Counted | Origin::Simulated) => {
+        None if !first.origin.is_own() => {
             "was imported, and only runs that Kubetoll made have a cost".to_owned()
         }
         None => "was kept by a Kubetoll that priced nothing, and is here without its record, or \

@@ -2,7 +2,7 @@
 
 use super::{bar, table::sum_of_tolls};
 use crate::{
-    bill_parts::{by_component, by_purpose},
+    bill_parts::{by_component, by_purpose, purposes},
     number::{cpu, share, tolls},
     prices::{by_list, cost},
     why::calls,
@@ -74,7 +74,8 @@ fn own(result: &RunResult) -> impl Iterator<Item = &ResultRow> + Clone {
     rows.filter(|row| row.share == Share::Workload)
 }
 
-fn tolls_per_object(result: &RunResult) -> f64 {
+/// What the calls for an object cost, in tolls.
+pub(crate) fn tolls_per_object(result: &RunResult) -> f64 {
     sum_of_tolls(own(result)) / result.count.max(1) as f64
 }
 
@@ -92,14 +93,12 @@ pub(super) fn headline(result: &RunResult) -> String {
     )
 }
 
-/// `; 12.3 tolls (0.2 %)`: what the calls cost that could go, if some have a price.
-pub(super) fn saved(result: &RunResult) -> String {
+/// `12.3 tolls (0.2 %)`: what the calls cost that could go, if some have a price.
+pub(crate) fn saved(result: &RunResult) -> Option<String> {
     let findings = result.findings.as_deref().unwrap_or_default();
-    let saved = CallFinding::saved_tolls(findings);
+    let saved = CallFinding::saved_tolls(findings)?;
     let all = sum_of_tolls(result.rows.iter());
-    saved.map_or_else(String::new, |saved| {
-        format!("; {} tolls ({})", tolls(saved), share(saved, all))
-    })
+    Some(format!("{} tolls ({})", tolls(saved), share(saved, all)))
 }
 
 /// `v1.34` of `v1.34.4`, and of `v1.34.4-gke.100`.
@@ -110,31 +109,24 @@ fn minor(version: &str) -> &str {
 
 /// `API server 10.10 s: explained 9.30 s (92 %): calls 3.40, ..., unexplained 0.80`.
 fn explained(text: &mut String, bill: &Bill, measured: f64) {
-    let parts = &bill.parts;
     let explained = bill.explained_cpu_seconds;
-    put!(
-        text,
-        "API server {measured:.2} s: explained {explained:.2} s ({:.0} %): calls {:.2}",
-        1e2 * explained / measured,
-        parts.calls
-    );
-    let known = [
-        ("webhooks", parts.webhooks),
-        ("watch events", parts.watch_events),
-        ("others' calls", parts.others),
-        ("baseline", Some(parts.baseline)),
-    ];
-    for (name, seconds) in known {
-        match seconds {
-            Some(seconds) => put!(text, ", {name} {seconds:.2}"),
-            None => put!(text, ", {name} without a price"),
-        }
-    }
+    let mut parts: Vec<String> = purposes(&bill.parts)
+        .into_iter()
+        .map(|(name, seconds)| match seconds {
+            Some(seconds) => format!("{name} {seconds:.2}"),
+            None => format!("{name} without a price"),
+        })
+        .collect();
     let rest = measured - explained;
     if rest > 0.0 {
-        put!(text, ", unexplained {rest:.2}");
+        parts.push(format!("unexplained {rest:.2}"));
     }
-    text.push('\n');
+    put_line!(
+        text,
+        "API server {measured:.2} s: explained {explained:.2} s ({:.0} %): {}",
+        1e2 * explained / measured,
+        parts.join(", ")
+    );
 }
 
 #[cfg(test)]

@@ -9,29 +9,19 @@ use record::{CallFinding, PriceList, ResultRow, RunCost, component_metric};
 
 use crate::budgets::row_name::COUNT;
 
-struct Standard {
-    list: PriceList,
-    name: String,
-}
-
-/// It is compiled in, and a test reads it.
-static STANDARD: LazyLock<Option<Standard>> = LazyLock::new(|| {
-    let list = prices::standard().ok()?;
-    let name = list.name();
-    Some(Standard { list, name })
-});
-
-/// Which list that is; empty if it can't be read.
+/// Which list that is; empty if it can't be read: it is compiled in, and a test reads it.
 pub fn standard_name() -> &'static str {
-    STANDARD.as_ref().map_or("", |standard| &standard.name)
+    static NAME: LazyLock<String> =
+        LazyLock::new(|| prices::standard().map_or_else(|_| String::new(), PriceList::name));
+    &NAME
 }
 
 /// Rows with what they cost by that list.
 pub(crate) fn priced(rows: &[ResultRow], findings: Option<&[CallFinding]>) -> Vec<ResultRow> {
     let mut rows = rows.to_vec();
-    match &*STANDARD {
-        Some(standard) => charge(&mut rows, findings.unwrap_or_default(), &standard.list),
-        None => rows.iter_mut().for_each(|row| row.cost_tolls = None),
+    match prices::standard() {
+        Ok(list) => charge(&mut rows, findings.unwrap_or_default(), list),
+        Err(_) => rows.iter_mut().for_each(|row| row.cost_tolls = None),
     }
     rows
 }

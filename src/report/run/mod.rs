@@ -1,7 +1,7 @@
 //! A run's record evaluated, and the result as text.
 
 mod bar;
-mod bill;
+pub(crate) mod bill;
 mod charged;
 pub(crate) mod cost;
 pub(crate) mod evaluate;

@@ -268,7 +268,7 @@ fn what_could_go(text: &mut String, result: &RunResult) {
     if saved == 0 {
         return;
     }
-    let cost = bill::saved(result);
+    let cost = bill::saved(result).map_or_else(String::new, |saved| format!("; {saved}"));
     put_line!(text, "\nWhat could go: {}{cost}", calls(saved));
     let saving = findings.iter().filter(|finding| finding.saved > 0);
     saving_table(text, saving.clone().take(FINDINGS_SHOWN), !cost.is_empty());

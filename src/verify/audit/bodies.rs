@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event::Event;
-use classify::has_objects;
+use classify::{has_objects, is_eviction};
 use record::{CallRecord, CauseSeen, ObjectSeen, StatusRecord};
 use recorder::{
     CAUSES_MAX, Change, FIELD_MAX, Form, ObjectReader, REASON_MAX, Seen, Sent, SentReader,
@@ -16,16 +16,11 @@ fn is_read(call: &CallRecord) -> bool {
     !call.resource.is_empty() && has_objects(&call.subresource) && !is_secret
 }
 
-/// Whether a call is an eviction, whose body has the options of a delete.
-fn is_eviction(call: &CallRecord) -> bool {
-    call.verb == "create" && call.subresource == "eviction"
-}
-
 /// What the request's body said; nothing where that is not known. At level Metadata an event has the
 /// version that an update sent.
 pub(super) fn sent(event: &Event<'_>, call: &CallRecord) -> Option<Sent> {
     let change = match (&*call.verb, event.request_object) {
-        _ if is_eviction(call) => Change::Eviction,
+        (verb, _) if is_eviction(verb, &call.subresource) => Change::Eviction,
         ("create" | "update" | "patch" | "delete" | "deletecollection", _) if !is_read(call) => {
             return None;
         }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod accounting;
 pub mod browser;
 pub mod caller;
 pub mod component;
@@ -7,6 +8,7 @@ pub mod fronts;
 pub mod history;
 pub mod http2;
 pub mod image;
+pub mod in_folder;
 pub mod kubevirt;
 pub mod lines;
 pub mod podserver;
