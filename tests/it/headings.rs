@@ -18,7 +18,7 @@ use record::{ApiServerUsage, Bill, ResultRow, WebhookKind};
 use serde_json::{Value, from_value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{accounting::Accounting, real};
+use crate::support::{accounting::Accounting, quiet, real};
 
 const UPDATES: u64 = 50;
 const WATCHES: u64 = 10;
@@ -231,5 +231,7 @@ fn compare(alone: &Window, hooked: &Window, watched: &Window) {
     println!(
         "{UPDATES} updates took {took:.2?} s; webhooks {webhooks:.2?} s, events {by_events:.2?} s"
     );
-    assert!(took[1] > 1.1 * took[0], "{took:?}");
+    if quiet::is_promised() {
+        assert!(took[1] > 1.1 * took[0], "{took:?}");
+    }
 }

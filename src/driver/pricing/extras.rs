@@ -26,7 +26,7 @@ const UPDATES: u64 = 4;
 /// Longest wait for a webhook to be called.
 const WEBHOOK_WAIT: Duration = Duration::from_secs(15);
 /// Longest wait for events to be delivered.
-const EVENTS_WAIT: Duration = Duration::from_secs(5);
+const EVENTS_WAIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A server of admission webhooks that the API server reaches, and that lets everything pass.

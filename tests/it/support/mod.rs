@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;
+pub mod quiet;
 pub mod real;
 pub mod recorder;
 pub mod relay;
