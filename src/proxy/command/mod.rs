@@ -9,7 +9,10 @@ mod resolve;
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,14 +39,7 @@ pub fn run(args: ProxyArgs) -> Exit {
     };
     log_to_stderr(config.log_format);
     set_process_limits();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = config.threads {
-        runtime.worker_threads(threads.max(1));
-    }
-    let served = runtime
-        .enable_all()
-        .build()
-        .and_then(|runtime| runtime.block_on(serve(config)));
+    let served = runtime(config.threads).and_then(|runtime| runtime.block_on(serve(config)));
     match served {
         Ok(()) => Exit::Ok,
         Err(error) => {
@@ -51,6 +47,20 @@ pub fn run(args: ProxyArgs) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// On one thread by default: at the rate of a component, what is handed from one thread to another costs
+/// more than it saves.
+fn runtime(threads: Option<usize>) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        None | Some(0 | 1) => Builder::new_current_thread(),
+        Some(threads) => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder.enable_all().build()
 }
 
 fn usage(errors: &[String]) -> Exit {

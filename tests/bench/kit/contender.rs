@@ -1,8 +1,8 @@
 //! Proxies that are measured beside each other: each forwards to the same upstream, with TLS on
-//! both sides and one thread, and writes no log of requests.
+//! both sides and one thread, ours by default, and writes no log of requests.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -14,11 +14,15 @@ use tempfile::TempDir;
 use tokio::{net::TcpStream, time::sleep};
 
 use super::{
+    built::kubetoll_proxy,
     client::Target,
-    cpu::ProcessTime,
+    cpu::{Reading, SystemCalls},
     proxy::ProxyProcess,
     upstream::{Upstream, free_port},
 };
+
+/// Names another build of Kubetoll's proxy, to see what a change did.
+const BEFORE: &str = "KUBETOLL_PROXY_BEFORE";
 
 /// A protocol, on both sides of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +65,30 @@ impl Drop for Other {
 }
 
 impl Contender {
-    /// All of them, Kubetoll's first. The others' programs are in the folder `programs`.
+    /// All of them, Kubetoll's first, as it is started by default and with two threads. The others' programs are in the folder `programs`.
     pub async fn start_all(programs: &Path, upstream: &Upstream) -> Vec<Self> {
-        let mut all = vec![Self::ours(upstream)];
+        let ours = kubetoll_proxy();
+        let mut all = vec![
+            Self::ours("kubetoll-proxy", ours, upstream, &[]),
+            Self::ours(
+                "kubetoll-proxy, 2 threads",
+                ours,
+                upstream,
+                &["--threads", "2"],
+            ),
+        ];
+        if let Some(before) = env::var_os(BEFORE) {
+            all.push(Self::ours(
+                "kubetoll-proxy, before",
+                before.as_ref(),
+                upstream,
+                &[],
+            ));
+        }
         for (name, configure) in [
             ("nginx", nginx as fn(&Site) -> Command),
             ("HAProxy", haproxy),
+            ("HAProxy, none shared", haproxy_without_sharing),
             ("Envoy", envoy),
         ] {
             all.push(Self::other(name, configure, programs, upstream).await);
@@ -74,12 +96,12 @@ impl Contender {
         all
     }
 
-    fn ours(upstream: &Upstream) -> Self {
+    fn ours(name: &'static str, program: &Path, upstream: &Upstream, arguments: &[&str]) -> Self {
         let ca = upstream.authority.certificate_pem();
-        let proxy = ProxyProcess::start_with(&upstream.url, &ca, &["--threads", "1"]);
+        let proxy = ProxyProcess::start_program(program, &upstream.url, &ca, arguments);
         let target = Target::new(&proxy.url, &proxy.authority);
         Self {
-            name: "kubetoll-proxy",
+            name,
             process: Process::Ours(Box::new(proxy)),
             targets: [target.clone(), target],
         }
@@ -124,6 +146,11 @@ impl Contender {
         &self.targets[usize::from(protocol == Protocol::Http2)]
     }
 
+    /// Whether it is Kubetoll's.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.process, Process::Ours(_))
+    }
+
     fn id(&self) -> u32 {
         match &self.process {
             Process::Ours(proxy) => proxy.id(),
@@ -131,9 +158,14 @@ impl Contender {
         }
     }
 
-    /// CPU time so far.
-    pub fn cpu(&self) -> ProcessTime {
-        ProcessTime::of(self.id())
+    /// What it has used so far.
+    pub fn used(&self) -> Reading {
+        Reading::of(self.id())
+    }
+
+    /// Counts its system calls.
+    pub fn system_calls(&self) -> Option<SystemCalls> {
+        SystemCalls::of(self.id())
     }
 
     /// Resident memory in KiB.
@@ -200,7 +232,17 @@ fn nginx(site: &Site) -> Command {
 }
 
 fn haproxy(site: &Site) -> Command {
-    let mut command = site.command("haproxy", include_str!("../others/haproxy.cfg"));
+    haproxy_with(site, "always")
+}
+
+/// Each client has upstream connections of its own, as in Kubetoll's.
+fn haproxy_without_sharing(site: &Site) -> Command {
+    haproxy_with(site, "never")
+}
+
+fn haproxy_with(site: &Site, reuse: &str) -> Command {
+    let configuration = include_str!("../others/haproxy.cfg").replace("{reuse}", reuse);
+    let mut command = site.command("haproxy", &configuration);
     command
         .args(["-db", "-q", "-f"])
         .arg(site.dir.join("configuration"));

@@ -40,6 +40,11 @@ impl ProxyProcess {
 
     /// The same, with more arguments.
     pub fn start_with(upstream: &str, ca_pem: &str, more: &[&str]) -> Self {
+        Self::start_program(kubetoll_proxy(), upstream, ca_pem, more)
+    }
+
+    /// The same of another build.
+    pub fn start_program(program: &Path, upstream: &str, ca_pem: &str, more: &[&str]) -> Self {
         let authority = Authority::new("proxy").unwrap();
         let certificates = tempfile::tempdir().unwrap();
         let dir = certificates.path();
@@ -48,7 +53,7 @@ impl ProxyProcess {
             symlink(Path::new("..data").join(name), dir.join(name)).unwrap();
         }
         fs::write(dir.join("upstream.crt"), ca_pem).unwrap();
-        let mut child = Command::new(kubetoll_proxy())
+        let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", upstream, "--upstream-ca"])
             .arg(dir.join("upstream.crt"))
