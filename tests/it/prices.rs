@@ -81,7 +81,9 @@ fn a_real_api_server_has_prices_and_a_run_a_bill() {
     assert!(text.lines().any(|line| line.starts_with(toll)), "{text}");
     let webhooks: Vec<WebhookKind> = list.webhooks.iter().map(|one| one.kind).collect();
     assert_eq!(webhooks, [WebhookKind::Mutating, WebhookKind::Validating]);
-    assert_eq!(list.watch_events.len(), 1);
+    // Events that are late on a busy machine leave their rounds out, which is said.
+    let is_left_out = text.contains("were set off in place of");
+    assert!(list.watch_events.len() == 1 || is_left_out, "{text}");
     bill(&file, &list);
 }
 
