@@ -22,6 +22,7 @@ use super::{
     compat,
     family::{counter, counter_family, family, gauge, gauge_family, labelled},
     naming::{Named, Naming},
+    pieces::Pieces,
     watches,
 };
 use crate::{LastDial, Proxy};
@@ -62,8 +63,8 @@ impl Exporter {
         Self { registry }
     }
 
-    pub(super) fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut text = Vec::new();
+    pub(super) fn text(&self) -> Result<Pieces, prometheus::Error> {
+        let mut text = Pieces::default();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }

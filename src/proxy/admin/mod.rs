@@ -22,6 +22,7 @@ mod lease;
 mod metrics;
 mod naming;
 mod page;
+mod pieces;
 mod readiness;
 mod rendering;
 mod reply;

@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::rendering::{Held, Rendering};
+use super::{
+    pieces::Pieces,
+    rendering::{Held, Rendering},
+};
 
 /// Shortest and longest pause between two renderings.
 const PAUSE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
@@ -42,7 +45,7 @@ struct Rendered {
 
 impl Page {
     /// A page made by `render`, which gives nothing where it fails. Needs a runtime.
-    pub(super) fn new(render: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(render: impl Fn() -> Option<Pieces> + Send + Sync + 'static) -> Self {
         let (asked, wanted) = watch::channel(0);
         let (finished, rendered) = watch::channel(Rendered::default());
         let begun = Arc::<AtomicU64>::default();
@@ -74,7 +77,7 @@ impl Page {
 }
 
 async fn render_when_asked(
-    render: Arc<impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static>,
+    render: Arc<impl Fn() -> Option<Pieces> + Send + Sync + 'static>,
     mut wanted: watch::Receiver<u64>,
     begun: Arc<AtomicU64>,
     finished: watch::Sender<Rendered>,
@@ -88,7 +91,7 @@ async fn render_when_asked(
         begun.store(number, Ordering::SeqCst);
         let start = Instant::now();
         let render = Arc::clone(&render);
-        let made = spawn_blocking(move || render().map(|text| Rendering::new(&text)));
+        let made = spawn_blocking(move || render().map(Rendering::new));
         let page = made.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a page's rendering ended badly");
             None
@@ -125,7 +128,7 @@ mod tests {
         let (counter, read) = (Arc::clone(&renderings), Arc::clone(read));
         let page = Page::new(move || {
             counter.fetch_add(1, Ordering::SeqCst);
-            Some(read.lock().unwrap().to_string().into_bytes())
+            Some(Pieces::one(&read.lock().unwrap().to_string()))
         });
         (Arc::new(page), renderings)
     }
@@ -180,7 +183,7 @@ mod tests {
                 count.fetch_add(1, Ordering::SeqCst) > 0,
                 "the first one fails"
             );
-            Some(b"page".to_vec())
+            Some(Pieces::one("page"))
         });
         assert!(page.get().await.is_none());
         assert_eq!(text(&page).await, "page");

@@ -7,8 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-/// Bytes of a page that are handed over at a time.
-const PIECE: usize = 64 << 10;
+use super::pieces::{PIECE, Pieces};
 
 /// A finished page. Each piece is memory of its own, so that who holds one does not hold the
 /// others.
@@ -23,11 +22,10 @@ pub(super) struct Rendering {
 pub(super) struct Withdrawn;
 
 impl Rendering {
-    pub(super) fn new(text: &[u8]) -> Arc<Self> {
-        let pieces = text.chunks(PIECE).map(Bytes::copy_from_slice);
+    pub(super) fn new(text: Pieces) -> Arc<Self> {
         Arc::new(Self {
-            length: text.len(),
-            pieces: Mutex::new(pieces.collect()),
+            length: text.length(),
+            pieces: Mutex::new(text.into_iter().collect()),
         })
     }
 
@@ -69,6 +67,8 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use http_body::Body;
     use http_body_util::BodyExt;
 
@@ -79,13 +79,22 @@ mod tests {
         (0..length).map(|at| (at / 1_000) as u8).collect()
     }
 
+    /// Written in parts of any size.
+    fn pieces(length: usize) -> Pieces {
+        let mut pieces = Pieces::default();
+        for part in text(length).chunks(10_007) {
+            pieces.write_all(part).unwrap();
+        }
+        pieces
+    }
+
     #[tokio::test]
     async fn all_bytes_arrive_and_are_announced() {
         for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE] {
             let text = text(length);
-            let shared = Rendering::new(&text);
+            let shared = Rendering::new(pieces(length));
             for body in [
-                Content::Own(text.clone().into()),
+                Content::own(pieces(length)),
                 Content::Shared(Arc::clone(&shared), 0),
                 Content::Shared(shared, 0),
             ] {
@@ -101,7 +110,7 @@ mod tests {
         let mut pages = Held::default();
         let mut held = Vec::new();
         for _ in 0..10 {
-            let rendering = Rendering::new(&text(2 * PIECE));
+            let rendering = Rendering::new(pieces(2 * PIECE));
             pages.add(&rendering, 6 * PIECE);
             let mut body = Content::Shared(rendering, 0);
             body.frame().await.unwrap().unwrap();
@@ -119,13 +128,13 @@ mod tests {
     #[tokio::test]
     async fn what_was_taken_counts_no_more_and_the_newest_is_never_withdrawn() {
         let mut pages = Held::default();
-        let held = Rendering::new(&text(2 * PIECE));
+        let held = Rendering::new(pieces(2 * PIECE));
         pages.add(&held, 4 * PIECE);
         for _ in 0..10 {
-            pages.add(&Rendering::new(&text(2 * PIECE)), 4 * PIECE);
+            pages.add(&Rendering::new(pieces(2 * PIECE)), 4 * PIECE);
         }
         assert!(Content::Shared(held, 0).collect().await.is_ok());
-        let large = Rendering::new(&text(9 * PIECE));
+        let large = Rendering::new(pieces(9 * PIECE));
         pages.add(&large, 4 * PIECE);
         assert!(Content::Shared(large, 0).collect().await.is_ok());
     }

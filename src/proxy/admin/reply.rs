@@ -1,10 +1,10 @@
 //! Answers of the admin port.
 
 use std::{
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    vec,
 };
 
 use bytes::Bytes;
@@ -12,7 +12,10 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
-use super::rendering::{Rendering, Withdrawn};
+use super::{
+    pieces::Pieces,
+    rendering::{Rendering, Withdrawn},
+};
 
 /// An answer.
 pub(super) type Reply = Response<Content>;
@@ -22,10 +25,18 @@ pub(super) const JSON: &str = "application/json";
 
 /// The body of an answer.
 pub(super) enum Content {
-    /// Of this answer alone.
-    Own(Bytes),
+    /// Of this answer alone: what is left, and how many bytes that is.
+    Own(vec::IntoIter<Bytes>, usize),
     /// The same for several, from this piece on.
     Shared(Arc<Rendering>, usize),
+}
+
+impl Content {
+    /// Of one answer alone.
+    pub(super) fn own(text: Pieces) -> Self {
+        let length = text.length();
+        Self::Own(text.into_iter(), length)
+    }
 }
 
 impl Body for Content {
@@ -40,7 +51,11 @@ impl Body for Content {
             return Poll::Ready(None);
         }
         let piece = match &mut *self {
-            Self::Own(rest) => Ok(mem::take(rest)),
+            Self::Own(rest, left) => {
+                let piece = rest.next().unwrap_or_default();
+                *left -= piece.len();
+                Ok(piece)
+            }
             Self::Shared(rendering, next) => {
                 *next += 1;
                 rendering.piece(*next - 1)
@@ -55,7 +70,7 @@ impl Body for Content {
 
     fn size_hint(&self) -> SizeHint {
         let left = match self {
-            Self::Own(rest) => rest.len(),
+            Self::Own(_, left) => *left,
             Self::Shared(rendering, next) => rendering.bytes_from(*next),
         };
         SizeHint::with_exact(left as u64)
@@ -63,17 +78,23 @@ impl Body for Content {
 }
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Reply {
-    match serde_json::to_vec(value) {
-        Ok(body) => reply(status, JSON, Content::Own(body.into())),
-        Err(error) => {
-            tracing::error!(%error, "cannot write JSON");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "no answer\n")
-        }
+    match to_json(value) {
+        Some(body) => reply(status, JSON, Content::own(body)),
+        None => text(StatusCode::INTERNAL_SERVER_ERROR, "no answer\n"),
     }
 }
 
+/// JSON of a value; nothing where that fails, which is logged.
+pub(super) fn to_json(value: &impl Serialize) -> Option<Pieces> {
+    let mut pieces = Pieces::default();
+    serde_json::to_writer(&mut pieces, value)
+        .inspect_err(|error| tracing::error!(%error, "cannot write JSON"))
+        .ok()?;
+    Some(pieces)
+}
+
 pub(super) fn text(status: StatusCode, body: &str) -> Reply {
-    let body = Content::Own(Bytes::copy_from_slice(body.as_bytes()));
+    let body = Content::own(Pieces::one(body));
     reply(status, "text/plain; charset=utf-8", body)
 }
 

@@ -13,8 +13,9 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use super::{
     access,
     page::Page,
+    pieces::Pieces,
     readiness,
-    reply::{Content, JSON, Reply, json, reply, text},
+    reply::{Content, JSON, Reply, json, reply, text, to_json},
     slots::ConnectionSlot,
     state::Admin,
 };
@@ -46,7 +47,7 @@ pub(super) struct Routes {
 impl Routes {
     /// With `is_loopback`, for a port that only this machine reaches. Needs a runtime.
     pub(super) fn new(admin: Arc<Admin>, is_loopback: bool) -> Self {
-        let page = |render: fn(&Admin) -> Option<Vec<u8>>| {
+        let page = |render: fn(&Admin) -> Option<Pieces>| {
             let admin = Arc::clone(&admin);
             Page::new(move || render(&admin))
         };
@@ -228,14 +229,12 @@ fn recent(admin: &Admin) -> Reply {
     }
 }
 
-fn metrics(admin: &Admin) -> Option<Vec<u8>> {
+fn metrics(admin: &Admin) -> Option<Pieces> {
     let text = admin.exporter.text();
     text.inspect_err(|error| tracing::error!(%error, "cannot write the metrics"))
         .ok()
 }
 
-fn snapshot(admin: &Admin) -> Option<Vec<u8>> {
-    let text = serde_json::to_vec(&admin.snapshot());
-    text.inspect_err(|error| tracing::error!(%error, "cannot write the snapshot"))
-        .ok()
+fn snapshot(admin: &Admin) -> Option<Pieces> {
+    to_json(&admin.snapshot())
 }

@@ -157,7 +157,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, io::Write};
 
     use http::StatusCode;
     use tokio::{
@@ -166,7 +166,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::admin::{rendering::Rendering, reply::reply};
+    use crate::admin::{pieces::Pieces, rendering::Rendering, reply::reply};
 
     const ANSWER: usize = 4 << 20;
 
@@ -174,7 +174,9 @@ mod tests {
     async fn asking() -> (DuplexStream, tokio::task::JoinHandle<()>) {
         let (near, mut far) = duplex(16 << 10);
         let service = service_fn(async |_| {
-            let answer = Content::Shared(Rendering::new(&[7; ANSWER]), 0);
+            let mut text = Pieces::default();
+            text.write_all(&vec![7; ANSWER]).unwrap();
+            let answer = Content::Shared(Rendering::new(text), 0);
             Ok(reply(StatusCode::OK, "text/plain", answer))
         });
         let served = tokio::spawn(async move { drop(serve_http(near, service).await) });
