@@ -5,6 +5,7 @@ pub mod apiserver;
 mod client;
 pub mod embedded;
 pub mod kubevirt;
+mod packing;
 pub mod real;
 pub mod simulation;
 pub mod webhook;

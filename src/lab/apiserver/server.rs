@@ -17,7 +17,7 @@ use super::storage::store::Store;
 pub struct Options {
     /// `gitVersion` of `/version`.
     pub git_version: String,
-    /// How many events each resource type remembers, of 32 MiB at most; a watch that is further behind gets 410.
+    /// How many events each resource type remembers, of 32 MiB, compressed, at most; a watch that is further behind gets 410.
     pub history: usize,
     /// How many requests the log keeps; later ones are only counted.
     pub log_limit: usize,

@@ -1,7 +1,7 @@
 //! The objects of one type as a component last saw them, kept current by a list and a watch.
 //!
-//! They are kept as text, since a tree takes about ten times the memory: with some thousand virtual machines the trees
-//! of all caches would be the largest part of a lab. Who looks at an object gets a tree of its own.
+//! They are kept as compressed text, since a tree takes some hundred times the memory: with some thousand virtual
+//! machines the trees of all caches would be the largest part of a lab. Who looks at an object gets a tree of its own.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,22 +17,23 @@ use tokio::sync::watch;
 use super::object::Key;
 use super::rest::Rest;
 use super::tasks::Tasks;
+use crate::packing::{self, Packer};
 
 /// An object that several look at.
 pub(crate) type Shared = Arc<DynamicObject>;
 
-/// An object as text.
+/// An object as compressed text.
 #[derive(Debug, Clone)]
-pub(crate) struct Packed(Arc<[u8]>);
+pub(crate) struct Packed(packing::Packed);
 
 impl Packed {
-    pub(crate) fn of(object: &DynamicObject) -> Self {
+    pub(crate) fn of(object: &DynamicObject, packer: &mut Packer) -> Self {
         let text = serde_json::to_vec(object);
-        Self(text.expect("an object is written to memory").into())
+        Self(packer.pack(&text.expect("an object is written to memory")))
     }
 
     pub(crate) fn unpack(&self) -> Shared {
-        let object = serde_json::from_slice(&self.0);
+        let object = serde_json::from_slice(&self.0.unpack());
         Arc::new(object.expect("the text was written from an object"))
     }
 }
@@ -51,6 +52,7 @@ pub(crate) struct Cache {
 struct Content {
     objects: HashMap<Key, Entry>,
     index: HashMap<String, BTreeSet<Key>>,
+    packer: Packer,
 }
 
 struct Entry {
@@ -108,11 +110,11 @@ impl Cache {
 
     fn put(&self, key: &Key, object: &DynamicObject) -> Option<Packed> {
         let filed = (self.index_of)(object);
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
         let entry = Entry {
-            object: Packed::of(object),
+            object: Packed::of(object, &mut content.packer),
             filed: filed.clone(),
         };
-        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
         let old = content.objects.insert(key.clone(), entry);
         if let Some(old) = &old {
             content.unfile(&old.filed, key);

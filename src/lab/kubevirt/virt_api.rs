@@ -242,6 +242,7 @@ fn report(answer: Result<DynamicObject, CallError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packing::Packer;
     use serde_json::json;
 
     fn vm() -> DynamicObject {
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_status_write_is_no_admission_and_a_finalizer_is_a_patch() {
-        let old = Packed::of(&vm());
+        let old = Packed::of(&vm(), &mut Packer::default());
         let mut new = vm();
         new.data["status"] = json!({"ready": true});
         let mut change = Change::new(Key::of(&new), Some(old), Arc::new(new.clone()));

@@ -116,7 +116,7 @@ pub(crate) fn delete(server: &ApiServer, call: &Call) -> Result<Answer, Failure>
         }
         _ => Ok(Answer::json(
             200,
-            call.view.one(call.resource, &object.json),
+            call.view.one(call.resource, &object.json()),
         )),
     }
 }

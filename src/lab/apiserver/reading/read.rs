@@ -22,7 +22,7 @@ pub(crate) fn get(server: &ApiServer, call: &Call) -> Result<Answer, Failure> {
         .ok_or_else(|| call.not_found())?;
     Ok(Answer::json(
         200,
-        call.view.one(call.resource, &object.json),
+        call.view.one(call.resource, &object.json()),
     ))
 }
 

@@ -193,7 +193,7 @@ impl Watcher {
             write_line(
                 &mut chunk,
                 "ADDED",
-                &self.call.view.one(self.call.resource, &object.json),
+                &self.call.view.one(self.call.resource, &object.json()),
             );
         }
         chunk.into()
@@ -209,10 +209,10 @@ impl Watcher {
         let view = |json: &Bytes| self.call.view.one(self.call.resource, json);
         match (before, after) {
             (false, false) => {}
-            (false, true) => write_line(chunk, "ADDED", &view(&event.object.json)),
-            (true, true) => write_line(chunk, "MODIFIED", &view(&event.object.json)),
+            (false, true) => write_line(chunk, "ADDED", &view(&event.object.json())),
+            (true, true) => write_line(chunk, "MODIFIED", &view(&event.object.json())),
             (true, false) if event.change == Change::Deleted => {
-                write_line(chunk, "DELETED", &view(&event.object.json));
+                write_line(chunk, "DELETED", &view(&event.object.json()));
             }
             (true, false) => write_line(chunk, "DELETED", &view(&as_left(event))),
         }

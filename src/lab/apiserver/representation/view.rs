@@ -89,7 +89,7 @@ fn view_of(range: &str) -> Option<View> {
     }
 }
 
-/// A list in chunks, none of which is a copy: that of some thousand objects would be large.
+/// A list in chunks, each made when it is asked for: all at once, those of some thousand objects would be large.
 pub(crate) fn list_chunks(
     resource: &Resource,
     objects: Vec<std::sync::Arc<Object>>,
@@ -98,7 +98,7 @@ pub(crate) fn list_chunks(
     let head = list_head(&resource.api_version(), &resource.list_kind(), metadata);
     let items = objects.into_iter().enumerate().flat_map(|(index, object)| {
         let comma = (index > 0).then(|| Bytes::from_static(b","));
-        comma.into_iter().chain([object.json.clone()])
+        comma.into_iter().chain([object.json()])
     });
     let end = Bytes::from_static(b"]}");
     [Bytes::from(head)].into_iter().chain(items).chain([end])
@@ -116,7 +116,7 @@ fn list_text(
     objects: &[std::sync::Arc<Object>],
     metadata: &Value,
 ) -> Bytes {
-    let size: usize = objects.iter().map(|object| object.json.len() + 1).sum();
+    let size: usize = objects.iter().map(|object| object.size() + 1).sum();
     let mut out = Vec::with_capacity(size + 256);
     let head = list_head(api_version, kind, metadata);
     out.extend_from_slice(head.as_bytes());
@@ -124,7 +124,7 @@ fn list_text(
         if index > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(&object.json);
+        out.extend_from_slice(&object.json());
     }
     out.extend_from_slice(b"]}");
     out.into()

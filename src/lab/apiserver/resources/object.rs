@@ -1,5 +1,6 @@
 //! Stored objects: the JSON text as it is sent, and the few facts that selectors and the garbage collector need.
-//! The text is kept instead of the tree because a tree takes about ten times the memory, and the history holds thousands.
+//! The text is kept, compressed, instead of the tree because a tree takes some hundred times the memory, and the history
+//! holds thousands.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::resource::Resource;
+use crate::packing::{Packed, Packer};
 
 /// Where an object stands in its resource type; the namespace of a cluster-scoped object is empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,18 +122,33 @@ impl Facts {
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) version: u64,
-    pub(crate) json: Bytes,
+    text: Packed,
     pub(crate) facts: Arc<Facts>,
 }
 
 impl Object {
+    /// As it is sent.
+    pub(crate) fn json(&self) -> Bytes {
+        self.text.unpack().into()
+    }
+
+    /// Bytes of what is sent.
+    pub(crate) const fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Bytes that its text takes in memory.
+    pub(crate) const fn stored_size(&self) -> usize {
+        self.text.packed_len()
+    }
+
     pub(crate) fn parse(&self) -> Value {
-        serde_json::from_slice(&self.json).expect("stored text was written by serde_json")
+        serde_json::from_slice(&self.text.unpack()).expect("stored text was written by serde_json")
     }
 }
 
 /// An object on its way into the store: everything but its resourceVersion, for which the text has a hole, so that
-/// the store's lock is held for a copy only.
+/// under the store's lock it is compressed only.
 #[derive(Debug)]
 pub(crate) struct Draft {
     facts: Arc<Facts>,
@@ -179,18 +196,14 @@ impl Draft {
         self
     }
 
-    /// The object under the version that the store gave it. Its text takes no more memory than it has bytes, since the
-    /// history holds thousands.
-    pub(crate) fn seal(self, version: u64) -> Object {
-        let version_text = version.to_string();
-        let size = self.before.len() + version_text.len() + self.after.len();
-        let mut json = Vec::with_capacity(size);
-        json.extend_from_slice(&self.before);
-        json.extend_from_slice(version_text.as_bytes());
-        json.extend_from_slice(&self.after);
+    /// The object under the version that the store gave it; `packer` is that of its resource type.
+    pub(crate) fn seal(self, version: u64, packer: &mut Packer) -> Object {
+        let mut text = self.before;
+        text.extend_from_slice(version.to_string().as_bytes());
+        text.extend_from_slice(&self.after);
         Object {
             version,
-            json: json.into(),
+            text: packer.pack(&text),
             facts: self.facts,
         }
     }

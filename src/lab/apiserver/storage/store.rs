@@ -14,9 +14,9 @@ use tokio::sync::watch;
 
 use crate::apiserver::resources::object::{Draft, Key, Object};
 use crate::apiserver::resources::registry::{self, RESOURCES, ResourceId};
+use crate::packing::Packer;
 
-/// Most bytes of the texts of a collection's history: 5,000 events of large pods. Old versions of objects would
-/// otherwise be a quarter of a lab's memory.
+/// Most bytes of the compressed texts of a collection's history: 10,000 events of pods take 5 MB.
 const HISTORY_BYTES: usize = 32 << 20;
 
 /// What happened to an object.
@@ -63,8 +63,9 @@ pub(crate) struct Batch {
 #[derive(Debug, Default)]
 struct Collection {
     objects: BTreeMap<Key, Arc<Object>>,
+    packer: Packer,
     history: VecDeque<Event>,
-    /// Bytes of the texts in `history`.
+    /// Bytes of the compressed texts in `history`.
     history_bytes: usize,
     /// Events up to this version are no longer in `history`.
     floor: u64,
@@ -119,7 +120,7 @@ impl Store {
         if collection.objects.contains_key(&draft.facts().key) {
             return Err(Refusal::Exists);
         }
-        let object = Arc::new(draft.seal(self.next_version()));
+        let object = Arc::new(draft.seal(self.next_version(), &mut collection.packer));
         collection
             .objects
             .insert(object.facts.key.clone(), object.clone());
@@ -157,7 +158,7 @@ impl Store {
         let mut collection = self.collection(id);
         collection.check_newest(current)?;
         let draft = draft.sharing_facts_with(current);
-        let object = Arc::new(draft.seal(self.next_version()));
+        let object = Arc::new(draft.seal(self.next_version(), &mut collection.packer));
         collection
             .objects
             .insert(object.facts.key.clone(), object.clone());
@@ -183,7 +184,7 @@ impl Store {
     ) -> Result<Arc<Object>, Raced> {
         let mut collection = self.collection(id);
         collection.check_newest(current)?;
-        let object = Arc::new(last.seal(self.next_version()));
+        let object = Arc::new(last.seal(self.next_version(), &mut collection.packer));
         collection.objects.remove(&current.facts.key);
         let previous = Some(current.clone());
         self.record(
@@ -314,13 +315,13 @@ impl Store {
     }
 
     fn record(&self, id: ResourceId, mut collection: MutexGuard<'_, Collection>, event: Event) {
-        collection.history_bytes += event.object.json.len();
+        collection.history_bytes += event.object.stored_size();
         collection.history.push_back(event);
         while collection.history.len() > self.window || collection.history_bytes > HISTORY_BYTES {
             let Some(oldest) = collection.history.pop_front() else {
                 break;
             };
-            collection.history_bytes -= oldest.object.json.len();
+            collection.history_bytes -= oldest.object.stored_size();
             collection.floor = oldest.object.version;
         }
         drop(collection);

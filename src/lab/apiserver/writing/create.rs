@@ -120,7 +120,7 @@ async fn admit(server: &ApiServer, call: &Call, value: Value) -> Result<Value, F
 }
 
 fn created(call: &Call, object: &Arc<Object>) -> Answer {
-    Answer::json(201, call.view.one(call.resource, &object.json))
+    Answer::json(201, call.view.one(call.resource, &object.json()))
 }
 
 fn refused(call: &Call, refusal: Refusal, name: &str) -> Failure {

@@ -16,6 +16,7 @@ use crate::apiserver::resources::object::{Draft, Key, Object, items};
 use crate::apiserver::resources::resource::Origin;
 use crate::apiserver::server::ApiServer;
 use crate::apiserver::status::Failure;
+use crate::packing::Packer;
 
 /// How often a change without a resourceVersion is computed anew because another writer was faster. Each time that
 /// other one got ahead, so it ends; the bound is for the case that it does not.
@@ -49,7 +50,7 @@ pub(crate) async fn put(server: &ApiServer, call: &Call) -> Result<Answer, Failu
 
 /// The answer with an object that was changed, or was to stay.
 pub(crate) fn answer(call: &Call, object: &Arc<Object>) -> Answer {
-    Answer::json(200, call.view.one(call.resource, &object.json))
+    Answer::json(200, call.view.one(call.resource, &object.json()))
 }
 
 /// Changes the named object to what `propose` makes of it. A resourceVersion in the proposal must be the newest one;
@@ -79,7 +80,9 @@ pub(crate) async fn rewrite(
         meta::enter_manager(call.resource, &mut next, manager);
         let draft = Draft::new(call.resource, &next);
         if call.is_dry_run() {
-            return Ok(Arc::new(draft.seal(current.version)));
+            return Ok(Arc::new(
+                draft.seal(current.version, &mut Packer::default()),
+            ));
         }
         let stored = if was_deleted(&old) && is_free(call.resource, &next) {
             server.store.remove(call.id, &current, draft)
