@@ -9,6 +9,7 @@ use super::shared::{
     failed::FailedArgs,
     history::StoreArgs,
     inputs::{self, read_record},
+    priced::priced,
     prices::PricesArgs,
     results,
 };
@@ -73,7 +74,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     let form = args.form()?;
     let thresholds = inputs::read_thresholds(args.thresholds.as_deref())?;
     let prices = args.prices.read()?;
-    let (record, history) = args.read()?;
+    let (record, earlier) = args.read()?;
     let asked = Asked {
         thresholds: thresholds.as_ref(),
         budgets: &args.budget,
@@ -82,7 +83,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit> {
     };
     let result = report::evaluate(&record, &asked);
     let exit = report::run_exit(&result);
-    let text = write(form, &record, &result, &history)?;
+    let text = write(form, &record, &result, &earlier)?;
     if args.out == Path::new("-") {
         return Ok(match lines::print(&text) {
             Exit::Ok => exit,
@@ -105,9 +106,9 @@ fn write(
     form: Form,
     record: &RunRecord,
     result: &RunResult,
-    history: &[HistoryRun],
+    earlier: &[HistoryRun],
 ) -> Result<String> {
-    let compared = document::compare(record, result, history);
+    let compared = document::compare(record, earlier);
     let told = document::Document::new(record, result, compared.as_ref());
     Ok(match form {
         Form::Html => document::html(&told)?,
@@ -122,7 +123,7 @@ fn write(
 }
 
 impl ReportArgs {
-    /// The run's record, and the runs of its kind in the history. Without a history there is
+    /// The run's record, and the last runs of its kind in the history. Without a history there is
     /// nothing to compare a file with; an id can't be without one.
     fn read(&self) -> Result<(RunRecord, Vec<HistoryRun>)> {
         let path = Path::new(&self.run);
@@ -143,7 +144,9 @@ impl ReportArgs {
         let mut history = store.runs(&filter)?;
         history.retain(|run| self.failed.takes(run));
         history.extend(store.run(&record.id)?);
-        Ok((record, history))
+        let earlier = document::earlier(&record, history);
+        let earlier = priced(&mut store, earlier)?;
+        Ok((record, earlier))
     }
 
     fn form(&self) -> Result<Form> {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{inputs::read_record, limits::LimitArgs, priced::priced_for};
+use super::{inputs::read_record, limits::LimitArgs, priced::priced};
 use record::{HistoryRun, Origin, RunRecord, label};
 use store::{Filter, Location, Store, StoreError};
 use terminal::{exit::Exit, tell};
@@ -215,11 +215,15 @@ impl KeepArgs {
             origins: vec![run.origin],
             ..Filter::default()
         };
-        let names: Vec<String> = self.limits.names().map(str::to_owned).collect();
+        let of_cost = self.limits.are_of_cost();
         let earlier = blocking(move || {
             let mut store = Store::open(&location)?;
             let runs = store.runs(&filter)?;
-            priced_for(names.iter().map(String::as_str), &mut store, runs)
+            if of_cost {
+                priced(&mut store, runs)
+            } else {
+                Ok(runs)
+            }
         });
         let earlier = earlier.await?;
         self.limits.judge(earlier, run)

@@ -92,6 +92,12 @@ impl LimitArgs {
         self.fail_on.iter().filter_map(Limit::metric)
     }
 
+    /// Whether a limit may be on a cost; learned bounds are.
+    pub(crate) fn are_of_cost(&self) -> bool {
+        let mut metrics = self.fail_on.iter().map(Limit::metric);
+        metrics.any(|metric| metric.is_none_or(report::is_cost_name))
+    }
+
     /// Whether a limit is on a component's own calls.
     pub(crate) fn of_components(&self) -> bool {
         self.fail_on.iter().any(|limit| match limit.metric() {

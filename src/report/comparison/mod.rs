@@ -5,4 +5,4 @@ pub(crate) mod junit;
 pub(crate) mod limit;
 mod ranking;
 pub mod text;
-mod tolls;
+pub(crate) mod tolls;

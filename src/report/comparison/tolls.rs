@@ -54,7 +54,7 @@ pub(super) fn cell(metric: &MetricComparison) -> String {
 }
 
 /// A metric with its unit, where it is a cost.
-pub(super) fn named(metric: &str) -> String {
+pub(crate) fn named(metric: &str) -> String {
     if is_cost_name(metric) {
         format!("{metric} (tolls)")
     } else {

@@ -1,7 +1,11 @@
 //! A run beside the last ones of its kind.
 
-use crate::history::text::including;
-use record::{HistoryRun, Origin, RunRecord, RunResult, label};
+use crate::{
+    comparison::tolls::named,
+    history::{costs::known, metrics::COST, text::including},
+    run::metrics::metrics_and_cost,
+};
+use record::{HistoryRun, Origin, RunRecord, label};
 use stats::nearest_rank;
 
 /// How many earlier runs a run is compared with.
@@ -23,7 +27,8 @@ pub struct Compared {
 /// A metric of the run and of the earlier ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComparedMetric {
-    /// The metric's name, such as `PATCH-pods-count`.
+    /// The metric's name, such as `PATCH-pods-count`; `cost (tolls)` for what all calls cost, which
+    /// is always by the list that this Kubetoll comes with.
     pub name: String,
     /// The run's value; `None` if it lacks the metric and the others have it.
     pub value: Option<f64>,
@@ -45,6 +50,20 @@ pub struct Earlier {
 }
 
 impl ComparedMetric {
+    fn new(name: String, value: Option<f64>, earlier: &[f64]) -> Self {
+        let earlier = nearest_rank(earlier, 50.0).map(|median| Earlier {
+            runs: earlier.len(),
+            least: earlier.iter().copied().fold(median, f64::min),
+            median,
+            most: earlier.iter().copied().fold(median, f64::max),
+        });
+        Self {
+            name,
+            value,
+            earlier,
+        }
+    }
+
     /// Percent above the median.
     pub fn percent(&self) -> Option<f64> {
         let median = self.earlier?.median;
@@ -85,65 +104,58 @@ impl Compared {
     }
 }
 
-/// Compares a run with the last runs of `history` of the same job, scenario, size and origin before
-/// it, all of which count; `None` if there are none. The run itself may be in `history`.
-pub fn compare(record: &RunRecord, result: &RunResult, history: &[HistoryRun]) -> Option<Compared> {
+/// The last runs of `history` of the same job, scenario, size and origin before this one, the latest
+/// first, at most ten. All of the history count; the run itself may be in it.
+pub fn earlier(record: &RunRecord, history: Vec<HistoryRun>) -> Vec<HistoryRun> {
     let own = history.iter().find(|run| run.id == record.id);
-    let job = own.map_or("", |run| run.label(label::JOB));
+    let job = own.map_or("", |run| run.label(label::JOB)).to_owned();
     let origin = if record.simulated {
         Origin::Simulated
     } else {
         Origin::Counted
     };
-    let alike = |run: &&HistoryRun| {
+    let objects = record.objects.len() as u64;
+    let alike = |run: &HistoryRun| {
         run.at < record.started
             && run.origin == origin
             && run.label(label::SCENARIO) == record.scenario
             && run.label(label::JOB) == job
-            && run.objects == Some(result.count as u64)
+            && run.objects == Some(objects)
     };
-    let mut earlier: Vec<&HistoryRun> = history.iter().filter(alike).collect();
+    let mut earlier: Vec<HistoryRun> = history.into_iter().filter(alike).collect();
     earlier.sort_by_key(|run| std::cmp::Reverse(run.at));
     earlier.truncate(EARLIER_MAX);
+    earlier
+}
+
+/// Compares a run with [`earlier`] ones; `None` if there are none.
+pub fn compare(record: &RunRecord, earlier: &[HistoryRun]) -> Option<Compared> {
     if earlier.is_empty() {
         return None;
     }
+    let (own, own_cost) = metrics_and_cost(record);
+    let costs: Vec<f64> = earlier
+        .iter()
+        .filter_map(known)
+        .map(|cost| cost.tolls)
+        .collect();
+    let cost = own_cost.map(|cost| cost.tolls);
+    let cost = ComparedMetric::new(named(&COST.name_of(None)), cost, &costs);
     let mut names: Vec<&String> = earlier.iter().flat_map(|run| run.values.keys()).collect();
-    names.extend(result.values.keys());
+    names.extend(own.keys());
     names.sort();
     names.dedup();
-    let metric = |name: &String| {
-        let values = earlier
-            .iter()
-            .filter_map(|run| run.values.get(name).copied());
-        let values: Vec<f64> = values.collect();
-        let rank = |percent| nearest_rank(&values, percent);
-        ComparedMetric {
-            name: name.clone(),
-            value: value(result, name),
-            earlier: rank(50.0).map(|median| Earlier {
-                runs: values.len(),
-                least: values.iter().copied().fold(median, f64::min),
-                median,
-                most: values.iter().copied().fold(median, f64::max),
-            }),
-        }
-    };
+    let metrics = names.into_iter().map(|name| {
+        let values = earlier.iter().filter_map(|run| run.values.get(name));
+        let values: Vec<f64> = values.copied().collect();
+        ComparedMetric::new(name.clone(), own.get(name).copied(), &values)
+    });
+    let cost = (cost.value.is_some() || cost.earlier.is_some()).then_some(cost);
     Some(Compared {
         runs: earlier.iter().map(|run| run.id.clone()).collect(),
         not_valid: earlier.iter().filter(|run| !run.valid).count(),
-        metrics: names.into_iter().map(metric).collect(),
+        metrics: cost.into_iter().chain(metrics).collect(),
     })
-}
-
-fn value(result: &RunResult, name: &str) -> Option<f64> {
-    let latency = result.latency.by_status;
-    match name.strip_prefix("vmiCreationToRunningSeconds") {
-        Some("P50") => latency.map(|quantiles| quantiles.p50),
-        Some("P95") => latency.map(|quantiles| quantiles.p95),
-        Some("P99") => latency.map(|quantiles| quantiles.p99),
-        _ => result.values.get(name).map(|count| *count as f64),
-    }
 }
 
 #[cfg(test)]

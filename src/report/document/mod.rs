@@ -9,7 +9,7 @@ mod facts;
 mod junit;
 mod text;
 
-pub use compare::{Compared, ComparedMetric, Earlier, compare};
+pub use compare::{Compared, ComparedMetric, Earlier, compare, earlier};
 pub use facts::Document;
 pub use junit::junit;
 pub use text::{html, markdown};
