@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::shared::{
-    history::{SelectArgs, StoreArgs, key_value, time},
+    history::{NEWEST, SelectArgs, StoreArgs, key_value, time},
     inputs::read_run,
     limits::{ALPHA, LimitArgs, rate},
     priced::priced,
@@ -15,9 +15,6 @@ use super::shared::{
 use record::{HistoryRun, label};
 use report::{Group, HowToCompare, Metrics, compare_text};
 use terminal::{exit::Exit, lines, tell};
-
-/// Names the newest run that counts.
-const NEWEST: &str = "newest";
 
 /// Compare two groups of runs metric by metric: is B different from A?
 ///
@@ -49,9 +46,9 @@ Limits of --fail-on:
   virt-controller:PATCH-pods>0%    the calls of one component
   PATCH-pods-count>5%              KubeVirt's value: its components, with /status and the like
   cost>5%                          what all calls cost, in tolls: one is a get of one Lease
-  cost>6000                        B's own cost is above 6,000 tolls
+  cost>7000                        B's own cost is above 7,000 tolls
   cost:PATCH-pods>5%               what the calls of a name cost; any of the names above
-  cost-per-object>60               a cost by the number of objects
+  cost-per-object>70               a cost by the number of objects
   learned                          B is above what the runs of A hardly ever exceed
 
 Exit codes: 3 a limit is exceeded, 4 a limit's metric is missing or nothing could be learned.")]

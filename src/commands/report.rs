@@ -32,7 +32,7 @@ use terminal::{exit::Exit, lines};
 Exit code 3 if a threshold or a budget is exceeded, 4 if the counts are not valid; the report is
 written all the same.")]
 pub(super) struct ReportArgs {
-    /// The run's record.json, or its id in the history.
+    /// The run's record.json, its id in the history, or `newest`.
     #[arg(value_name = "RUN")]
     run: String,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(super) struct ReportArgs {
     thresholds: Option<PathBuf>,
     #[command(flatten)]
     prices: PricesArgs,
-    /// A budget such as 'PATCH-pods<=200', or in tolls 'cost-per-object<=60' or
+    /// A budget such as 'PATCH-pods<=200', or in tolls 'cost-per-object<=70' or
     /// 'cost-per-object:PATCH-pods<=4.5' (without -per-object: of the whole run); repeatable.
     #[arg(long, value_name = "BUDGET")]
     budget: Vec<Budget>,

@@ -1,6 +1,6 @@
 //! `kubetoll why`: which calls of a run, or of an audit log, need not have been made, and why they were.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -35,15 +35,15 @@ use terminal::{
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubetoll why run-1795496959-j5vw5
-  kubetoll why results/record.json --component virt-controller
+  kubetoll why newest --component virt-controller
   kubetoll why before.json after.json
   kubetoll why --audit audit.log audit-old.log.gz --component virt-handler
   kubetoll why results/record.json --output json | jq '.[] | select(.kind == \"no-op-write\")'
 
 Each failed call is in one finding with a code. What could go is counted once over all findings.")]
 pub(super) struct WhyArgs {
-    /// The run's record.json, the file that a killed driver left, or the run's id in the history; two to
-    /// compare them.
+    /// The run's record.json, the file that a killed driver left, the run's id in the history, or
+    /// `newest`; two to compare them.
     #[arg(value_name = "RUN", required_unless_present = "audit", num_args = 1..=2)]
     runs: Vec<String>,
     /// Audit logs of kube-apiserver in place of a run; `-` is standard input.
@@ -60,9 +60,9 @@ pub(super) struct WhyArgs {
     /// What the deletion of the run's objects cost, in place of their creation.
     #[arg(long)]
     deletion: bool,
-    /// Only the first N findings.
+    /// Show the first N findings; the sums are of all.
     #[arg(long, value_name = "N")]
-    top: Option<usize>,
+    top: Option<NonZeroUsize>,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -93,23 +93,24 @@ pub(super) fn run(args: &WhyArgs) -> Result<Exit> {
         .iter()
         .map(|run| args.store.record(run))
         .collect::<Result<_>>()?;
-    let text = match &records[..] {
-        [record] => args.of_one(record)?,
-        [a, b] => args.of_two(a, b)?,
+    match &records[..] {
+        [record] => args.of_one(record),
+        [a, b] => args.of_two(a, b),
         _ => bail!(Misuse("one run, or two".to_owned())),
-    };
-    Ok(lines::print(&text))
+    }
 }
 
 impl WhyArgs {
-    fn of_one(&self, record: &RunRecord) -> Result<String> {
+    fn of_one(&self, record: &RunRecord) -> Result<Exit> {
         let requests = self.requests(record)?;
         let source = Source::Run {
             id: &record.id,
             scenario: &record.scenario,
             simulated: record.simulated,
         };
-        self.shown(source, &requests, record.object_count())
+        let text = self.shown(source, &requests, record.object_count())?;
+        let known = self.tell_unknown("the run has", &requests);
+        Ok(lines::print(&text).or(known))
     }
 
     /// Of audit logs. What these don't tell is said behind the findings, or beside them if they are
@@ -128,17 +129,17 @@ impl WhyArgs {
         }
         read.tell_wrapped();
         let counted = read.tell_nothing(requests.is_empty());
-        let known = self.tell_unknown(&requests);
+        let known = self.tell_unknown("the log has", &requests);
         Ok(lines::print(&text).or(read.exit()).or(counted).or(known))
     }
 
-    /// Says it if the log has no request of the component that was asked for.
-    fn tell_unknown(&self, requests: &[Request<'_>]) -> Exit {
+    /// Says it if a run or a log has no request of the component that was asked for.
+    fn tell_unknown(&self, which: &str, requests: &[Request<'_>]) -> Exit {
         let known: BTreeSet<&str> = requests.iter().map(|request| request.component).collect();
         match &self.component {
             Some(name) if !known.contains(&**name) => {
                 let meant = meant(name, known);
-                tell!("kubetoll: the log has no request of {name}, at any time: {meant}");
+                tell!("kubetoll: {which} no request of {name}, at any time: {meant}");
                 Exit::NotValid
             }
             _ => Exit::Ok,
@@ -153,38 +154,53 @@ impl WhyArgs {
     ) -> Result<String> {
         let list = self.prices.read()?;
         let used = list.as_ref().map(PricesUsed::from);
-        let found = findings::savings(requests, objects);
+        let mut found = findings::savings(requests, objects);
+        found.retain(|saving| self.is_asked_for(&saving.finding.component));
+        let requests = requests.iter().copied();
+        let requests = requests.filter(|request| self.is_asked_for(request.component));
+        let requests: Vec<Request<'_>> = requests.collect();
         let cpu_us = list.as_ref();
-        let cpu_us = cpu_us.map(|list| prices::all_cpu_us(requests, &found, list));
-        let found = match &list {
+        let cpu_us = cpu_us.map(|list| prices::all_cpu_us(&requests, &found, list));
+        let found: Vec<CallFinding> = match &list {
             Some(list) => prices::charge_findings(found, list),
             None => found.into_iter().map(|saving| saving.finding).collect(),
         };
-        let mut found = self.only(found);
-        found.truncate(self.top.unwrap_or(found.len()));
+        let shown = self.top.map_or(found.len(), NonZeroUsize::get);
         let cost = cpu_us.zip(used.as_ref());
         let of = Of {
             source,
             calls: requests.iter().filter(|request| !request.is_before).count() as u64,
             cost: cost.map(|(cpu_us, prices)| Cost { cpu_us, prices }),
+            shown,
         };
         Ok(match self.output {
             WhyOutput::Text => why::text(&of, &found),
             WhyOutput::Markdown => why::markdown(&of, &found),
-            WhyOutput::Json => json(&found)?,
+            WhyOutput::Json => json(&found[..shown.min(found.len())])?,
         })
     }
 
-    fn of_two(&self, a: &RunRecord, b: &RunRecord) -> Result<String> {
-        let found = |record| Ok::<_, anyhow::Error>(self.find(record, &self.requests(record)?));
-        let changes = findings::compare(&found(a)?, &found(b)?);
-        match self.output {
-            WhyOutput::Json => json(&changes),
-            WhyOutput::Text => Ok(why::changes(&a.id, &b.id, &changes)),
+    fn of_two(&self, a: &RunRecord, b: &RunRecord) -> Result<Exit> {
+        let (of_a, of_b) = (self.requests(a)?, self.requests(b)?);
+        let changes = findings::compare(&self.find(a, &of_a), &self.find(b, &of_b));
+        let text = match self.output {
+            WhyOutput::Json => json(&changes)?,
+            WhyOutput::Text => why::changes(&a.id, &b.id, &changes),
             WhyOutput::Markdown => bail!(Misuse(
                 "two runs are compared as text or JSON, not as Markdown".to_owned()
             )),
+        };
+        if a.scenario != b.scenario {
+            tell!(
+                "kubetoll: {} was a run of {}, {} of {}: that alone makes them differ",
+                a.id,
+                a.scenario,
+                b.id,
+                b.scenario
+            );
         }
+        let known = self.tell_unknown("the runs have", &[of_a, of_b].concat());
+        Ok(lines::print(&text).or(known))
     }
 
     fn requests<'r>(&self, record: &'r RunRecord) -> Result<Vec<Request<'r>>> {
@@ -197,15 +213,14 @@ impl WhyArgs {
     }
 
     fn find(&self, record: &RunRecord, requests: &[Request<'_>]) -> Vec<CallFinding> {
-        self.only(findings::findings(requests, record.object_count()))
+        let mut found = findings::findings(requests, record.object_count());
+        found.retain(|finding| self.is_asked_for(&finding.component));
+        found
     }
 
-    /// Those of the component that was asked for.
-    fn only(&self, mut found: Vec<CallFinding>) -> Vec<CallFinding> {
-        if let Some(component) = &self.component {
-            found.retain(|finding| finding.component == *component);
-        }
-        found
+    fn is_asked_for(&self, component: &str) -> bool {
+        let asked = self.component.as_deref();
+        asked.is_none_or(|asked| asked == component)
     }
 }
 
@@ -234,6 +249,6 @@ fn bodies(requests: &[Request<'_>]) -> AuditBodies {
     bodies
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String> {
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }

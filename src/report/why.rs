@@ -19,6 +19,8 @@ pub struct Of<'r> {
     pub calls: u64,
     /// What these cost, if that is known.
     pub cost: Option<Cost<'r>>,
+    /// How many findings are shown; the sums are of all.
+    pub shown: usize,
 }
 
 /// What calls cost.
@@ -156,12 +158,25 @@ pub fn text(of: &Of<'_>, findings: &[CallFinding]) -> String {
     if let Some(cost) = saved_cost(of, findings) {
         put_line!(text, "{cost}");
     }
-    for finding in findings {
+    for finding in findings.iter().take(of.shown) {
         put_line!(text, "\n{}", head(finding));
         put_line!(text, "  {}", finding.detail);
         put_line!(text, "  {}", example(finding));
     }
+    if let Some(rest) = rest(of, findings) {
+        put_line!(text, "\n{rest}");
+    }
     text
+}
+
+/// What is not shown.
+fn rest(of: &Of<'_>, findings: &[CallFinding]) -> Option<String> {
+    let rest = findings.len().checked_sub(of.shown)?;
+    match rest {
+        0 => None,
+        1 => Some("and 1 finding more, which is not shown".to_owned()),
+        more => Some(format!("and {more} findings more, which are not shown")),
+    }
 }
 
 /// The same as Markdown, a row each.
@@ -189,7 +204,7 @@ pub fn markdown(of: &Of<'_>, findings: &[CallFinding]) -> String {
         text,
         "| ---: | ---: |{line} --- | --- | --- | --- | ---: | --- |"
     );
-    for finding in findings {
+    for finding in findings.iter().take(of.shown) {
         let tolls = finding.saved_tolls.map(tolls).unwrap_or_default();
         let tolls = if has_cost {
             format!(" {tolls} |")
@@ -208,6 +223,9 @@ pub fn markdown(of: &Of<'_>, findings: &[CallFinding]) -> String {
             finding.per_object.map(detailed).unwrap_or_default(),
             cell(&finding.detail)
         );
+    }
+    if let Some(rest) = rest(of, findings) {
+        put_line!(text, "\n{rest}");
     }
     text
 }
@@ -385,6 +403,7 @@ mod tests {
             },
             calls: 2_017,
             cost: None,
+            shown: usize::MAX,
         }
     }
 
@@ -459,7 +478,7 @@ mod tests {
         let of_log = Of {
             source: Source::AuditLog("audit.log, -"),
             calls: 3,
-            cost: None,
+            ..of()
         };
         assert_eq!(
             text(&of_log, &[]),
@@ -469,6 +488,20 @@ mod tests {
             text(&of(), &[]).lines().nth(1),
             Some("nothing was found in 2,017 calls")
         );
+    }
+
+    #[test]
+    fn sums_are_of_all_findings_however_many_are_shown() {
+        let found = [finding(), finding(), finding()];
+        let of = Of { shown: 2, ..of() };
+        for told in [text(&of, &found), markdown(&of, &found)] {
+            assert!(
+                told.contains("\n273 of 2,017 calls could go (13.5 %)\n"),
+                "{told}"
+            );
+            let last = told.lines().last();
+            assert_eq!(last, Some("and 1 finding more, which is not shown"));
+        }
     }
 
     #[test]

@@ -102,6 +102,20 @@ fn a_limit_or_a_graph_may_be_of_a_cost() {
         "  MISSING   vmi: cost:CREATE-podz>5%: not known (did you mean cost:CREATE-pods or \
          cost:CREATE-pods-count or cost:CREATE-pods/binding?), allowed at most 5 %",
     );
+    // Beside the run before it: nothing that it has is missing there.
+    let report = text(&kubetoll(dir, &["report", b, "--form", "md", "--out", "-"]));
+    let (_, beside) = report.split_once("### Beside the last runs\n").unwrap();
+    let rows: Vec<&str> = beside
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    assert!(rows[2].starts_with("| cost (tolls) | "), "{report}");
+    assert!(rows[2].split(" | ").nth(1).unwrap().parse::<f64>().unwrap() > 2.0);
+    assert!(
+        rows.iter().any(|row| row.starts_with("| why:conflict | ")),
+        "{report}"
+    );
+    assert!(!beside.contains("missing"), "{report}");
     let junit = text(&compare(&["--fail-on", "cost<=1000%", "--output", "junit"]));
     assert_line(
         &junit,

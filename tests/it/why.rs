@@ -329,7 +329,26 @@ async fn findings_are_those_of_an_audit_log_with_bodies_and_hold_no_value() {
     let run: RunRecord = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
     let found = site.done(&["why", "results/record.json", "--output", "json"]);
     let found: Vec<CallFinding> = serde_json::from_str(&found).unwrap();
-    println!("{}", site.done(&["why", &run.id]));
+    let printed = site.done(&["why", &run.id]);
+    println!("{printed}");
+    // The first finding with the sums of all.
+    let first = site.done(&["why", "newest", "--top", "1"]);
+    let lines = |text: &str, count| {
+        text.lines()
+            .take(count)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&first, 6), lines(&printed, 6));
+    let rest = format!("and {} findings more, which are not shown", found.len() - 1);
+    assert_eq!(first.lines().last(), Some(&*rest));
+    let unknown = site.kubetoll(&["why", "newest", "--component", "kubectll"]);
+    assert_eq!(unknown.status.code(), Some(4));
+    assert!(
+        said(&unknown).contains("the run has no request of kubectll"),
+        "{}",
+        said(&unknown)
+    );
 
     let journal = &run.proxies[0].closed.journal;
     let ids = journal.iter().map(|line| line.audit_id.clone()).collect();

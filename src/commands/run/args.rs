@@ -56,7 +56,7 @@ const NODES_MOST: u32 = 200;
 A file for --thresholds; names are KubeVirt's, or rows such as PATCH-pods/status:
   {\"thresholdExpectations\": {
     \"CREATE-pods-count\": {\"value\": 100},
-    \"PATCH-virtualmachineinstances-count\": {\"metric\": \"CREATE-pods-count\", \"ratio\": 2},
+    \"PATCH-pods-count\": {\"metric\": \"CREATE-pods-count\", \"ratio\": 3},
     \"vmiCreationToRunningSecondsP95\": {\"value\": 30}}}")]
 pub(in crate::commands) struct RunArgs {
     /// vmi: minimal VMIs; vm: VMs with run strategy Always; instancetype: VMs with one
@@ -126,7 +126,7 @@ pub(in crate::commands) struct RunArgs {
     pub(super) discover: DiscoverArgs,
     #[command(flatten, next_help_heading = "The components' own metrics")]
     pub(super) metrics: MetricsArgs,
-    /// A budget such as 'PATCH-pods<=200', or in tolls 'cost-per-object<=60' or
+    /// A budget such as 'PATCH-pods<=200', or in tolls 'cost-per-object<=70' or
     /// 'cost-per-object:PATCH-pods<=4.5' (without -per-object: of the whole run): exit with 3 if it is
     /// exceeded; repeatable.
     #[arg(help_heading = "History and limits", long, value_name = "BUDGET")]

@@ -15,6 +15,9 @@ use record::{HistoryRun, Origin, RunRecord, label};
 use store::{Filter, Location, Store, StoreError};
 use terminal::{exit::Exit, tell};
 
+/// Names the newest run of a history.
+pub(crate) const NEWEST: &str = "newest";
+
 /// The environment's word for `--store`.
 const STORE: &str = "KUBETOLL_STORE";
 
@@ -69,6 +72,13 @@ pub(crate) struct KeepArgs {
     limits: LimitArgs,
 }
 
+/// The newest run of a history with its record, valid or not.
+fn newest(store: &mut Store) -> Result<Option<HistoryRun>, StoreError> {
+    let runs = store.runs(&Filter::default())?;
+    let newest = runs.iter().max_by_key(|run| run.at);
+    newest.map_or(Ok(None), |run| store.run(&run.id))
+}
+
 impl StoreArgs {
     /// What was named, by the option or by the environment. That is read here: clap would take the
     /// option for one that was typed, and show it in every usage.
@@ -83,7 +93,7 @@ impl StoreArgs {
         }
     }
 
-    /// The record of a run: a file, or its id in the history.
+    /// The record of a run: a file, its id in the history, or [`NEWEST`].
     pub(crate) fn record(&self, run: &str) -> Result<RunRecord> {
         let path = Path::new(run);
         if path.is_file() {
@@ -95,7 +105,11 @@ impl StoreArgs {
     /// The record of the history's run with this id.
     pub(crate) fn find_record(&self, store: &mut Store, id: &str) -> Result<RunRecord> {
         let history = self.location()?;
-        let run = store.run(id)?;
+        let run = if id == NEWEST {
+            newest(store)?
+        } else {
+            store.run(id)?
+        };
         let run =
             run.with_context(|| format!("{id} is no file and no run of the history {history}"))?;
         let record = run.record.with_context(|| {

@@ -53,7 +53,7 @@ impl FromStr for Budget {
                 "{text:?} is no budget: write VERB-resource[/subresource][@code]<=N, such as \
                  PATCH-pods<=200 or UPDATE-virtualmachines@409<=0, KubeVirt's name of a value, such \
                  as PATCH-pods-count<=300, a kind of finding, such as why:no-op-write<=0, or a cost \
-                 in tolls, such as cost-per-object<=60 or cost-per-object:PATCH-pods<=4.5"
+                 in tolls, such as cost-per-object<=70 or cost-per-object:PATCH-pods<=4.5"
             )
         };
         let at = text.find(['<', '=']).ok_or_else(wrong)?;

@@ -91,22 +91,26 @@ impl Limit {
 }
 
 impl MetricLimit {
-    fn judge(&self, scenario: &ScenarioComparison, runs: &[&HistoryRun]) -> LimitVerdict {
+    fn judge(
+        &self,
+        scenario: &ScenarioComparison,
+        (a, b): (&[&HistoryRun], &[&HistoryRun]),
+    ) -> LimitVerdict {
         let metric = scenario
             .metrics
             .iter()
             .find(|metric| is_named(&metric.metric, &self.metric));
-        let found = metric.and_then(|metric| self.found(metric));
+        let found = metric.and_then(|metric| self.found(metric, b));
         let sign = if self.greater { "at most" } else { "at least" };
         let sign = match (self.or_equal, self.greater) {
             (false, _) => sign,
             (true, true) => "less than",
             (true, false) => "more than",
         };
-        let unit = if self.in_percent {
-            " %"
-        } else {
-            unit_after(&self.metric)
+        let unit = match (self.in_percent, scenario.per_object) {
+            (true, true) => " % for each object",
+            (true, false) => " %",
+            (false, _) => unit_after(&self.metric),
         };
         LimitVerdict {
             limit: self.text.clone(),
@@ -115,7 +119,7 @@ impl MetricLimit {
             found,
             allowed: format!("{sign} {}{unit}", self.number),
             kept: found.map(|found| !self.fails(found)).into(),
-            meant: self.meant(metric.is_some(), found, runs),
+            meant: self.meant(metric.is_some(), found, &[a, b].concat()),
         }
     }
 
@@ -131,10 +135,11 @@ impl MetricLimit {
         String::new()
     }
 
-    /// A rise from 0 is more than any percentage.
-    fn found(&self, metric: &MetricComparison) -> Option<f64> {
+    /// A rise from 0 is more than any percentage. A number that is no percentage is of B's runs as
+    /// they are, also where A's have another number of objects.
+    fn found(&self, metric: &MetricComparison, b: &[&HistoryRun]) -> Option<f64> {
         if !self.in_percent {
-            return metric.b.median;
+            return median(&values(b, &metric.metric, false));
         }
         let difference = metric.difference?;
         Some(metric.percent.unwrap_or(match difference {
@@ -170,10 +175,7 @@ pub fn judge(comparison: &mut Comparison, a: &Group, b: &Group, how: &HowToJudge
         match limit {
             Limit::Metric(limit) => {
                 let scenarios = comparison.scenarios.iter();
-                let verdicts = scenarios.map(|one| {
-                    let runs = [of(a, one), of(b, one)].concat();
-                    limit.judge(one, &runs)
-                });
+                let verdicts = scenarios.map(|one| limit.judge(one, (&of(a, one), &of(b, one))));
                 comparison.limits.extend(verdicts.collect::<Vec<_>>());
             }
             Limit::Learned => learn(comparison, a, b, how.rate),
@@ -403,6 +405,35 @@ mod tests {
             "A>nan",
         ] {
             assert!(bad.parse::<Limit>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn with_other_numbers_of_objects_percents_are_for_each_and_numbers_are_of_b_itself() {
+        let metrics: &[(&str, &[f64])] = &[("PATCH-pods-count", &[200.0; 3])];
+        let (mut a, b) = (
+            group("a", Origin::Counted, metrics),
+            group("b", Origin::Counted, metrics),
+        );
+        a.runs.iter_mut().for_each(|run| run.objects = Some(50));
+        for (limit, found, allowed, kept) in [
+            ("PATCH-pods-count>199", 200.0, "at most 199", Kept::No),
+            (
+                "PATCH-pods-count<-40%",
+                -50.0,
+                "at least -40 % for each object",
+                Kept::No,
+            ),
+            (
+                "PATCH-pods-count>5%",
+                -50.0,
+                "at most 5 % for each object",
+                Kept::Yes,
+            ),
+        ] {
+            let judged = &judged(&a, &b, limit).limits[0];
+            assert_eq!((judged.found, judged.kept), (Some(found), kept), "{limit}");
+            assert_eq!(judged.allowed, allowed);
         }
     }
 
