@@ -287,5 +287,5 @@ pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let day: Result<Date, _> = text.parse();
     day.and_then(|day| day.to_zoned(TimeZone::UTC))
         .map(|day| day.timestamp())
-        .map_err(|_| "a time is 2024-10-21 or 2024-10-21T08:00:00Z".to_owned())
+        .map_err(|_| format!("{text:?} is no time: write 2024-10-21 or 2024-10-21T08:00:00Z"))
 }

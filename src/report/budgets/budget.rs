@@ -14,6 +14,7 @@ use crate::{
     },
     nearest::meant,
 };
+use classify::VERBS;
 use record::{BudgetVerdict, CallFinding, OtherCount, ResultRow};
 
 /// A budget: a name, and `<=N`, or `<N`, or `=N`.
@@ -78,10 +79,24 @@ impl FromStr for Budget {
             of: if is_finding_name(name) {
                 Name::Finding(name.to_owned(), bound)
             } else {
-                Name::Row(name.parse().map_err(|()| wrong())?, bound)
+                Name::Row(row_name(name).ok_or_else(wrong)??, bound)
             },
         })
     }
+}
+
+/// The name of a row, if it is one; an error if its verb is none.
+fn row_name(name: &str) -> Option<Result<RowName, String>> {
+    let row: RowName = name.parse().ok()?;
+    let unknown = row.unknown_verb().map(|verb| {
+        let verbs = VERBS.iter().copied().filter(|verb| !verb.is_empty());
+        format!(
+            "{:?} in {name:?} is no verb: {}",
+            verb.to_uppercase(),
+            meant(verb, verbs)
+        )
+    });
+    Some(unknown.map_or(Ok(row), Err))
 }
 
 /// What of a run is judged by budgets.
@@ -288,6 +303,18 @@ mod tests {
         ] {
             assert!(bad.parse::<Budget>().is_err(), "{bad}");
         }
+        for (unknown, why) in [
+            (
+                "PTCH-pods<=2",
+                "\"PTCH\" in \"PTCH-pods\" is no verb: did you mean patch?",
+            ),
+            (
+                "FOO-pods<=2",
+                "\"FOO\" in \"FOO-pods\" is no verb: there are connect, create, delete and 12 more",
+            ),
+        ] {
+            assert_eq!(unknown.parse::<Budget>().unwrap_err(), why);
+        }
     }
 
     fn judged(text: &str, rows: &[ResultRow]) -> BudgetVerdict {
@@ -385,7 +412,6 @@ mod tests {
             ("UPDATE-widgets.example.com<=0", Kept::No),
             ("DELETE-gadgets.example.com<=0", Kept::Yes),
             ("LIST-podz<=1", Kept::Unknown),
-            ("LISD-pods<=1", Kept::Unknown),
             ("PATCH-pods/statuz<=0", Kept::Unknown),
             ("GET-/verzion<=0", Kept::Unknown),
             ("LIST-pods-count<=1", Kept::Unknown),

@@ -154,7 +154,12 @@ pub fn budget_text(report: &BudgetReport) -> String {
         table.put(&mut text, "");
     }
     let kept = report.rows.len() - over.len();
-    put_line!(text, "{kept} budgets kept, {} exceeded", over.len());
+    let runs = report.runs.join(", ");
+    put_line!(
+        text,
+        "{kept} budgets kept, {} exceeded, of {runs}",
+        over.len()
+    );
     if let Some(including) = including(report.not_valid) {
         put_line!(text, "{including}");
     } else if !report.valid {

@@ -87,6 +87,11 @@ impl RowName {
         &self.text
     }
 
+    /// Its verb in small letters, if there is none of that name.
+    pub(crate) fn unknown_verb(&self) -> Option<&str> {
+        (!VERBS.contains(&&*self.verb)).then_some(&self.verb)
+    }
+
     /// Whether it is not the name of a row, but of KubeVirt's value.
     pub(crate) fn is_kubevirts(&self) -> bool {
         self.text.ends_with(COUNT)
