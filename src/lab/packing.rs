@@ -12,6 +12,8 @@ use lz4_flex::block::{
 
 /// A pattern that no longer helps is replaced, but not before it served so many texts: each text holds on to its own.
 const SERVES_AT_LEAST: usize = 64;
+/// LZ4 looks no further back.
+const PATTERN_MAX: usize = 64 << 10;
 
 /// Compresses texts that are alike.
 #[derive(Debug, Default)]
@@ -49,7 +51,7 @@ impl Packer {
         self.served += 1;
         let helps = taken < text.len() / 8;
         if !helps && (self.pattern.is_empty() || self.served >= SERVES_AT_LEAST) {
-            self.pattern = text.into();
+            self.pattern = text[text.len().saturating_sub(PATTERN_MAX)..].into();
             self.served = 0;
         }
         packed
