@@ -193,7 +193,7 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
             args.name_flow_schemas(&mut record).await;
             let exit = args.close.report(&record, &given, Some(status));
             let kept = args.close.keep_in.keep(record).await;
-            exit?.or(kept)
+            exit.map(|exit| exit.or(kept))
         }
         Err(failed) => {
             let exit = tell_failure(&failed.cause);
@@ -202,11 +202,11 @@ async fn around(args: &MeasureArgs, stop: CancellationToken) -> Result<Exit> {
             args.name_flow_schemas(&mut record).await;
             args.close.report_failed(&record, &given, Some(status));
             args.close.keep_in.keep(record).await;
-            exit_of(Some(status), exit)
+            Ok(exit_of(Some(status), exit))
         }
     };
-    spool::remove(spool.as_ref());
-    Ok(exit)
+    spool::remove_unless_needed(spool.as_ref(), exit.is_ok());
+    exit
 }
 
 async fn start(name: &str, options: &OpenOptions) -> Result<Exit> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use super::shared::{
     meters::LabMeter,
     output::Output,
     progress::Terminal,
+    results,
 };
 use cluster::client::Manner;
 use driver::pricing::{
@@ -22,7 +23,7 @@ use lab::{
     real::{Assets, RealCluster},
     webhook::Webhook,
 };
-use record::Machine;
+use record::{Machine, PriceList};
 use report::Asked;
 use terminal::{duration, exit::Exit, exit::Misuse, lines, tell};
 
@@ -91,6 +92,9 @@ const OBJECTS_IN_LAB: u32 = 30;
 const OBJECTS_IN_PLACE: u32 = 100;
 
 pub(super) async fn run(args: PriceArgs, stop: CancellationToken) -> Result<Exit> {
+    if let Some(out) = &args.out {
+        results::prepare_file(out)?;
+    }
     let measured = match (args.lab, args.cluster.is_given()) {
         (Some(PricedLab::Real), _) => args.in_lab(&stop).await?,
         (None, true) => args.in_place(&stop).await?,
@@ -207,18 +211,24 @@ impl PriceArgs {
         Ok(known)
     }
 
+    fn write(&self, list: &PriceList) -> Result<()> {
+        if let Some(path) = &self.out {
+            let json = serde_json::to_string_pretty(list)? + "\n";
+            results::write_file(path, json.as_bytes())?;
+            tell!("the list is in {}", path.display());
+        }
+        Ok(())
+    }
+
+    /// A file that can't be written takes nothing of what was measured for minutes: it is printed.
     fn finish(&self, priced: &Priced, is_interrupted: bool) -> Result<Exit> {
         for reason in &priced.left_out {
             tell!("not in the list: {reason}");
         }
-        if let Some(path) = &self.out {
-            let json = serde_json::to_string_pretty(&priced.list)? + "\n";
-            let written = fs::write(path, json);
-            written.with_context(|| format!("cannot write {}", path.display()))?;
-            tell!("the list is in {}", path.display());
-        }
+        let written = self.write(&priced.list);
         let text = self.output.of(&priced.list, report::prices::prices)?;
         let printed = lines::print(&text);
+        written?;
         if !priced.is_exact {
             tell!(
                 "the widest interval is ± {:.0} %, not 5 %: --for a longer time makes it narrower",

@@ -90,9 +90,14 @@ impl Spool {
 
     /// What is known of the proxies by the file.
     pub(super) fn contents(&self) -> io::Result<Contents> {
-        let path = self.open().as_ref().map(|open| open.path.clone());
+        let path = self.path();
         let path = path.ok_or_else(|| io::Error::other("no file was begun"))?;
         Contents::read(&path)
+    }
+
+    /// The file, if one was begun.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.open().as_ref().map(|open| open.path.clone())
     }
 
     /// Removes the file: the run has its record.

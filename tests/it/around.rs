@@ -119,9 +119,32 @@ async fn exec_says_what_it_ran_and_whether_anything_was_counted() {
     let unwritable = site.exec(&["--out", "/dev/null/x"], &["touch", "ran"]);
     assert_eq!(unwritable.status.code(), Some(1));
     assert!(!site.home.path().join("ran").exists());
+    let folder = site.exec(&["--out", "."], &["touch", "ran"]);
+    assert_eq!(folder.status.code(), Some(1));
+    let refused = "kubetoll: cannot write .: it is a folder, name a file";
+    assert_eq!(said(&folder).trim_end(), refused);
+    assert!(!site.home.path().join("ran").exists());
 
+    a_result_that_cannot_be_written_is_printed_and_kept(&site);
     the_command_has_the_proxys_address_excepted(&site);
     a_signal_to_exec_alone_reaches_the_command(&site);
+}
+
+fn a_result_that_cannot_be_written_is_printed_and_kept(site: &Site) {
+    let script = format!("mkdir late && {} get --raw /apis", site.kubectl);
+    let late = site.exec(&["--out", "late"], &["sh", "-c", &script]);
+    let text = said(&late);
+    assert_eq!(late.status.code(), Some(1), "{text}");
+    assert_line(&text, "  ok      calls came through the proxy: 1 requests");
+    assert_line(&text, "kept as exec-… in the history …");
+    assert_line(
+        &text,
+        "kubetoll: not everything was written: what the proxies gave is still in …",
+    );
+    assert_line(
+        &text,
+        "kubetoll: cannot write late: it is a folder, name a file",
+    );
 }
 
 fn the_command_has_the_proxys_address_excepted(site: &Site) {

@@ -31,7 +31,7 @@ use driver::{
 use environment::Environment;
 use own::Own;
 use proxy::{Gate, LastDial, Options};
-use record::{Check, PriceList, RunRecord};
+use record::{Check, PriceList, RunRecord, RunResult};
 use report::{Asked, Budget};
 use terminal::{exit::Exit, lines, tell};
 
@@ -158,19 +158,21 @@ impl ExecArgs {
         let variables = environment.variables();
         let command = run_command(&self.command, &variables, stop);
         let ended = last.look_during((&plan.id, ""), &proxies, command).await;
-        let told = match ended {
-            Ok(Some(ended)) => {
-                tell_not_reached(proxy);
-                let mut record = self
-                    .close(&plan, (opened, last), proxy, &ended, stop)
-                    .await?;
+        let Some(ended) = ended.transpose() else {
+            spool::remove(spool.as_ref());
+            return Ok(Exit::Interrupted);
+        };
+        let ended = ended.inspect_err(|_| spool::remove(spool.as_ref()))?;
+        tell_not_reached(proxy);
+        let closed = self.close(&plan, (opened, last), proxy, &ended, stop).await;
+        let told = match closed {
+            Ok(mut record) => {
                 name_flow_schemas(&mut record, access).await;
-                Ok(self.tell(record, &ended, prices).await?)
+                self.tell(record, &ended, prices).await
             }
-            Ok(None) => Ok(Exit::Interrupted),
             Err(error) => Err(error),
         };
-        spool::remove(spool.as_ref());
+        spool::remove_unless_needed(spool.as_ref(), told.is_ok());
         told
     }
 
@@ -220,24 +222,40 @@ impl ExecArgs {
         };
         let result = report::evaluate(&record, &asked);
         let ours = report::run_exit(&result);
-        let printed = match (&self.out, self.output) {
-            (Some(out), form) => results::write_result(out, &result, form),
-            (None, Output::Text) => {
-                lines::tell_report(&report::run_text::run(&result));
-                Ok(())
-            }
-            (None, Output::Json) => results::print(&result, Output::Json),
-        };
-        if let Some(dir) = &self.results_dir {
-            results::write(dir, &record, &result)?;
-        }
-        printed?;
+        // Neither a full disk nor a closed pipe takes the others with it.
+        let printed = self.show(&result);
+        let written = self.results_dir.as_deref();
+        let written = written.map_or(Ok(()), |dir| results::write(dir, &record, &result));
         let was_interrupted = record.failure.is_some();
         let kept = self.keep_in.keep(record).await;
+        printed?;
+        written?;
         if was_interrupted {
             return Ok(tell_failure(&RunError::Interrupted));
         }
         Ok(exit_of(Some(ended.status), ours).or(kept))
+    }
+}
+
+impl ExecArgs {
+    /// Writes the result, or prints it: also where its file can't be written.
+    fn show(&self, result: &RunResult) -> Result<()> {
+        let Some(out) = &self.out else {
+            return self.print(result);
+        };
+        let written = results::write_result(out, result, self.output);
+        if written.is_err() {
+            self.print(result)?;
+        }
+        written
+    }
+
+    fn print(&self, result: &RunResult) -> Result<()> {
+        if self.output == Output::Json {
+            return results::print(result, Output::Json);
+        }
+        lines::tell_report(&report::run_text::run(result));
+        Ok(())
     }
 }
 

@@ -70,9 +70,7 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     if let Some(lab) = place.lab {
         lab.stop().await;
     }
-    if exit.is_ok() {
-        spool::remove(spool.as_ref());
-    }
+    spool::remove_unless_needed(spool.as_ref(), exit.is_ok());
     exit
 }
 

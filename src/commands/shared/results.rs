@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::output::Output;
 use record::{RunRecord, RunResult, printable};
@@ -21,8 +21,9 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Tries the folder of a file before anything runs.
+/// Tries a file and its folder before anything runs.
 pub(crate) fn prepare_file(path: &Path) -> Result<()> {
+    needs_file(path)?;
     let dir = folder_of(path);
     let failed = || format!("cannot write {}", path.display());
     fs::create_dir_all(dir).with_context(failed)?;
@@ -93,8 +94,19 @@ pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     write_file(path, printable(text).as_bytes())
 }
 
+/// What takes a file's place must not take that of a folder or a device. Nothing is there yet, or a file.
+fn needs_file(path: &Path) -> Result<()> {
+    let name = path.display();
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => bail!("cannot write {name}: it is a folder, name a file"),
+        Ok(found) if !found.is_file() => bail!("cannot write {name}: it is not a plain file"),
+        _ => Ok(()),
+    }
+}
+
 /// All of it or nothing: a crash leaves the old file or the new one. Folders are made.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    needs_file(path)?;
     let failed = || format!("cannot write {}", path.display());
     let dir = folder_of(path);
     fs::create_dir_all(dir).with_context(failed)?;
@@ -111,4 +123,32 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<()> {
 fn folder_of(path: &Path) -> &Path {
     let dir = path.parent().filter(|dir| *dir != Path::new(""));
     dir.unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_no_place_for_a_file_and_is_said_so_before_and_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = format!(
+            "cannot write {}: it is a folder, name a file",
+            dir.path().display()
+        );
+        for refused in [prepare_file(dir.path()), write_file(dir.path(), b"")] {
+            assert_eq!(refused.unwrap_err().to_string(), wanted);
+        }
+        let refused = prepare_file(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "cannot write /dev/null: it is not a plain file"
+        );
+        let new = dir.path().join("folder/file");
+        prepare_file(&new).unwrap();
+        write_file(&new, b"1").unwrap();
+        write_file(&new, b"2").unwrap();
+        prepare_file(&new).unwrap();
+        assert_eq!(fs::read(new).unwrap(), b"2");
+    }
 }

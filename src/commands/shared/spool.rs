@@ -48,6 +48,20 @@ pub(crate) fn remove(spool: Option<&Spool>) {
     }
 }
 
+/// The same, unless something could not be written: then the file stays, and it is said which.
+pub(crate) fn remove_unless_needed(spool: Option<&Spool>, all_written: bool) {
+    if all_written {
+        return remove(spool);
+    }
+    if let Some(file) = spool.and_then(Spool::path) {
+        let file = file.display();
+        tell!(
+            "kubetoll: not everything was written: what the proxies gave is still in {file}; \
+             `kubetoll why {file}` reads it"
+        );
+    }
+}
+
 /// Where is kept what is under way: `kubetoll` in `$XDG_STATE_HOME` or `~/.local/state`.
 pub(crate) fn state_folder() -> Option<PathBuf> {
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
