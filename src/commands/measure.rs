@@ -24,6 +24,7 @@ use super::shared::{
     prices::PricesArgs,
     proxies::proxy_clients,
     results,
+    settle::refuse_restless,
     spool::{self, state_folder},
 };
 use cluster::{client::Manner, kubeconfig::write_private};
@@ -336,7 +337,12 @@ impl CloseOptions {
         if let Some(dir) = &self.results_dir {
             results::prepare(dir)?;
         }
-        self.keep_in.prepare().await?;
+        refuse_restless(
+            self.settle,
+            SETTLE_LONGEST,
+            "the time that measure waits for it",
+        )?;
+        self.keep_in.prepare(&[]).await?;
         Ok(Given {
             thresholds: read_thresholds(self.thresholds.as_deref())?,
             prices: self.prices.read()?,

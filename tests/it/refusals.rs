@@ -53,7 +53,10 @@ impl Cluster {
     /// Runs, and gives what was said; the exit code must be `code`.
     fn run(&self, kubeconfig: &Path, more: &[&str], code: i32) -> String {
         let mut command = self.command(kubeconfig, more);
-        let output: Output = command.args(["--timeout", "3s"]).output().unwrap();
+        let output: Output = command
+            .args(["--timeout", "3s", "--settle", "1s"])
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(!said.contains("Bearer"), "{said}");

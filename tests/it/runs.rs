@@ -412,6 +412,47 @@ fn wrong_calls_are_refused_before_anything_runs() {
     }
 }
 
+/// Each in one sentence, before a lab or a proxy is there.
+#[test]
+fn options_that_could_have_no_effect_or_no_good_end_are_usage_errors() {
+    fn measure<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        let proxy = ["measure", "--proxy", "http://127.0.0.1:1"];
+        [&proxy[..], more, &["--", "true"]].concat()
+    }
+    fn run<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["run", "vmi"], more].concat()
+    }
+    let restless = "the silence of 15 s (--settle) can't come within 3 s (--timeout): --settle must \
+                    be the shorter one";
+    let own = "--label scenario=...: the run knows its scenario by itself, and keeps it under that \
+               label: choose another name";
+    let version = own.replace("scenario", "kubernetes");
+    let job = "--label job=...: the job of a run is what --job says";
+    let keep = "--keep is for a run on a cluster: a lab ends with the run, and its objects with it";
+    let idle = "--no-store keeps nothing, so that --store has nothing to say: give one";
+    for (arguments, said) in [
+        (run(&["--settle", "15s", "--timeout", "3s"]), restless),
+        (
+            measure(&["--settle", "5m"]),
+            "the silence of 300 s (--settle) can't come within 300 s (the time that measure waits \
+             for it): --settle must be the shorter one",
+        ),
+        (run(&["--label", "scenario=zzz"]), own),
+        (measure(&["--label", "scenario=zzz"]), own),
+        (vec!["exec", "--label", "scenario=zzz", "--", "true"], own),
+        (run(&["--label", "kubernetes=v9"]), &version),
+        (run(&["--label", "job=other", "--job", "learn"]), job),
+        (run(&["--no-store", "--store", "x.db"]), idle),
+        (run(&["--keep"]), keep),
+    ] {
+        let output = kubetoll(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text, format!("kubetoll: {said}\n"), "{arguments:?}");
+    }
+    assert_eq!(kubetoll(&run(&["--job", ""])).status.code(), Some(2));
+}
+
 #[test]
 fn the_text_of_a_run_ends_with_its_headline_and_has_what_costs_most_first() {
     let run = |more: &[&str]| {

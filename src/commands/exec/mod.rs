@@ -139,7 +139,7 @@ impl ExecArgs {
         if let Some(out) = &self.out {
             results::prepare_file(out)?;
         }
-        self.keep_in.prepare().await
+        self.keep_in.prepare(&[]).await
     }
 
     async fn measure(

@@ -151,7 +151,7 @@ pub(in crate::commands) struct RunArgs {
     /// Show that many rows of each table of the text.
     #[arg(help_heading = "Result", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) top: Option<u32>,
-    /// Leave the objects where they are.
+    /// Leave the objects where they are, on a cluster: a lab ends with the run.
     #[arg(help_heading = "What is created", long)]
     pub(super) keep: bool,
     /// Don't create and delete one object first.

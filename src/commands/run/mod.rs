@@ -7,14 +7,16 @@ mod place;
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{exits, inputs::read_thresholds, progress::Terminal, results, spool};
+use super::shared::{
+    exits, inputs::read_thresholds, progress::Terminal, results, settle::refuse_restless, spool,
+};
 use driver::{
     ComponentWatch, Driver, Hooks, Plan, Roster, RunFailed, Spool, WindowHook,
     pricing::{ApiServerWatch, NotKnown},
 };
 use lab::{Compared, Lab};
 use place::Place;
-use record::{ApiServerUsage, BooksKept, Crosscheck, RunRecord, RunResult};
+use record::{ApiServerUsage, BooksKept, Crosscheck, RunRecord, RunResult, label};
 use report::Asked;
 use terminal::{exit::Exit, tell};
 
@@ -23,11 +25,15 @@ pub(super) use args::RunArgs;
 pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> {
     let thresholds = read_thresholds(args.thresholds.as_deref())?;
     let prices = args.prices.read()?;
-    let spec = args.spec()?;
+    let in_lab = !args.cluster.is_given();
+    let plan = args.plan(args.spec()?, in_lab);
+    refuse_restless(plan.settle, plan.timeout, "--timeout")?;
     if let Some(dir) = &args.results_dir {
         results::prepare(dir)?;
     }
-    args.keep_in.prepare().await?;
+    args.keep_in
+        .prepare(&[label::KUBERNETES, label::KUBEVIRT])
+        .await?;
     let starting = stop.run_until_cancelled(async {
         let place = args.place().await?;
         let watch = args.metrics.watch(&place.proxies).await?;
@@ -36,7 +42,6 @@ pub(super) async fn run(args: RunArgs, stop: CancellationToken) -> Result<Exit> 
     let Some((place, watch)) = starting.await.transpose()? else {
         return Ok(Exit::Interrupted);
     };
-    let plan = args.plan(spec, place.lab.is_some());
     let spool = spool::spool(plan.journal, args.results_dir.as_deref());
     let progress = Terminal::new();
     let meanwhile = Meanwhile {

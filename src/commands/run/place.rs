@@ -55,6 +55,11 @@ impl RunArgs {
                 "{options} are for a run on a cluster: add --kubeconfig, --context or --in-cluster"
             )));
         }
+        if self.keep {
+            let keep = "--keep is for a run on a cluster: a lab ends with the run, and its objects \
+                        with it";
+            bail!(Misuse(keep.to_owned()));
+        }
         let lab = if self.lab == Some(LabKind::Real) {
             tell!(
                 "lab: a real etcd and kube-apiserver on this machine; KubeVirt is SIMULATED (use \

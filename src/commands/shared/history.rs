@@ -7,13 +7,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::{inputs::read_record, limits::LimitArgs, priced::priced};
 use record::{HistoryRun, Origin, RunRecord, label};
 use store::{Filter, Location, Store, StoreError};
-use terminal::{exit::Exit, tell};
+use terminal::{
+    exit::{Exit, Misuse},
+    tell,
+};
 
 /// Names the newest run of a history.
 pub(crate) const NEWEST: &str = "newest";
@@ -63,9 +66,10 @@ pub(crate) struct KeepArgs {
     no_store: bool,
     /// The job of the run: runs of different jobs are not compared unless one asks for it [default:
     /// lab in a lab, local otherwise].
-    #[arg(long, value_name = "JOB")]
+    #[arg(long, value_name = "JOB", value_parser = NonEmptyStringValueParser::new())]
     job: Option<String>,
-    /// A label of the run, such as commit=d923fdb8; repeatable.
+    /// A label of the run, such as commit=d923fdb8; repeatable. What a run knows by itself, such as its
+    /// scenario, is refused.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     label: Vec<(String, String)>,
     #[command(flatten)]
@@ -166,8 +170,13 @@ impl SelectArgs {
 }
 
 impl KeepArgs {
-    /// Opens a history that was asked for, before anything runs, so that a bad one costs nothing.
-    pub(crate) async fn prepare(&self) -> Result<()> {
+    /// Opens a history that was asked for, before anything runs, so that a bad one costs nothing. Refuses
+    /// labels that the run has by itself: its job and scenario, and those that are `known` besides.
+    pub(crate) async fn prepare(&self, known: &[&str]) -> Result<()> {
+        self.refuse_idle_store()?;
+        for (name, _) in &self.label {
+            refuse_own_label(name, known)?;
+        }
         if self.no_store || self.store.given().is_none() {
             return Ok(());
         }
@@ -187,6 +196,15 @@ impl KeepArgs {
         let mut run = report::history_run(record, &self.labels());
         run.id = format!("{}-{}", run.id, run.at.as_second());
         self.keep_run(run).await
+    }
+
+    /// A history that is named is kept in, or compared with.
+    fn refuse_idle_store(&self) -> Result<()> {
+        if self.no_store && self.store.store.is_some() && self.limits.fail_on.is_empty() {
+            let both = "--no-store keeps nothing, so that --store has nothing to say: give one";
+            bail!(Misuse(both.to_owned()));
+        }
+        Ok(())
     }
 
     async fn keep_run(&self, run: HistoryRun) -> Exit {
@@ -251,6 +269,21 @@ impl KeepArgs {
         labels.extend(self.job.clone().map(|job| (label::JOB.to_owned(), job)));
         labels
     }
+}
+
+/// A label that hid what a run is would take it out of its series, silently.
+fn refuse_own_label(name: &str, known: &[&str]) -> Result<()> {
+    if name == label::JOB {
+        let option = "--label job=...: the job of a run is what --job says";
+        bail!(Misuse(option.to_owned()));
+    }
+    if name == label::SCENARIO || known.contains(&name) {
+        bail!(Misuse(format!(
+            "--label {name}=...: the run knows its {name} by itself, and keeps it under that label: \
+             choose another name"
+        )));
+    }
+    Ok(())
 }
 
 /// The databases are synchronous, and wait.

@@ -20,4 +20,5 @@ pub(super) mod prices;
 pub(super) mod progress;
 pub(super) mod proxies;
 pub(super) mod results;
+pub(super) mod settle;
 pub(super) mod spool;
