@@ -217,12 +217,8 @@ impl Look<'_> {
             return;
         }
         known.position = None;
-        if matches!(
-            error,
-            ProxyError::Refused { .. } | ProxyError::WrongToken { .. }
-        ) {
-            tracing::error!("the journal comes when the books are closed, and not before: {error}");
-        }
+        // Nothing is lost by it: a proxy without a token is right to refuse them.
+        tracing::debug!("the journal comes when the books are closed, and not before: {error}");
     }
 }
 

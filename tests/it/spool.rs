@@ -85,6 +85,7 @@ impl Stage {
         let script =
             format!("n=0; until [ -e {done} ] || [ $n -gt 3000 ]; do n=$((n+1)); sleep 0.05; done");
         let mut measure = self.kubetoll(&["measure", "--proxy", &proxy.admin, "--journal"]);
+        measure.env("RUST_LOG", "error,driver::last_known=debug");
         measure.arg("--proxy-token-file").arg(self.path("token"));
         measure.arg("--results-dir").arg(self.path("results"));
         measure.args(["--settle", "300ms", "--", "sh", "-c", &script]);
@@ -261,7 +262,7 @@ async fn a_proxy_without_a_token_gives_its_lines_at_the_end() {
     let proxy = stage.proxy(&[]);
     let mut measuring = stage.measure(&proxy);
     let warning = format!(
-        "the journal comes when the books are closed, and not before: the proxy at {} answers 403 \
+        "DEBUG driver::last_known: the journal comes when the books are closed, and not before: the proxy at {} answers 403 \
          Forbidden: lines of an open run are only for who has the admin token, and this proxy has \
          none: start it with --admin-token-file",
         proxy.admin
