@@ -34,6 +34,7 @@ use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
 use cluster::causes::with_causes;
+use shared::child;
 use terminal::{
     colour,
     exit::{self, Exit, Misuse},
@@ -161,8 +162,14 @@ fn until_done<F: Future<Output = Result<Exit>>>(
     runtime.spawn(async move {
         asked_to_end().await;
         tell!("kubetoll: stopping; once more to leave everything as it is");
+        if let Some(id) = child::running() {
+            tell!("kubetoll: waiting until the command has ended (process {id})");
+        }
         interrupted.cancel();
         asked_to_end().await;
+        if let Some(id) = child::running() {
+            tell!("kubetoll: the command has not ended: it goes on as process {id}");
+        }
         std::process::exit(Exit::Interrupted.code().into());
     });
     runtime.block_on(work(stop))

@@ -85,6 +85,14 @@ pub enum RunError {
         /// The time-out in seconds.
         seconds: u64,
     },
+    /// The run ended early, before all was created or before anything was counted.
+    #[error("{cause}; {at}")]
+    EndedAt {
+        /// Why the run ended.
+        cause: Box<Self>,
+        /// How far it was.
+        at: String,
+    },
     /// The run ended early and what it made could not be removed.
     #[error("{cause}; {left}")]
     LeftBehind {
@@ -102,7 +110,7 @@ impl RunError {
     /// Why the run ended, whatever it left behind.
     pub fn cause(&self) -> &Self {
         match self {
-            Self::LeftBehind { cause, .. } => cause,
+            Self::LeftBehind { cause, .. } | Self::EndedAt { cause, .. } => cause.cause(),
             other => other,
         }
     }
@@ -131,12 +139,23 @@ impl RunError {
             Self::Proxy(ProxyError::Unreachable { .. }) => FailureReason::ProxyUnreachable,
             Self::Proxy(_) => FailureReason::ProxyRefused,
             Self::NoApi { .. } | Self::NoAnswer { .. } => FailureReason::ApiServerUnreachable,
-            Self::LeftBehind { cause, .. } => cause.reason(),
+            Self::LeftBehind { cause, .. } | Self::EndedAt { cause, .. } => cause.reason(),
             Self::Api { .. }
             | Self::MissingKind(_)
             | Self::NoRights(_)
             | Self::NoRoom { .. }
             | Self::ForeignObjects { .. } => FailureReason::ApiServerRefused,
+        }
+    }
+
+    /// The same, with how far the run was if that is known.
+    pub(super) fn ended_at(self, at: Option<String>) -> Self {
+        match at {
+            Some(at) => Self::EndedAt {
+                cause: Box::new(self),
+                at,
+            },
+            None => self,
         }
     }
 

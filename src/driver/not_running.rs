@@ -37,6 +37,7 @@ const OBJECTS_MAX: usize = 30_000;
 const GROUPS_MAX: usize = 8;
 const NAMES_MAX: usize = 3;
 const CAUSES_MAX: usize = 4;
+const RUNNING: &str = "Running";
 
 /// What is known of one object that is not Running.
 #[derive(Default)]
@@ -54,7 +55,8 @@ struct Look<'c> {
 }
 
 impl Run<'_> {
-    /// The objects among `created` that have not been seen Running; `None` if all were.
+    /// The objects among `created` that have not been seen Running, and are not when they are looked
+    /// at; `None` if all were or are.
     pub(super) async fn not_running(
         &self,
         created: &[Created],
@@ -78,7 +80,7 @@ impl Run<'_> {
                 "the API server took longer than {seconds} s to say why"
             ));
         }
-        Some(look.grouped(running, count))
+        Some(look.grouped(running, count)).filter(|found| found.running < found.count)
     }
 }
 
@@ -157,8 +159,12 @@ impl Look<'_> {
         }
     }
 
-    /// The largest groups of objects of which the same is known.
-    fn grouped(self, running: usize, count: usize) -> NotRunning {
+    /// The largest groups of objects of which the same is known. What became Running since the watch was
+    /// last looked at is among those that run.
+    fn grouped(mut self, running: usize, count: usize) -> NotRunning {
+        let missing = self.objects.len();
+        self.objects.retain(|_, known| known.phase != RUNNING);
+        let running = running + missing - self.objects.len();
         let mut groups: BTreeMap<(String, Vec<Cause>), Vec<&str>> = BTreeMap::new();
         for (name, known) in self.objects {
             let causes = known.causes.into_iter().take(CAUSES_MAX).collect();
@@ -231,4 +237,30 @@ fn time_of(event: &Value) -> String {
     ];
     let time = times.into_iter().find_map(Value::as_str);
     time.unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_running_meanwhile_is_not_among_those_that_are_not() {
+        let known = |phase: &str| Known {
+            phase: phase.to_owned(),
+            causes: BTreeSet::new(),
+        };
+        let look = Look {
+            objects: BTreeMap::from([
+                ("a", known("Running")),
+                ("b", known("Scheduling")),
+                ("c", known("Running")),
+            ]),
+            pods: BTreeMap::new(),
+            unknown: Vec::new(),
+        };
+        let found = look.grouped(37, 40);
+        assert_eq!((found.running, found.count), (39, 40));
+        let groups: Vec<_> = found.groups.iter().map(|one| &*one.phase).collect();
+        assert_eq!(groups, ["Scheduling"]);
+    }
 }

@@ -178,6 +178,7 @@ impl Run<'_> {
 
     /// One object first, so that what happens only once is over when counting begins.
     async fn prime(&self, so_far: &mut SoFar) -> Result<(), RunError> {
+        so_far.is_primer = true;
         let object = self.plan.spec.object(&random_suffix());
         self.note_object(&object);
         let name = create(&self.objects(), &object).await?;
@@ -194,6 +195,7 @@ impl Run<'_> {
         deleted.map_err(|error| RunError::api("cannot delete the primer", error))?;
         self.wait_until_gone(observer).await?;
         so_far.created.clear();
+        so_far.is_primer = false;
         Ok(())
     }
 

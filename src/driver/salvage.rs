@@ -20,6 +20,8 @@ pub(super) struct SoFar {
     pub(super) observer: Observer,
     /// What was created; while the primer is under way, only that.
     pub(super) created: Vec<Created>,
+    /// Whether that is so.
+    pub(super) is_primer: bool,
     /// The books at the beginning of the baseline window.
     pub(super) before: Vec<Snapshot>,
     pub(super) opened: Option<Opened>,
@@ -32,10 +34,25 @@ impl SoFar {
         Self {
             observer,
             created: Vec::new(),
+            is_primer: false,
             before: Vec::new(),
             opened: None,
             closed: Vec::new(),
         }
+    }
+}
+
+impl SoFar {
+    /// How far a run of `count` objects was, unless all were created.
+    fn at(&self, count: usize) -> Option<String> {
+        let primer = "that was the primer, one object that is made and deleted before anything is \
+                      counted (--no-primer goes without)";
+        let created = self.created.len();
+        if self.is_primer {
+            return Some(primer.to_owned());
+        }
+        let is_creating = self.opened.is_some() && created < count;
+        is_creating.then(|| format!("{created} of {count} created"))
     }
 }
 
@@ -47,13 +64,17 @@ impl Run<'_> {
         mut so_far: SoFar,
         last: LastKnown,
     ) -> RunFailed {
-        let started = self.started;
+        let (started, at) = (self.started, so_far.at(self.plan.count));
         let mut record = measure::new_record(&self.measure_plan(), started);
         let books = self.books_so_far(&mut so_far, last, &mut record).await;
         let objects = so_far.observer.objects();
         let not_running = self.not_running(&so_far.created, &objects).await;
-        record.objects = times(&so_far.created, &objects);
+        // The primer is none of the objects that were asked for.
+        if !so_far.is_primer {
+            record.objects = times(&so_far.created, &objects);
+        }
         self.describe(&mut record, so_far.before);
+        let cause = cause.ended_at(at);
         let failure = RunFailure {
             not_running,
             ..failure(&cause, books)

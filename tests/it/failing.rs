@@ -149,16 +149,69 @@ fn an_interrupted_run_is_kept_and_leaves_no_file_that_looks_valid() {
     let rest: Vec<String> = said.map(Result::unwrap).collect();
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{rest:?}");
+    assert_line(&rest.join("\n"), "kubetoll: interrupted; … of 1000 created");
     let result: RunResult = serde_json::from_slice(&output.stdout).unwrap();
     let failure = result.failure.unwrap();
     assert_eq!(
         (failure.reason, failure.books, result.valid),
         (FailureReason::Interrupted, BooksKept::Closed, false)
     );
+    assert!(
+        failure.detail.ends_with(" of 1000 created"),
+        "{}",
+        failure.detail
+    );
     assert!(!of_kubevirt.exists());
     assert!(results.join("record.json").exists());
     let runs = history.runs();
     assert_eq!(runs[&result.id].failure, Some(FailureReason::Interrupted));
+}
+
+/// It is none of the objects that were asked for, and without a call nothing has a price.
+#[test]
+fn a_run_that_ends_at_its_primer_says_that_it_was_it() {
+    let history = History::new();
+    let run = ["run", "vmi", "--timeout", "0s", "--settle", "0s"];
+    let output = history.kubetoll(&run);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_line(&text, "vmi, KubeVirt SIMULATED   run run-…");
+    assert_line(
+        &text,
+        "only 0 of 1 VMIs were Running after 0 s…; that was the primer, one object that is made and \
+         deleted before anything is counted (--no-primer goes without)",
+    );
+    assert!(!text.contains("What the calls cost"), "{text}");
+}
+
+/// Ctrl-C that only `kubetoll` gets: it waits for its command, or leaves it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_measurement_says_that_it_waits_and_what_it_leaves_behind() {
+    identity::install_provider();
+    let lab = EmbeddedLab::start().await.unwrap();
+    let proxy = TestProxy::start(&lab.url, &lab.authority.certificate_pem()).await;
+    let history = History::new();
+    let script = "trap '' INT TERM; echo $$; exec sleep 60";
+    let around = ["--proxy", proxy.admin.url(), "--", "sh", "-c", script];
+    let mut child = measure(&history, &around);
+    let mut id = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut id).unwrap();
+    let id = id.trim();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut says = |line: String| assert!(said.any(|said| said.unwrap() == line), "{line}");
+    send("INT", &child);
+    says(format!(
+        "kubetoll: waiting until the command has ended (process {id})"
+    ));
+    send("INT", &child);
+    says(format!(
+        "kubetoll: the command has not ended: it goes on as process {id}"
+    ));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let killed = Command::new("kill").args(["-KILL", id]).status().unwrap();
+    assert!(killed.success(), "it went on");
+    proxy.stop().await;
 }
 
 fn send(signal: &str, child: &Child) {

@@ -274,7 +274,7 @@ async fn an_interrupted_run_cleans_up() {
         stop,
     };
     let failed = driver.run(&plan(Scenario::Vm, 10)).await.unwrap_err();
-    assert!(matches!(failed.cause, RunError::Interrupted));
+    assert!(matches!(failed.cause.cause(), RunError::Interrupted));
     assert_eq!(namespaces_left(&lab).await, 0);
     let record = failed.record.unwrap();
     let failure = record.failure.as_ref().unwrap();
@@ -321,7 +321,10 @@ async fn a_proxy_that_forgets_the_run_makes_it_invalid() {
     });
     let failed = lab.run(Scenario::Vmi, 4, &progress).await.unwrap_err();
     assert!(
-        matches!(failed.cause, RunError::Proxy(ProxyError::Lost { .. })),
+        matches!(
+            failed.cause.cause(),
+            RunError::Proxy(ProxyError::Lost { .. })
+        ),
         "{failed:?}"
     );
     let record = failed.record.unwrap();

@@ -5,6 +5,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::Path,
     process::ExitStatus,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -61,6 +62,7 @@ pub(crate) async fn run_command(
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .spawn()
         .with_context(|| format!("cannot run {}", program.display()))?;
+    let _running = Running::new(&child);
     let mut was_interrupted = false;
     let status = loop {
         tokio::select! {
@@ -76,6 +78,30 @@ pub(crate) async fn run_command(
         was_interrupted,
         took: began.elapsed(),
     }))
+}
+
+/// The process id of the command that runs; 0 if none does. Who leaves it behind says so.
+static RUNNING: AtomicU32 = AtomicU32::new(0);
+
+/// The process id of the command that runs, if one does.
+pub(crate) fn running() -> Option<u32> {
+    Some(RUNNING.load(Ordering::Relaxed)).filter(|id| *id != 0)
+}
+
+/// A command that runs, as long as this lives.
+struct Running;
+
+impl Running {
+    fn new(child: &Child) -> Self {
+        RUNNING.store(child.id().unwrap_or_default(), Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.store(0, Ordering::Relaxed);
+    }
 }
 
 /// The signals that ask this process to end, from now on.

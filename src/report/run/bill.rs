@@ -14,6 +14,9 @@ pub(super) fn put(text: &mut String, result: &RunResult, with_bar: bool) {
     let Some(bill) = &result.bill else {
         return;
     };
+    if result.total.calls == 0 {
+        return; // nothing was called, so that there is nothing to price
+    }
     if bill.parts.calls > 0.0 {
         sum(text, bill, result);
     } else {
