@@ -453,6 +453,19 @@ fn options_that_could_have_no_effect_or_no_good_end_are_usage_errors() {
     assert_eq!(kubetoll(&run(&["--job", ""])).status.code(), Some(2));
 }
 
+/// The headline has the calls in the run's namespace alone.
+fn wasted_calls_are_the_same_in_both_places(text: &str, calls: &str) {
+    let line = text.lines().find_map(|line| {
+        let counted = line.strip_prefix("Wasted calls (404, 409, 422, 429): ")?;
+        let own = counted.strip_suffix(" of them in the run's namespace");
+        own.map_or(Some(counted), |both| both.split(", ").nth(1))
+    });
+    let own: f64 = line.unwrap().parse().unwrap();
+    let calls: f64 = calls.replace(',', "").parse().unwrap();
+    let said = format!(" each, {:.1} % wasted; ", 100.0 * own / calls);
+    assert!(text.lines().last().unwrap().contains(&said), "{text}");
+}
+
 #[test]
 fn the_text_of_a_run_ends_with_its_headline_and_has_what_costs_most_first() {
     let run = |more: &[&str]| {
@@ -495,6 +508,11 @@ fn the_text_of_a_run_ends_with_its_headline_and_has_what_costs_most_first() {
     let headline =
         format!("5 VMIs: {calls} calls, {each} each, … % wasted; {tolls} tolls each, … % wasted");
     assert_line(text.lines().last().unwrap(), &headline);
+    wasted_calls_are_the_same_in_both_places(&text, calls);
+    assert_line(
+        &text,
+        "  without events, lists, and what objects share, such as an instancetype",
+    );
     assert!(
         !text.contains('\u{1b}'),
         "no colours where there is no terminal"

@@ -235,7 +235,17 @@ fn put_row(text: &mut String, row: &ResultRow) {
 fn wasted(text: &mut String, result: &RunResult) {
     let wasted: Vec<&ResultRow> = result.rows.iter().filter(|row| row.wasted).collect();
     let total: u64 = wasted.iter().map(|row| row.count).sum();
-    put_line!(text, "\nWasted calls (404, 409, 422, 429): {total}");
+    let own = wasted.iter().filter(|row| row.share == Share::Workload);
+    let own: u64 = own.map(|row| row.count).sum();
+    let of_namespace = if own == total || result.cluster.namespace.is_empty() {
+        String::new()
+    } else {
+        format!(", {own} of them in the run's namespace")
+    };
+    put_line!(
+        text,
+        "\nWasted calls (404, 409, 422, 429): {total}{of_namespace}"
+    );
     for row in wasted {
         put_row(text, row);
         text.push('\n');
@@ -254,6 +264,7 @@ fn per_object(text: &mut String, result: &RunResult) {
         cost.p50,
         cost.p95
     );
+    text.push_str("  without events, lists, and what objects share, such as an instancetype\n");
     for outlier in &cost.outliers {
         put_line!(text, "  {:>6}  {}", outlier.calls, outlier.name);
     }
