@@ -25,6 +25,7 @@ mod result;
 mod run;
 mod snapshot;
 mod watch_events;
+mod words;
 
 pub use api_server::{ApiServerUsage, EventsSent, RequestsServed, WebhookCalls};
 pub use audit::{AuditBill, AuditCount, AuditLog, AuditReport, Difference, Value, Verification};
@@ -84,6 +85,7 @@ pub use snapshot::{
     UNPROVEN, kept_audit_id,
 };
 pub use watch_events::WatchEvents;
+pub use words::{grouped, number_of};
 
 /// Whether a value is not worth a field.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -1,5 +1,7 @@
 //! Numbers for people, by what they are shown for.
 
+pub(crate) use record::grouped;
+
 /// Where differences are looked for, in comparisons and budgets: whole numbers as they are, others
 /// with one decimal from 100 on, two from 1 on, and up to four below.
 pub(crate) fn detailed(value: f64) -> String {
@@ -7,14 +9,18 @@ pub(crate) fn detailed(value: f64) -> String {
         size if size == size.trunc() => format!("{value:.0}"),
         size if size >= 100.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.4}").trim_end_matches('0').to_owned(),
+        _ => {
+            let text = format!("{value:.4}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
     }
 }
 
 /// The same of a difference, with its sign.
 pub(crate) fn signed(value: f64) -> String {
-    let sign = if value < 0.0 { "-" } else { "+" };
-    format!("{sign}{}", detailed(value.abs()))
+    let size = detailed(value.abs());
+    let sign = if value < 0.0 && size != "0" { "-" } else { "+" };
+    format!("{sign}{size}")
 }
 
 /// Where sizes are read, in graphs and reports: three significant digits, or all digits before the
@@ -27,19 +33,6 @@ pub(crate) fn rounded(value: f64) -> String {
         _ => 3,
     };
     format!("{value:.decimals$}")
-}
-
-/// `12,345`.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Seconds of CPU: `3.40 s`, `12.3 ms`.
@@ -85,6 +78,8 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_mean_something() {
+        assert_eq!([0.5, 0.000_01, 0.999_99].map(detailed), ["0.5", "0", "1"]);
+        assert_eq!(signed(-0.000_01), "+0");
         let numbers = [0.0, 201.0, 1.005, 111.111, 0.01234];
         assert_eq!(
             numbers.map(detailed),
