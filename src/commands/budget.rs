@@ -12,7 +12,7 @@ use clap::Args;
 use super::shared::{
     failed::FailedArgs,
     history::{SelectArgs, StoreArgs},
-    inputs::read_run,
+    inputs::{parse_yaml, read_run},
     output::Output,
     results::write_file,
 };
@@ -254,7 +254,7 @@ fn read(path: &Path, may_be_new: bool) -> Result<BudgetFile> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read {name}: make it with --update"))?;
     let file: BudgetFile =
-        serde_saphyr::from_str(&text).with_context(|| format!("{name} is no file of budgets"))?;
+        parse_yaml(&text).with_context(|| format!("{name} is no file of budgets"))?;
     if file.schema != BUDGET_SCHEMA {
         bail!(
             "{name} has schema {}, and this version reads {BUDGET_SCHEMA}",

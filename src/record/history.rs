@@ -26,6 +26,10 @@ pub mod label {
     /// The machine that it ran on.
     pub const MACHINE: &str = "machine";
 
+    /// Labels that tell what was run and on what: facts of the run itself, which nobody gives it
+    /// another value for.
+    pub const FACTS: [&str; 2] = [SCENARIO, KUBERNETES];
+
     /// Longest name of a label, in bytes.
     const NAME_MAX: usize = 63;
     /// Longest value of a label, in bytes.
@@ -189,6 +193,9 @@ pub struct Tally {
     pub conflicts: Vec<String>,
     /// Runs that can't be stored, each with the reason.
     pub refused: Vec<String>,
+    /// Ids of runs that were there already with other labels, which stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_labels: Vec<String>,
 }
 
 /// What became of an import.

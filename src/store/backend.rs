@@ -25,8 +25,8 @@ pub(super) trait Backend {
     fn select(&mut self, filter: &Filter, with_record: bool) -> Result<Vec<Found>, StoreError>;
 
     /// Ids that begin with `part`, or end with it after a slash, of removed runs or of the others:
-    /// `part` itself if it is one, then the others in their order; at most `limit`.
-    fn ids(&mut self, part: &str, removed: bool, limit: usize) -> Result<Vec<String>, StoreError>;
+    /// `part` itself if it is one, then the others in their order.
+    fn ids(&mut self, part: &str, removed: bool) -> Result<Vec<String>, StoreError>;
 
     /// One run, removed or not, with its record.
     fn find(&mut self, id: &str) -> Result<Option<Found>, StoreError>;

@@ -130,11 +130,17 @@ impl Found {
     }
 
     fn decode(&self) -> Result<HistoryRun, String> {
-        let mut run: HistoryRun = serde_json::from_str(&self.document).map_err(text)?;
+        let mut run = self.bare()?;
         if let Some(zipped) = &self.record {
             let record: RunRecord = serde_json::from_slice(&unzip(zipped)?).map_err(text)?;
             run.record = Some(Box::new(record));
         }
+        Ok(run)
+    }
+
+    /// The run as it is now, without its record.
+    fn bare(&self) -> Result<HistoryRun, String> {
+        let mut run: HistoryRun = serde_json::from_str(&self.document).map_err(text)?;
         let changes: Vec<(String, Option<String>)> = match &self.relabelled {
             Some(changes) => serde_json::from_str(changes).map_err(text)?,
             None => Vec::new(),
@@ -148,8 +154,18 @@ impl Found {
         Ok(run)
     }
 
+    /// Whether the run has other labels now than `row` has.
+    pub(super) fn has_other_labels(&self, row: &Row) -> Result<bool, StoreError> {
+        let run = self.bare().map_err(|reason| StoreError::Damaged {
+            id: self.id.clone(),
+            reason,
+        })?;
+        Ok(run.labels != row.labels)
+    }
+
     /// Whether this is what `row` would write. A later version may write the same run in other
     /// bytes, so that other bytes alone mean nothing; and with another cost, by another price list.
+    /// Labels are entries of their own, but for those that tell what was run.
     pub(super) fn is(&self, row: &Row) -> Result<bool, StoreError> {
         if self.hash == row.hash {
             return Ok(true);
@@ -168,10 +184,14 @@ impl Found {
                 removed: false,
             };
             let run = found.decode().map_err(damaged)?;
-            Ok::<_, StoreError>(HistoryRun { cost: None, ..run })
+            Ok::<_, StoreError>(content(run))
         };
-        let here = appended(&self.document, self.record.as_ref())?;
-        Ok(here == appended(&row.document, row.record.as_ref())?)
+        let given = appended(&row.document, row.record.as_ref())?;
+        if given == appended(&self.document, self.record.as_ref())? {
+            return Ok(true);
+        }
+        // A fact that was not known at first may have been given as a label since.
+        Ok(self.relabelled.is_some() && given == content(self.decode().map_err(damaged)?))
     }
 
     /// Whether it is what was appended, bit by bit.
@@ -185,6 +205,14 @@ impl Found {
             .then_some(())
             .ok_or_else(|| format!("it is filed under the id of another run, {}", run.id))
     }
+}
+
+/// What of a run never changes.
+fn content(mut run: HistoryRun) -> HistoryRun {
+    run.cost = None;
+    run.labels
+        .retain(|name, _| label::FACTS.contains(&name.as_str()));
+    run
 }
 
 fn text(error: serde_json::Error) -> String {

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use rusqlite::ErrorCode;
+
 /// Why the history could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -37,13 +39,21 @@ pub enum StoreError {
     /// There is no such run.
     #[error("the history has no run {0}: `kubetoll runs list` shows what it has")]
     NotFound(String),
+    /// The run is there, but was removed.
+    #[error("run {0} is removed already: `kubetoll runs delete --undo {0}` brings it back")]
+    Removed(String),
+    /// The run is to be brought back, and was never away.
+    #[error("run {0} is not removed: there is nothing to undo")]
+    NotRemoved(String),
     /// Several runs begin or end so.
-    #[error("several runs begin or end with {part}: {}", ids.join(", "))]
+    #[error("several runs begin or end with {part}: {}{}", ids.join(", "), and_more(*.more))]
     Ambiguous {
         /// The part of an id that was given.
         part: String,
         /// Ids that begin or end so, at most five.
         ids: Vec<String>,
+        /// How many there are beside these.
+        more: usize,
     },
     /// A label can't be so.
     #[error("{0}")]
@@ -65,23 +75,67 @@ pub enum StoreError {
         reason: String,
     },
     /// The embedded database failed.
-    #[error("the history failed: {0}")]
-    Sqlite(rusqlite::Error),
+    #[error("the history {location} failed: {error}{}", advice(error))]
+    Sqlite {
+        /// The file; empty until the store names it.
+        location: String,
+        /// What SQLite says.
+        error: rusqlite::Error,
+    },
     /// The shared database failed.
-    #[error("the history failed: {}", with_causes(.0))]
-    Postgres(::postgres::Error),
+    #[error("the history {location} failed: {}", with_causes(error))]
+    Postgres {
+        /// The URL without a password; empty until the store names it.
+        location: String,
+        /// What the server or the connection says.
+        error: ::postgres::Error,
+    },
+}
+
+impl StoreError {
+    /// The same with the place of the history: what a database says doesn't name it.
+    pub(super) fn at(mut self, place: &str) -> Self {
+        if let Self::Sqlite { location, .. } | Self::Postgres { location, .. } = &mut self {
+            place.clone_into(location);
+        }
+        self
+    }
+}
+
+fn and_more(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
+}
+
+/// What to do about a file that SQLite can't make sense of.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => {
+            ": the file is damaged. Bring it back from a copy, or name another with --store; \
+             `sqlite3 FILE .recover` may save some of it"
+        }
+        _ => "",
+    }
 }
 
 // Not as sources: their texts are in the message already.
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        Self::Sqlite {
+            location: String::new(),
+            error,
+        }
     }
 }
 
 impl From<::postgres::Error> for StoreError {
     fn from(error: ::postgres::Error) -> Self {
-        Self::Postgres(error)
+        Self::Postgres {
+            location: String::new(),
+            error,
+        }
     }
 }
 
@@ -94,4 +148,21 @@ pub(super) fn with_causes(error: &::postgres::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_ids_the_first_are_named_and_the_others_counted() {
+        let told = |more| {
+            let ids = ["run-1", "run-2"].map(str::to_owned).into();
+            let part = "run".to_owned();
+            StoreError::Ambiguous { part, ids, more }.to_string()
+        };
+        let two = "several runs begin or end with run: run-1, run-2";
+        assert_eq!(told(0), two);
+        assert_eq!(told(7), format!("{two} and 7 more"));
+    }
 }

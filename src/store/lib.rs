@@ -33,6 +33,8 @@ const CANDIDATES: usize = 5;
 /// An open history: a file, or a connection to a server.
 pub struct Store {
     backend: Box<dyn Backend + Send>,
+    /// As errors name it.
+    location: String,
 }
 
 /// What became of a run that was to be appended.
@@ -52,11 +54,12 @@ impl Store {
     /// # Errors
     /// If it can't be reached or read, is something else, or is of a newer Kubetoll.
     pub fn open(location: &Location) -> Result<Self, StoreError> {
-        let backend: Box<dyn Backend + Send> = match location {
-            Location::Sqlite(path) => Box::new(sqlite::Sqlite::open(path)?),
-            Location::Postgres(url) => Box::new(postgres::Postgres::connect(url)?),
-        };
-        Ok(Self { backend })
+        let place = location.to_string();
+        let backend = connect(location).map_err(|error| error.at(&place))?;
+        Ok(Self {
+            backend,
+            location: place,
+        })
     }
 
     /// Appends a run; when this returns, it is on the disk.
@@ -65,7 +68,7 @@ impl Store {
     /// [`StoreError::Conflict`] if another content has that id.
     pub fn append(&mut self, run: &HistoryRun) -> Result<Appended, StoreError> {
         let row = Row::new(run)?;
-        let written = self.backend.write(std::slice::from_ref(&row))?;
+        let written = self.asked(|backend| backend.write(std::slice::from_ref(&row)))?;
         let written = written.into_iter().next();
         let appended = written.map(|written| judge(&row, written)).transpose()?;
         appended.flatten().ok_or(StoreError::Conflict(row.id))
@@ -103,11 +106,18 @@ impl Store {
         }
         // Two that import the same runs at once wait for each other, and not in a circle.
         batch.sort_by(|one, other| one.id.cmp(&other.id));
-        let written = self.backend.write(batch)?;
+        let written = self.asked(|backend| backend.write(batch))?;
         for (row, written) in batch.iter().zip(written) {
+            let differs = match &written {
+                Written::Present(found) if !found.removed => found.has_other_labels(row)?,
+                _ => false,
+            };
             match judge(row, written)? {
                 Some(Appended::New) => tally.new += 1,
-                Some(Appended::Known) => tally.known += 1,
+                Some(Appended::Known) => {
+                    tally.known += 1;
+                    tally.other_labels.extend(differs.then(|| row.id.clone()));
+                }
                 Some(Appended::Removed) => tally.removed += 1,
                 None => tally.conflicts.push(row.id.clone()),
             }
@@ -117,13 +127,13 @@ impl Store {
 
     /// The runs that `filter` takes, ordered by time, then id; without their raw records.
     pub fn runs(&mut self, filter: &Filter) -> Result<Vec<HistoryRun>, StoreError> {
-        let found = self.backend.select(filter, false)?;
+        let found = self.asked(|backend| backend.select(filter, false))?;
         found.into_iter().map(Found::into_run).collect()
     }
 
     /// The same with their raw records, which can be large.
     pub fn runs_with_records(&mut self, filter: &Filter) -> Result<Vec<HistoryRun>, StoreError> {
-        let found = self.backend.select(filter, true)?;
+        let found = self.asked(|backend| backend.select(filter, true))?;
         found.into_iter().map(Found::into_run).collect()
     }
 
@@ -136,7 +146,19 @@ impl Store {
         let Some(id) = self.resolve(id, false)? else {
             return Ok(None);
         };
-        self.backend.find(&id)?.map(Found::into_run).transpose()
+        self.asked(|backend| backend.find(&id))?
+            .map(Found::into_run)
+            .transpose()
+    }
+
+    /// The same of a run that has to be there.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] or [`StoreError::Removed`] if it is not.
+    pub fn existing_run(&mut self, id: &str) -> Result<HistoryRun, StoreError> {
+        let id = self.existing(id, false)?;
+        let found = self.asked(|backend| backend.find(&id))?;
+        found.ok_or(StoreError::NotFound(id))?.into_run()
     }
 
     /// Gives a run labels; `None` takes one away. Gives the run's id.
@@ -153,7 +175,7 @@ impl Store {
             record::label::check(name, value).map_err(StoreError::Label)?;
         }
         let id = self.existing(id, false)?;
-        self.backend.label(&id, labels)?;
+        self.asked(|backend| backend.label(&id, labels))?;
         Ok(id)
     }
 
@@ -171,33 +193,33 @@ impl Store {
     fn remove(&mut self, ids: &[String], removed: bool) -> Result<Vec<String>, StoreError> {
         let ids = ids.iter().map(|id| self.existing(id, !removed));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
-        self.backend.remove(&ids, removed)?;
+        self.asked(|backend| backend.remove(&ids, removed))?;
         Ok(ids)
     }
 
     /// Acknowledges a change, so that it is not reported again.
     pub fn ack(&mut self, ack: &Acknowledgement) -> Result<(), StoreError> {
-        self.backend.acknowledge(ack, true)
+        self.asked(|backend| backend.acknowledge(ack, true))
     }
 
     /// Takes an acknowledgement back.
     pub fn unack(&mut self, ack: &Acknowledgement) -> Result<(), StoreError> {
-        self.backend.acknowledge(ack, false)
+        self.asked(|backend| backend.acknowledge(ack, false))
     }
 
     /// The changes that are acknowledged now, in their order.
     pub fn acks(&mut self) -> Result<Vec<Acknowledgement>, StoreError> {
-        self.backend.acknowledgements()
+        self.asked(|backend| backend.acknowledgements())
     }
 
     /// Reads everything and compares each run with the hash of what was appended.
     pub fn check(&mut self) -> Result<Checked, StoreError> {
         let mut checked = Checked {
-            damage: self.backend.self_check()?,
+            damage: self.asked(|backend| backend.self_check())?,
             ..Checked::default()
         };
-        for id in self.backend.all_ids()? {
-            let Some(found) = self.backend.find(&id)? else {
+        for id in self.asked(|backend| backend.all_ids())? {
+            let Some(found) = self.asked(|backend| backend.find(&id))? else {
                 continue;
             };
             checked.runs += 1;
@@ -209,24 +231,46 @@ impl Store {
         Ok(checked)
     }
 
+    /// Asks the database; its errors name the history.
+    fn asked<T>(
+        &mut self,
+        ask: impl FnOnce(&mut (dyn Backend + Send)) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        ask(&mut *self.backend).map_err(|error| error.at(&self.location))
+    }
+
     fn existing(&mut self, id: &str, removed: bool) -> Result<String, StoreError> {
-        self.resolve(id, removed)?
-            .ok_or_else(|| StoreError::NotFound(id.to_owned()))
+        if let Some(id) = self.resolve(id, removed)? {
+            return Ok(id);
+        }
+        Err(match self.resolve(id, !removed)? {
+            None => StoreError::NotFound(id.to_owned()),
+            Some(id) if removed => StoreError::NotRemoved(id),
+            Some(id) => StoreError::Removed(id),
+        })
     }
 
     /// The id that `part` is, or the only one that begins with it, or ends with it after a slash.
     fn resolve(&mut self, part: &str, removed: bool) -> Result<Option<String>, StoreError> {
-        let ids = self.backend.ids(part, removed, CANDIDATES + 1)?;
+        let ids = self.asked(|backend| backend.ids(part, removed))?;
         match &ids[..] {
             [] => Ok(None),
             [id] => Ok(Some(id.clone())),
             [id, ..] if id == part => Ok(Some(id.clone())),
             _ => Err(StoreError::Ambiguous {
                 part: part.to_owned(),
+                more: ids.len().saturating_sub(CANDIDATES),
                 ids: ids.into_iter().take(CANDIDATES).collect(),
             }),
         }
     }
+}
+
+fn connect(location: &Location) -> Result<Box<dyn Backend + Send>, StoreError> {
+    Ok(match location {
+        Location::Sqlite(path) => Box::new(sqlite::Sqlite::open(path)?),
+        Location::Postgres(url) => Box::new(postgres::Postgres::connect(url)?),
+    })
 }
 
 /// What became of a row; `None` if its id has other content.

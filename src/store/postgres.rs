@@ -162,6 +162,11 @@ fn tls(authority: Option<&str>) -> Result<MakeRustlsConnect, String> {
                 .add(certificate)
                 .map_err(|error| format!("sslrootcert {path}: {error}"))?;
         }
+        if roots.is_empty() {
+            return Err(format!(
+                "sslrootcert {path} holds no CA certificate in PEM form"
+            ));
+        }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
@@ -218,12 +223,12 @@ impl Backend for Postgres {
         Ok(rows.iter().map(found).collect::<Result<_, _>>()?)
     }
 
-    fn ids(&mut self, part: &str, removed: bool, limit: usize) -> Result<Vec<String>, StoreError> {
+    fn ids(&mut self, part: &str, removed: bool) -> Result<Vec<String>, StoreError> {
         let rows = self.client.query(
             "SELECT id FROM kubetoll.present
              WHERE (starts_with(id, $1) OR right(id, length($1) + 1) = '/' || $1)
-             AND removed = $2 ORDER BY id = $1 DESC, id LIMIT $3",
-            &[&part, &removed, &(limit as i64)],
+             AND removed = $2 ORDER BY id = $1 DESC, id",
+            &[&part, &removed],
         )?;
         Ok(rows
             .iter()
@@ -368,5 +373,7 @@ mod tests {
         assert_eq!(take_parameter("postgres://db", "sslmode").1, None);
         let unknown = dial("postgres://db/runs?sslmode=maybe").err();
         assert!(unknown.is_some_and(|reason| reason.starts_with("sslmode is")));
+        let empty = "sslrootcert /dev/null holds no CA certificate in PEM form";
+        assert_eq!(tls(Some("/dev/null")).err().as_deref(), Some(empty));
     }
 }

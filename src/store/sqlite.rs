@@ -213,13 +213,13 @@ impl Backend for Sqlite {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    fn ids(&mut self, part: &str, removed: bool, limit: usize) -> Result<Vec<String>, StoreError> {
+    fn ids(&mut self, part: &str, removed: bool) -> Result<Vec<String>, StoreError> {
         let mut statement = self.connection.prepare(
             "SELECT id FROM present
              WHERE (substr(id, 1, length(?1)) = ?1 OR substr(id, -length(?1) - 1) = '/' || ?1)
-             AND removed = ?2 ORDER BY id = ?1 DESC, id LIMIT ?3",
+             AND removed = ?2 ORDER BY id = ?1 DESC, id",
         )?;
-        let ids = statement.query_map(params![part, removed, limit as i64], |row| row.get(0))?;
+        let ids = statement.query_map(params![part, removed], |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)
     }
 

@@ -62,6 +62,15 @@ fn keep_and_move(history: &History) {
     assert_eq!(moved.record, shown.record);
     assert_eq!(moved.labels, labelled.labels);
 
+    let again: ImportReport = history.json(&["runs", "import", file], 0);
+    assert_eq!((again.runs.known, again.runs.other_labels.len()), (1, 0));
+    let refused = history.kubetoll(&["runs", "label", &run.id, "scenario-"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let labelled = history.kubetoll(&["runs", "label", &run.id, "a=b"]);
+    assert_line(&String::from_utf8_lossy(&labelled.stdout), "  record   yes");
+    let again: ImportReport = history.json(&["runs", "import", file], 0);
+    assert_eq!(again.runs.other_labels, [run.id.as_str()]);
+
     let _: Vec<String> = history.json(&["runs", "delete", &run.id], 0);
     assert_eq!(history.runs().len(), 0);
     assert_eq!(
@@ -139,7 +148,10 @@ fn a_disk_that_is_full_loses_the_entry_but_not_the_result_and_not_the_history() 
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_line(
         &said,
-        "kubetoll: the run is not in the history: the history failed: disk I/O error",
+        &format!(
+            "kubetoll: the run is not in the history: the history {} failed: disk I/O error",
+            history.location
+        ),
     );
     assert_line(
         &String::from_utf8_lossy(&output.stdout),
@@ -202,6 +214,38 @@ fn a_damaged_line_of_an_export_is_named() {
     ];
     let skipped = skipped.map(|words| format!("{}, {words}", file.display()));
     assert_eq!(report.skipped, skipped);
+}
+
+#[test]
+fn a_file_without_a_run_is_no_import_and_a_damaged_history_is_named() {
+    let history = History::new();
+    let empty = history.path("empty.json");
+    fs::write(&empty, " \n").unwrap();
+    for file in [empty.to_str().unwrap(), "/dev/null"] {
+        let report: ImportReport = history.json(&["runs", "import", file], 1);
+        assert_eq!(report.skipped, [format!("{file} is empty")]);
+    }
+    let list = history.path("list.json");
+    fs::write(&list, "[]").unwrap();
+    let list = list.to_str().unwrap();
+    let report: ImportReport = history.json(&["runs", "import", list], 1);
+    let wrong = format!("{list}, document 1: it is no JSON object");
+    assert_eq!(report.skipped, [wrong]);
+    let none = history.kubetoll(&["runs", "list"]);
+    assert!(none.status.success() && none.stdout.is_empty());
+
+    let mut damaged = fs::read(&history.location).unwrap();
+    damaged[100..].fill(0xff);
+    fs::write(&history.location, damaged).unwrap();
+    let failed = history.kubetoll(&["runs", "list"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    let named = format!(
+        "kubetoll: the history {} failed: database disk image is malformed: the file is damaged. Bring \
+         it back from a copy, or name another with --store; `sqlite3 FILE .recover` may save some of it",
+        history.location
+    );
+    assert_line(&said, &named);
 }
 
 #[test]

@@ -243,6 +243,14 @@ async fn a_driver_that_is_killed_leaves_a_file_with_the_lines() {
     assert_eq!(printed.lines().count(), 2, "{printed}");
     let why = stage.output(&["why", left], 0);
     assert!(why.contains("LIST-namespaces"), "{why}");
+    let imported = stage.output(&["runs", "import", left], 0);
+    assert_eq!(imported, "1 run new, 0 known already\n");
+    let mut compare = stage.kubetoll(&["compare", left, left, "--with-failed"]);
+    let said = String::from_utf8(compare.output().unwrap().stderr).unwrap();
+    assert_line(
+        &said,
+        &format!("kubetoll: all runs of {left} are in {left}, too"),
+    );
     let (code, said) = stage.end(stage.measure(&proxy));
     assert_eq!(code, Some(0), "{said}");
     assert_line(

@@ -114,8 +114,15 @@ fn a_run_never_changes() {
             removed: 0,
             conflicts: vec!["a".to_owned()],
             refused: Vec::new(),
+            other_labels: Vec::new(),
         };
         assert_eq!(tally, expected);
+        let labelled = with(first.clone(), &[(label::COMMIT, "d923fdb8")]);
+        let tally = store.append_all([labelled]).unwrap();
+        assert_eq!((tally.known, tally.other_labels), (1, vec!["a".to_owned()]));
+        let other_scenario = with(first.clone(), &[(label::SCENARIO, "vm")]);
+        let tally = store.append_all([other_scenario]).unwrap();
+        assert_eq!(tally.conflicts, ["a"], "what was run is content");
         assert_eq!(store.run("a").unwrap(), Some(first));
     });
 }
@@ -249,12 +256,16 @@ fn labels_and_removals_are_entries_of_their_own() {
         assert_eq!(store.runs(&Filter::default()).unwrap(), []);
         assert!(matches!(
             store.delete(&["a".to_owned()]),
-            Err(StoreError::NotFound(_))
+            Err(StoreError::Removed(id)) if id == "a"
         ));
         let checked = store.check().unwrap();
         assert_eq!((checked.runs, checked.removed), (1, 1));
         assert_eq!(checked.damage, [""; 0]);
         store.restore(&["a".to_owned()]).unwrap();
+        assert!(matches!(
+            store.restore(&["a".to_owned()]),
+            Err(StoreError::NotRemoved(id)) if id == "a"
+        ));
         assert_eq!(
             store.run("a").unwrap().unwrap().label(label::JOB),
             "y \"z\""

@@ -22,6 +22,7 @@ use super::shared::{
     audit_logs,
     history::{StoreArgs, key_value, time},
     imported::finish,
+    inputs::tell_of_record,
     output::Output,
 };
 use exchange::{BurnerFile, BurnerRuns, ImportError, Known, NotAllRunning};
@@ -265,6 +266,7 @@ fn perfscale_audit(file: &Path, at: Option<Timestamp>, common: &Common) -> Resul
     let scenario = scenario.or_else(|| exchange::scenario_of_file(&name));
     let scenario = scenario.context("the file's name doesn't tell what was run: add --scenario")?;
     let text = read(file)?;
+    tell_of_record(file);
     let at = match at {
         Some(at) => at,
         None => Timestamp::try_from(fs::metadata(file)?.modified()?)?,

@@ -10,10 +10,13 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::value::RawValue;
 
-use crate::commands::shared::history::{SelectArgs, StoreArgs};
+use crate::commands::shared::{
+    history::{SelectArgs, StoreArgs},
+    inputs::{is_left, parse_object, read_record},
+};
 use record::{
     HISTORY_SCHEMA, HistoryLine, HistoryRun, ImportReport, RUN_SCHEMA, RunRecord, SchemaName,
-    printable,
+    Tally, number_of, printable,
 };
 use store::Store;
 use terminal::{exit::Exit, lines, tell};
@@ -38,7 +41,8 @@ pub(super) fn export(select: &SelectArgs, store: &StoreArgs, out: Option<&Path>)
     write(&mut store, &runs, io::BufWriter::new(&file))?.with_context(failed)?;
     file.as_file().sync_all().with_context(failed)?;
     file.persist(path).with_context(failed)?;
-    tell!("{} runs in {}", runs.len(), path.display());
+    let count = number_of(runs.len() as u64, "run");
+    tell!("{count} in {}", path.display());
     Ok(Exit::Ok)
 }
 
@@ -66,36 +70,63 @@ pub(super) fn import(files: &[PathBuf], store: &StoreArgs) -> Result<ImportRepor
     let mut store = store.open_or_make()?;
     let mut report = ImportReport::default();
     for path in files {
-        let name = path.display();
-        let file: Box<dyn Read> = if path == Path::new("-") {
-            Box::new(io::stdin().lock())
+        let tally = if path == Path::new("-") {
+            let documents = Documents::of(io::stdin().lock(), "standard input");
+            documents.append(&mut store, &mut report.skipped)?
+        } else if is_left(path)? {
+            let run = report::history_run(read_record(path)?, &BTreeMap::new());
+            store.append_all([run])?
         } else {
-            Box::new(File::open(path).with_context(|| format!("cannot read {name}"))?)
+            let name = path.display().to_string();
+            let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+            Documents::of(BufReader::new(file), &name).append(&mut store, &mut report.skipped)?
         };
-        let documents = serde_json::Deserializer::from_reader(BufReader::new(file));
-        let documents = documents.into_iter::<Box<RawValue>>();
-        let runs = documents.zip(1..).filter_map(|(document, number)| {
-            let run = document.map_err(anyhow::Error::from);
-            let run = run.and_then(|document| parse(document.get()));
-            run.inspect_err(|error| {
-                let skipped = &mut report.skipped;
-                skipped.push(format!("{name}, document {number}: {error:#}"));
-            })
-            .ok()
-        });
-        let tally = store.append_all(runs)?;
         report.runs.new += tally.new;
         report.runs.known += tally.known;
         report.runs.removed += tally.removed;
         report.runs.conflicts.extend(tally.conflicts);
         report.runs.refused.extend(tally.refused);
+        report.runs.other_labels.extend(tally.other_labels);
     }
     Ok(report)
 }
 
+/// The documents of a file, each with the name that it is told by.
+struct Documents<'n, R> {
+    read: R,
+    name: &'n str,
+}
+
+impl<'n, R: Read> Documents<'n, R> {
+    fn of(read: R, name: &'n str) -> Self {
+        Self { read, name }
+    }
+
+    /// Adds the runs to the history, and what can't be read to `skipped`.
+    fn append(self, store: &mut Store, skipped: &mut Vec<String>) -> Result<Tally> {
+        let documents = serde_json::Deserializer::from_reader(self.read);
+        let documents = documents.into_iter::<Box<RawValue>>();
+        let mut count = 0;
+        let runs = documents.filter_map(|document| {
+            count += 1;
+            let run = document.map_err(anyhow::Error::from);
+            let run = run.and_then(|document| parse(document.get()));
+            run.inspect_err(|error| {
+                skipped.push(format!("{}, document {count}: {error:#}", self.name));
+            })
+            .ok()
+        });
+        let tally = store.append_all(runs)?;
+        if count == 0 {
+            skipped.push(format!("{} is empty", self.name));
+        }
+        Ok(tally)
+    }
+}
+
 /// A line of an exported history, or a record.
 fn parse(text: &str) -> Result<HistoryRun> {
-    let document: SchemaName = serde_json::from_str(text)?;
+    let document: SchemaName = parse_object(text.as_bytes())?;
     match document.schema.as_str() {
         HISTORY_SCHEMA => Ok(serde_json::from_str::<HistoryLine>(text)?.run),
         RUN_SCHEMA => {

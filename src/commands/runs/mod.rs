@@ -4,7 +4,7 @@ mod copy;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -13,9 +13,12 @@ use super::shared::{
     imported,
     output::Output,
 };
+use record::{HistoryRun, label};
 use report::history_text;
-use store::StoreError;
-use terminal::{exit::Exit, lines};
+use terminal::{
+    exit::{Exit, Misuse},
+    lines, tell,
+};
 
 /// How many runs a list has.
 const LAST: usize = 20;
@@ -54,7 +57,8 @@ enum What {
     Label {
         /// Its id, or a beginning or an end of it that no other run has.
         id: String,
-        /// KEY=VALUE gives a label, KEY- takes one away.
+        /// KEY=VALUE gives a label, KEY- takes one away. A run's own scenario and Kubernetes version
+        /// stay.
         #[arg(required = true, value_name = "KEY=VALUE|KEY-", value_parser = change)]
         labels: Vec<(String, Option<String>)>,
         #[command(flatten)]
@@ -143,7 +147,13 @@ impl Common {
 }
 
 fn list(args: &ListArgs) -> Result<Exit> {
-    let mut runs = args.common.store.open()?.runs(&args.select.filter())?;
+    let mut store = args.common.store.open()?;
+    let mut runs = store.runs(&args.select.filter())?;
+    if runs.is_empty() && matches!(args.common.output, Output::Text) {
+        // An answer, and no failure.
+        tell!("kubetoll: {:#}", args.common.store.no_such_run(&mut store));
+        return Ok(Exit::Ok);
+    }
     let by_default = match args.common.output {
         Output::Text if !args.all => LAST,
         _ => runs.len(),
@@ -157,17 +167,32 @@ fn list(args: &ListArgs) -> Result<Exit> {
 }
 
 fn show(id: &str, common: &Common) -> Result<Exit> {
-    let run = common.store.open()?.run(id)?;
-    let run = run.ok_or_else(|| StoreError::NotFound(id.to_owned()))?;
+    let run = common.store.open()?.existing_run(id)?;
     common.print(&run, history_text::run)
 }
 
 fn label(id: &str, labels: Vec<(String, Option<String>)>, common: &Common) -> Result<Exit> {
     let mut store = common.store.open()?;
     let labels: BTreeMap<_, _> = labels.into_iter().collect();
+    refuse_facts(&store.existing_run(id)?, labels.keys())?;
     let id = store.label(id, &labels)?;
     let run = store.run(&id)?.context("the run was removed meanwhile")?;
-    common.print(&run.without_record(), history_text::run)
+    // Its record is told of and not shown.
+    common.print(&run.without_record(), |_| history_text::run(&run))
+}
+
+/// What was run and on what is not for a label to say, once it is known.
+fn refuse_facts<'n>(run: &HistoryRun, mut names: impl Iterator<Item = &'n String>) -> Result<()> {
+    let is_fact = |name: &str| label::FACTS.contains(&name) && !run.label(name).is_empty();
+    if let Some(name) = names.find(|name| is_fact(name)) {
+        bail!(Misuse(format!(
+            "{name} is what run {} was, {}: a fact of the run, and no label to change or to take \
+             away. Use a label of another name",
+            run.id,
+            run.label(name)
+        )));
+    }
+    Ok(())
 }
 
 fn delete(ids: &[String], undo: bool, common: &Common) -> Result<Exit> {
@@ -197,7 +222,7 @@ fn check(common: &Common) -> Result<Exit> {
 fn change(text: &str) -> Result<(String, Option<String>), String> {
     match text.strip_suffix('-') {
         Some(key) if !text.contains('=') => {
-            record::label::check(key, "")?;
+            label::check(key, "")?;
             Ok((key.to_owned(), None))
         }
         _ => key_value(text).map(|(key, value)| (key, Some(value))),

@@ -1,7 +1,7 @@
 //! The history that a command works on, and which of its runs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     path::{Path, PathBuf},
 };
@@ -23,6 +23,8 @@ pub(crate) const NEWEST: &str = "newest";
 
 /// The environment's word for `--store`.
 const STORE: &str = "KUBETOLL_STORE";
+/// How many jobs are told to who asked for one that there is not.
+const JOBS_TOLD: usize = 10;
 
 /// The history.
 #[derive(Debug, Clone, Args)]
@@ -147,6 +149,19 @@ impl StoreArgs {
             );
         }
         Ok(Store::open(&location)?)
+    }
+
+    /// Why nothing can be done with the runs that were asked for: there is none. Says which jobs the
+    /// history has.
+    pub(crate) fn no_such_run(&self, store: &mut Store) -> anyhow::Error {
+        let told = self.jobs_told(store);
+        told.map_or_else(|error| error, anyhow::Error::msg)
+    }
+
+    fn jobs_told(&self, store: &mut Store) -> Result<String> {
+        let runs = store.runs(&Filter::default())?;
+        let jobs = runs.iter().map(|run| run.label(label::JOB)).collect();
+        Ok(no_such_run(&self.location()?.to_string(), &jobs))
     }
 
     /// Opens the history, which is made if there is none.
@@ -286,6 +301,24 @@ fn refuse_own_label(name: &str, known: &[&str]) -> Result<()> {
     Ok(())
 }
 
+fn no_such_run(place: &str, jobs: &BTreeSet<&str>) -> String {
+    if jobs.is_empty() {
+        return format!(
+            "the history {place} has no run: `kubetoll run` adds one, `kubetoll import` what others \
+             published"
+        );
+    }
+    let named = jobs.iter().take(JOBS_TOLD).map(|job| match *job {
+        "" => "(none)",
+        job => job,
+    });
+    let mut named = named.collect::<Vec<_>>().join(", ");
+    if jobs.len() > JOBS_TOLD {
+        named += &format!(" and {} more", jobs.len() - JOBS_TOLD);
+    }
+    format!("the history {place} has no such run; the jobs of its runs: {named}")
+}
+
 /// The databases are synchronous, and wait.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -321,4 +354,23 @@ pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     day.and_then(|day| day.to_zoned(TimeZone::UTC))
         .map(|day| day.timestamp())
         .map_err(|_| format!("{text:?} is no time: write 2024-10-21 or 2024-10-21T08:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_a_job_that_is_not_there_is_told_which_are() {
+        let told = |jobs: &[&'static str]| no_such_run("h.db", &jobs.iter().copied().collect());
+        assert_eq!(
+            told(&["nightly", ""]),
+            "the history h.db has no such run; the jobs of its runs: (none), nightly"
+        );
+        let many: Vec<String> = (10..22).map(|job| job.to_string()).collect();
+        let many: BTreeSet<&str> = many.iter().map(String::as_str).collect();
+        let many = no_such_run("h.db", &many);
+        assert!(many.ends_with("18, 19 and 2 more"), "{many}");
+        assert!(told(&[]).starts_with("the history h.db has no run: "));
+    }
 }

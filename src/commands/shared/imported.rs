@@ -15,6 +15,11 @@ pub(crate) fn finish(report: &ImportReport, output: Output) -> Result<Exit> {
     for id in &report.runs.conflicts {
         tell!("kubetoll: {id} is in the history with other content, and a run never changes");
     }
+    for id in report.runs.other_labels.iter().take(TOLD_MAX) {
+        tell!(
+            "kubetoll: {id} has other labels in the history, which stay: see `kubetoll runs label`"
+        );
+    }
     for refused in &report.runs.refused {
         tell!("kubetoll: {refused}");
     }

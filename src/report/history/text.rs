@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::{
-    number::grouped,
-    text::{align_right, table},
-};
+use crate::text::{align_right, table};
 use exchange::NotAllRunning;
-use record::{Checked, HistoryRun, ImportReport, RunCost, label};
+use record::{Checked, HistoryRun, ImportReport, RunCost, label, number_of};
 
 /// One line per run, the last `last` of them, with ids that are as short as they can be to tell all of
 /// the runs apart.
@@ -54,8 +51,9 @@ pub fn runs(runs: &[HistoryRun], last: usize) -> String {
     if hidden > 0 {
         put_line!(
             text,
-            "{} earlier runs are not shown: --last N shows N runs, --all shows all",
-            grouped(hidden as u64)
+            "{} {} not shown: --last N shows N runs, --all shows all",
+            number_of(hidden as u64, "earlier run"),
+            if hidden == 1 { "is" } else { "are" }
         );
     }
     text
@@ -119,11 +117,9 @@ pub fn including_not_valid<'r>(runs: impl IntoIterator<Item = &'r HistoryRun>) -
 
 /// The same of runs that were counted before.
 pub(crate) fn including(not_valid: usize) -> Option<String> {
-    match not_valid {
-        0 => None,
-        1 => Some("including 1 run that is not valid".to_owned()),
-        runs => Some(format!("including {runs} runs that are not valid")),
-    }
+    let are = if not_valid == 1 { "is" } else { "are" };
+    let runs = number_of(not_valid as u64, "run");
+    (not_valid > 0).then(|| format!("including {runs} that {are} not valid"))
 }
 
 /// Whether its numbers mean something, and why not if it failed.
@@ -159,8 +155,13 @@ fn put_cost(text: &mut String, cost: &RunCost) {
     if cost.unpriced_calls > 0 {
         put_line!(
             text,
-            "  {} calls more have no price",
-            grouped(cost.unpriced_calls)
+            "  {} more {} no price",
+            number_of(cost.unpriced_calls, "call"),
+            if cost.unpriced_calls == 1 {
+                "has"
+            } else {
+                "have"
+            }
         );
     }
 }
@@ -168,7 +169,11 @@ fn put_cost(text: &mut String, cost: &RunCost) {
 /// What became of an import.
 pub fn imported(report: &ImportReport) -> String {
     let runs = &report.runs;
-    let mut text = format!("{} runs new, {} known already", runs.new, runs.known);
+    let mut text = format!(
+        "{} new, {} known already",
+        number_of(runs.new, "run"),
+        runs.known
+    );
     if runs.removed > 0 {
         put!(text, ", {} removed before and left so", runs.removed);
     }
@@ -180,7 +185,8 @@ pub fn imported(report: &ImportReport) -> String {
         put!(text, ", {} not valid", report.not_valid.len());
     }
     if !report.skipped.is_empty() {
-        put!(text, ", {} files skipped", report.skipped.len());
+        let skipped = number_of(report.skipped.len() as u64, "file");
+        put!(text, ", {skipped} skipped");
     }
     if !report.left_out.is_empty() {
         put!(text, ", {} left out", report.left_out.len());
@@ -192,8 +198,8 @@ pub fn imported(report: &ImportReport) -> String {
 /// What a check found.
 pub fn checked(checked: &Checked) -> String {
     let mut text = format!(
-        "{} runs ({} of them removed), {} damaged\n",
-        checked.runs,
+        "{} ({} of them removed), {} damaged\n",
+        number_of(checked.runs, "run"),
         checked.removed,
         checked.damage.len()
     );
