@@ -16,6 +16,7 @@ use cluster::{
     reading::Chosen,
     user::User,
 };
+use identity::upstream::CaSource;
 use terminal::exit::{Exit, Misuse};
 
 /// Rewrite a kubeconfig so that its context goes through a proxy, with the same user and namespace.
@@ -55,6 +56,7 @@ pub(super) fn run(args: &KubeconfigArgs) -> Result<Exit> {
     let Some((_, chosen)) = &access.source else {
         bail!("there is no kubeconfig to rewrite: name one with --kubeconfig");
     };
+    CaSource::File(args.ca.clone()).check()?;
     let ca = fs::read(&args.ca).with_context(|| format!("cannot read {}", args.ca.display()))?;
     refuse_other_identity(chosen, &access.user)?;
     let text = formatted(&rewrite(chosen, &args.through, &ca), args.out.as_deref())?;

@@ -35,6 +35,15 @@ impl CaSource {
         }
     }
 
+    /// Whether it holds a certificate by which somebody can be trusted.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::NoPem`] if it doesn't.
+    pub fn check(&self) -> Result<(), IdentityError> {
+        self.roots().map(drop)
+    }
+
     pub(super) fn roots(&self) -> Result<RootCertStore, IdentityError> {
         let path = match self {
             Self::File(path) => path.clone(),

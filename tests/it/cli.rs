@@ -1,6 +1,7 @@
 //! What needs no cluster: bad input, logs, names.
 
 use std::{
+    fs,
     io::{BufRead, Write},
     path::Path,
     process::{Command, Output, Stdio},
@@ -186,6 +187,34 @@ fn a_kubeconfig_in_the_environment_is_not_touched() {
 }
 
 #[test]
+fn a_ca_that_is_no_certificate_is_in_no_kubeconfig() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, ca) = (dir.path().join("config"), dir.path().join("ca.crt"));
+    let text = "{clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}], \
+                users: [{name: a, user: {token: t}}], \
+                contexts: [{name: a, context: {cluster: a, user: a}}], current-context: a}";
+    fs::write(&config, text).unwrap();
+    for wrong in ["", "kind: Config\n"] {
+        fs::write(&ca, wrong).unwrap();
+        let rewrite = ["kubeconfig", "--through", "https://127.0.0.1:2", "--ca"];
+        let mut command = kubetoll();
+        command
+            .args(rewrite)
+            .arg(&ca)
+            .arg("--kubeconfig")
+            .arg(&config);
+        let output = run(&mut command, b"");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(output.stdout.is_empty());
+        let line = format!(
+            "kubetoll: {} holds no CA certificate in PEM form",
+            ca.display()
+        );
+        assert_line(&said(&output), &line);
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_does_not_cost_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let script = "\"$0\" run vmi --count 1 --pause 0s --baseline 0s --results-dir \"$1\" | true";
@@ -228,7 +257,7 @@ fn counted(output: &Output) -> u64 {
 #[test]
 fn rotated_reordered_and_torn_logs_are_counted_as_far_as_they_go() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let packed = std::fs::read(root.join(LOG)).unwrap();
+    let packed = fs::read(root.join(LOG)).unwrap();
     let mut text = String::new();
     let mut unpacked = flate2::read::GzDecoder::new(&packed[..]);
     std::io::Read::read_to_string(&mut unpacked, &mut text).unwrap();
@@ -246,7 +275,7 @@ fn rotated_reordered_and_torn_logs_are_counted_as_far_as_they_go() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (old, new) = lines.split_at(lines.len() / 2);
-    std::fs::write(path("new"), new.join("\n")).unwrap();
+    fs::write(path("new"), new.join("\n")).unwrap();
     let mut reversed = old.to_vec();
     reversed.reverse();
     let output = audit(&[&path("new"), "-"], reversed.join("\n").as_bytes());
@@ -260,8 +289,8 @@ fn rotated_reordered_and_torn_logs_are_counted_as_far_as_they_go() {
     }
     let mut torn = gzip.finish().unwrap();
     torn.truncate(torn.len() - 20);
-    std::fs::write(path("torn"), torn).unwrap();
-    std::fs::write(path("bad"), b"\xff\xfe no event\n").unwrap();
+    fs::write(path("torn"), torn).unwrap();
+    fs::write(path("bad"), b"\xff\xfe no event\n").unwrap();
     let output = audit(&[&path("torn"), &path("bad")], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(counted(&output) >= whole - 1, "{}", counted(&output));
@@ -273,14 +302,14 @@ fn rotated_reordered_and_torn_logs_are_counted_as_far_as_they_go() {
     let bad = path("bad");
     assert_line(
         &said(&output),
-        &format!("kubetoll: {bad}:1: not an audit event: Syntax error"),
+        &format!("kubetoll: {bad}:1: not an audit event: it is no JSON"),
     );
 }
 
 /// The events of the log, each as `wrap` makes a line of it.
 fn wrapped_log(wrap: impl Fn(&str) -> String) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let packed = std::fs::read(root.join(LOG)).unwrap();
+    let packed = fs::read(root.join(LOG)).unwrap();
     let mut text = String::new();
     let mut unpacked = flate2::read::GzDecoder::new(&packed[..]);
     std::io::Read::read_to_string(&mut unpacked, &mut text).unwrap();

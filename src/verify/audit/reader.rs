@@ -1,5 +1,7 @@
 //! From the lines of a log to its requests, each once.
 
+use serde_json::error::Category;
+
 use super::{
     event::{AuditEntry, Event},
     recent::{Counted, Identity},
@@ -82,7 +84,7 @@ impl AuditReader {
         error: &serde_json::Error,
         each: Each<'_>,
     ) -> Result<(), String> {
-        let mut counted = Err(format!("not an audit event: {:?} error", error.classify()));
+        let mut counted = Err(format!("not an audit event: {}", fault(error)));
         let mut is_first = true;
         wrapped::events(line, &mut |place, event| {
             self.seen.wrapped(place);
@@ -132,5 +134,14 @@ impl AuditReader {
         told.first = Some((event.entry(call), &target));
         each(told);
         Ok(())
+    }
+}
+
+/// What is wrong with a line, without the words of the parser, which are about this program's types.
+fn fault(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        Category::Eof => "the JSON is cut off",
+        Category::Data => "a field is missing or of another kind",
+        Category::Syntax | Category::Io => "it is no JSON",
     }
 }
