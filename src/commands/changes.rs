@@ -10,8 +10,8 @@ use super::shared::{
     output::Output,
     priced::priced_for,
 };
-use record::{Acknowledgement, Change};
-use report::{Metrics, Sensitivity, changes_text, meant};
+use record::{Acknowledgement, Change, number_of};
+use report::{Metrics, Sensitivity, SeriesCount, changes_text, meant};
 use store::{Filter, Store};
 use terminal::{exit::Exit, lines, tell};
 
@@ -62,10 +62,12 @@ struct FindArgs {
     output: Output,
 }
 
-/// Changes, and how many of the runs in which they were found are not valid.
+/// Changes, and of the runs in which they were found how many are not valid, and in how many series
+/// they are.
 struct Found {
     changes: Vec<Change>,
     not_valid: usize,
+    series: SeriesCount,
 }
 
 /// Which changes. The whole history is looked at, whatever is shown of it: fewer runs would move the
@@ -142,6 +144,7 @@ impl FindArgs {
         let Found {
             changes: mut found,
             not_valid,
+            series,
         } = self.search.find(&mut store)?;
         let acks = store.acks()?;
         let is_new = |change: &Change| !report::is_acknowledged(change, &acks);
@@ -150,8 +153,12 @@ impl FindArgs {
             found.retain(is_new);
         }
         let around = self.around;
+        let short = changes_text::too_short(series, &self.search.sensitivity.get());
+        if let (Output::Json, Some(short)) = (self.output, &short) {
+            tell!("kubetoll: {short}");
+        }
         let text = self.output.of(&found, |found| {
-            changes_text::changes(found, around, not_valid)
+            changes_text::changes(found, around, not_valid, short.as_deref())
         })?;
         let written = lines::print(&text);
         Ok(if alarm { Exit::NotMet } else { written })
@@ -172,10 +179,7 @@ impl SearchArgs {
         let runs = priced_for(self.metric.iter().map(String::as_str), store, runs)?;
         let runs = self.failed.taken("the history", runs);
         if runs.is_empty() {
-            bail!(
-                "no run of the history {} is selected",
-                self.store.location()?
-            );
+            return Err(self.store.no_such_run(store));
         }
         let metrics = self.metrics();
         metrics.check(&runs).map_err(anyhow::Error::msg)?;
@@ -187,6 +191,7 @@ impl SearchArgs {
         });
         Ok(Found {
             changes: found,
+            series: SeriesCount::of(&runs),
             not_valid: runs.iter().filter(|run| !run.valid).count(),
         })
     }
@@ -247,10 +252,9 @@ impl AckArgs {
         for change in &found {
             store.ack(&acknowledgement(change))?;
         }
-        match found.len() {
-            1 => tell!("1 change is not reported again"),
-            changes => tell!("{changes} changes are not reported again"),
-        }
+        let are = if found.len() == 1 { "is" } else { "are" };
+        let changes = number_of(found.len() as u64, "change");
+        tell!("{changes} {are} not reported again");
         Ok(Exit::Ok)
     }
 

@@ -8,8 +8,10 @@ use clap::{Args, ValueEnum};
 use super::shared::{
     failed::FailedArgs,
     history::{SelectArgs, StoreArgs},
+    sizes::SizeArgs,
 };
 use exchange::Export;
+use record::number_of;
 use terminal::{exit::Exit, tell};
 
 /// Write runs of the history in a form that others read.
@@ -20,6 +22,8 @@ use terminal::{exit::Exit, tell};
 /// kubevirt-weekly: the layouts of kubevirt/ci-performance-benchmarks, weeks by their Monday.
 ///
 /// Where a form can't tell origins apart, runs of one job and scenario have to be of one origin.
+/// The series of otava and the averages of kubevirt-weekly are of runs with as many objects: see
+/// --objects.
 /// json and csv have all runs, and say which are not valid.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -39,6 +43,8 @@ pub(super) struct ExportArgs {
     #[command(flatten)]
     failed: FailedArgs,
     #[command(flatten)]
+    sizes: SizeArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -54,6 +60,13 @@ enum Form {
     KubevirtWeekly,
 }
 
+impl Form {
+    /// Whether values of several runs come into one series or average.
+    fn has_series(self) -> bool {
+        matches!(self, Self::Otava | Self::KubevirtWeekly)
+    }
+}
+
 pub(super) fn run(args: &ExportArgs) -> Result<Exit> {
     let form = match args.form {
         Form::Json => Export::Json,
@@ -63,14 +76,17 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit> {
         Form::KubevirtResults => Export::KubevirtResults,
         Form::KubevirtWeekly => Export::KubevirtWeekly,
     };
-    let mut runs = args.store.open()?.runs(&args.select.filter())?;
+    let mut store = args.store.open()?;
+    let mut runs = store.runs(&args.select.filter())?;
     // These two say of each run whether it is valid, and have all.
     if !matches!(args.form, Form::Json | Form::Csv) {
         runs = args.failed.taken("the history", runs);
     }
+    if args.form.has_series() {
+        runs = args.sizes.taken(runs, false);
+    }
     if runs.is_empty() {
-        tell!("kubetoll: the history has no such run");
-        return Ok(Exit::Failed);
+        return Err(args.store.no_such_run(&mut store));
     }
     let written = exchange::export(form, &runs)?;
     for (path, text) in &written.files {
@@ -84,7 +100,8 @@ pub(super) fn run(args: &ExportArgs) -> Result<Exit> {
     for left_out in &written.left_out {
         tell!("left out: {left_out}");
     }
-    let (runs, files) = (runs.len(), written.files.len());
-    tell!("{runs} runs, {files} files in {}", args.out.display());
+    let runs = number_of((runs.len() - written.runs_left_out) as u64, "run");
+    let files = number_of(written.files.len() as u64, "file");
+    tell!("{runs}, {files} in {}", args.out.display());
     Ok(Exit::Ok)
 }

@@ -8,13 +8,15 @@ use clap::Args;
 use super::shared::{
     failed::FailedArgs,
     history::{SelectArgs, StoreArgs},
+    inputs::parse_yaml,
     output::Output,
     priced::priced_for,
     progress::Terminal,
     results::{write_file, write_text},
+    sizes::SizeArgs,
 };
 use driver::Progress;
-use record::{Drawn, DrawnGraph, HistoryRun, MarkerFile};
+use record::{Drawn, DrawnGraph, HistoryRun, MarkerFile, number_of};
 use report::{
     Metrics, Sensitivity,
     benchmarks::{Illustration, benchmarks},
@@ -71,6 +73,8 @@ struct What {
     select: SelectArgs,
     #[command(flatten)]
     failed: FailedArgs,
+    #[command(flatten)]
+    sizes: SizeArgs,
     /// A metric, such as PATCH-pods-count or cost, or several by a *: 'PATCH-*', or '*' for all;
     /// repeatable [default: those of KubeVirt's page].
     #[arg(long, value_name = "NAME")]
@@ -128,12 +132,9 @@ impl What {
         let runs = store.runs(&self.select.filter())?;
         let runs = priced_for(self.metric.iter().map(String::as_str), &mut store, runs)?;
         let runs = self.failed.taken("the history", runs);
+        let runs = self.sizes.taken(runs, self.join.is_some());
         if runs.is_empty() {
-            bail!(
-                "the history {} has no such run: see `kubetoll runs list`, and `kubetoll import \
-                 --help` for runs that others published",
-                self.store.location()?
-            );
+            return Err(self.store.no_such_run(&mut store));
         }
         let selection = Selection {
             metrics: self.metrics(&runs)?,
@@ -168,7 +169,7 @@ impl What {
         };
         let name = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-        let file: MarkerFile = serde_saphyr::from_str(&text)
+        let file: MarkerFile = parse_yaml(&text)
             .with_context(|| format!("{name} has no lineShapes as KubeVirt's shape.yaml"))?;
         kubevirt_markers(&file).with_context(|| format!("{name}"))
     }
@@ -230,7 +231,8 @@ fn print(page: &str, graphs: Vec<DrawnGraph>, out: &Path, output: Output) -> Res
     };
     let page = out.join(page);
     let text = output.of(&drawn, |drawn| {
-        format!("{} graphs, {}\n", drawn.graphs.len(), page.display())
+        let graphs = number_of(drawn.graphs.len() as u64, "graph");
+        format!("{graphs}, {}\n", page.display())
     })?;
     let written = lines::print(&text);
     Ok(written)

@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::written::{ExportError, Written};
-use record::{HistoryRun, label};
+use record::{HistoryRun, label, number_of};
 
 const FAMILY: &str = "kubetoll_run_value";
 
@@ -48,9 +48,9 @@ pub(super) fn write(runs: &[HistoryRun], written: &mut Written) -> Result<(), Ex
         }
     }
     if !left_out.is_empty() {
-        let count = left_out.len();
+        let runs = number_of(left_out.len() as u64, "run");
         written.left_out.push(format!(
-            "{count} runs that have values at the time of another run of their series"
+            "values of {runs} at the time of another run of their series"
         ));
     }
     written.add("history.openmetrics".to_owned(), text(&series).into_bytes())

@@ -46,9 +46,15 @@ pub fn export(form: Export, runs: &[HistoryRun]) -> Result<Written, ExportError>
         Export::Otava => tables::otava(&series(runs)?, &mut written)?,
         Export::KubevirtResults => results(&series(runs)?, &mut written)?,
         Export::KubevirtWeekly => {
+            let mut others = 0;
             for (key, runs) in series(runs)? {
-                weekly(&key, &runs, &mut written)?;
+                if is_kubevirts(&key.1) {
+                    weekly(&key, &runs, &mut written)?;
+                } else {
+                    others += runs.len();
+                }
             }
+            written.leave_out(others, OTHER_SCENARIO);
         }
     }
     Ok(written)
@@ -66,6 +72,9 @@ fn lines(runs: &[HistoryRun]) -> Result<Vec<u8>, ExportError> {
     }
     Ok(text)
 }
+
+/// Why runs are in none of the layouts of KubeVirt's CI.
+const OTHER_SCENARIO: &str = "of a scenario that KubeVirt's CI doesn't know";
 
 /// KubeVirt's CI knows two scenarios.
 fn is_kubevirts(scenario: &str) -> bool {
@@ -107,7 +116,7 @@ fn results(series: &Series<'_>, written: &mut Written) -> Result<(), ExportError
             }
         }
     }
-    written.leave_out(others, "runs of scenarios that KubeVirt's CI doesn't know");
+    written.leave_out(others, OTHER_SCENARIO);
     for (path, build) in builds {
         written.add(path, json(&build)?)?;
     }
@@ -144,13 +153,6 @@ fn weekly(
     runs: &[&HistoryRun],
     written: &mut Written,
 ) -> Result<(), ExportError> {
-    if !is_kubevirts(scenario) {
-        written.leave_out(
-            runs.len(),
-            "runs of scenarios that KubeVirt's CI doesn't know",
-        );
-        return Ok(());
-    }
     let metrics = by_metric(runs).into_iter();
     for (metric, points) in metrics.filter(|(metric, _)| is_kubevirts_metric(metric)) {
         let means = weekly_means(points.iter().map(|(run, value)| (run.at, *value)));
@@ -188,9 +190,8 @@ mod tests {
     use super::*;
     use record::Origin;
 
-    #[test]
-    fn two_runs_are_never_written_to_one_file() {
-        let run = |id: &str| HistoryRun {
+    fn run(id: &str) -> HistoryRun {
+        HistoryRun {
             id: id.to_owned(),
             at: jiff::Timestamp::UNIX_EPOCH,
             origin: Origin::Counted,
@@ -204,7 +205,30 @@ mod tests {
             components: BTreeMap::new(),
             cost: None,
             record: None,
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_once() {
+        let of = |id: &str, scenario: &str| {
+            let mut run = run(id);
+            run.labels
+                .insert("scenario".to_owned(), scenario.to_owned());
+            run
         };
+        let runs = [of("a", "vm"), of("b", "instancetype"), of("c", "own")];
+        for form in [Export::KubevirtResults, Export::KubevirtWeekly] {
+            let written = export(form, &runs).unwrap();
+            let why = "2 runs of a scenario that KubeVirt's CI doesn't know";
+            assert_eq!(
+                (written.left_out, written.runs_left_out),
+                (vec![why.to_owned()], 2)
+            );
+        }
+    }
+
+    #[test]
+    fn two_runs_are_never_written_to_one_file() {
         let refused = export(Export::KubevirtResults, &[run("x/1"), run("x_1")]);
         assert!(matches!(refused, Err(ExportError::Twice(path)) if path.contains("/x_1/")));
         let written = export(Export::KubevirtResults, &[run("x/1"), run("y")]).unwrap();

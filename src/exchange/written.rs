@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use record::number_of;
+
 /// What an export came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
@@ -9,6 +11,8 @@ pub struct Written {
     pub files: BTreeMap<String, Vec<u8>>,
     /// What was left out, for people.
     pub left_out: Vec<String>,
+    /// How many runs are in no file.
+    pub runs_left_out: usize,
 }
 
 /// Why runs can't be exported.
@@ -50,9 +54,12 @@ impl Written {
         }
     }
 
-    pub(super) fn leave_out(&mut self, count: usize, what: &str) {
+    /// Tells of whole runs that are in no file.
+    pub(super) fn leave_out(&mut self, count: usize, why: &str) {
         if count > 0 {
-            self.left_out.push(format!("{count} {what}"));
+            let runs = number_of(count as u64, "run");
+            self.left_out.push(format!("{runs} {why}"));
+            self.runs_left_out += count;
         }
     }
 }

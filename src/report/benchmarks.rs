@@ -1,6 +1,8 @@
 //! The benchmark page, in the structure of KubeVirt's docs/perf-scale-benchmarks.md: Markdown with
 //! pictures, and what that page lacks: the numbers and their noise.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use jiff::{ToSpan, civil::Date};
 
@@ -11,7 +13,7 @@ use super::{
     },
     number::rounded,
 };
-use record::{Change, ChangeKind, printable_line};
+use record::{Change, ChangeKind, number_of, printable_line};
 use stats::nearest_rank;
 
 /// The noise is that of this many weeks before the last run.
@@ -35,6 +37,7 @@ struct Page<'p> {
     /// Empty, or how many runs that are not valid are among them, after a comma.
     including: String,
     missing: Vec<&'static str>,
+    sizes: BTreeMap<&'p str, BTreeSet<u64>>,
     markers: Vec<&'p Marker>,
     performance: Vec<Section<'p>>,
     scalability: Vec<Section<'p>>,
@@ -99,6 +102,7 @@ pub fn benchmarks(illustrations: &[Illustration], changes: &[Change]) -> Result<
         including: including_not_valid(graphs())
             .map_or(String::new(), |words| format!(", {words}")),
         missing: missing(illustrations),
+        sizes: sizes(graphs()),
         markers,
         performance,
         scalability,
@@ -117,6 +121,27 @@ fn missing(illustrations: &[Illustration]) -> Vec<&'static str> {
     };
     let missing = SCENARIOS.iter().filter(|scenario| !shown(scenario));
     missing.map(|scenario| scenario_title(scenario)).collect()
+}
+
+/// How many objects the runs of each scenario created, where that is known.
+fn sizes<'g>(graphs: impl Iterator<Item = &'g Graph>) -> BTreeMap<&'g str, BTreeSet<u64>> {
+    let mut sizes: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for graph in graphs {
+        let known = graph.series.iter().flat_map(|series| &series.dots);
+        let known = known.filter_map(|dot| dot.objects);
+        sizes.entry(&graph.scenario).or_default().extend(known);
+    }
+    sizes
+}
+
+/// `, here 100 objects a run`; nothing where no run tells it.
+fn created(sizes: &BTreeMap<&str, BTreeSet<u64>>, scenario: &str) -> String {
+    let known = sizes.get(scenario).into_iter().flatten();
+    let known: Vec<String> = known.map(|count| number_of(*count, "object")).collect();
+    match known.is_empty() {
+        true => String::new(),
+        false => format!(", here {} a run", known.join(" or ")),
+    }
 }
 
 /// By metric: those of KubeVirt's page in its order, then others.
@@ -225,6 +250,13 @@ fn link(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_says_how_many_objects_its_runs_created() {
+        let sizes = BTreeMap::from([("vmi", BTreeSet::from([1, 100])), ("vm", BTreeSet::new())]);
+        let words = ["vmi", "vm", "own"].map(|scenario| created(&sizes, scenario));
+        assert_eq!(words, [", here 1 object or 100 objects a run", "", ""]);
+    }
 
     #[test]
     fn a_cell_stays_a_cell() {

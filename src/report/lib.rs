@@ -39,7 +39,7 @@ pub use budgets::{
     file::{budget_text, check_budget, renewed, spent, unpriced},
 };
 pub use changes::{
-    detect::{changes, is_acknowledged},
+    detect::{SeriesCount, changes, is_acknowledged},
     steps::Sensitivity,
     text as changes_text,
 };

@@ -7,7 +7,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::audit_counts;
 use classify::kubevirt::component_of_user;
 use record::{
-    AuditCount, AuditLog, AuditReport, CallRecord, Difference, Verification, printable_line,
+    AuditCount, AuditLog, AuditReport, CallRecord, Difference, Verification, number_of,
+    printable_line,
 };
 
 /// Stands for the user of a request that was not authenticated.
@@ -57,7 +58,7 @@ fn log(text: &mut String, log: &AuditLog) {
     if log.events() == 0 {
         return;
     }
-    put_line!(text, "\nThe log has {} events", log.events());
+    put_line!(text, "\nThe log has {}", number_of(log.events(), "event"));
     for (stage, count) in &log.stages {
         put_line!(text, "  {count:>6}  {stage}");
     }

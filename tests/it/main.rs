@@ -32,6 +32,7 @@
 //! - `restarts`: the API server or the proxy goes away and comes back, files change
 //! - `runs`: `kubetoll run` as a user starts it
 //! - `seldom`: what clients and servers do now and then
+//! - `sizes`: runs of several sizes, which have no average
 //! - `soak`: a mixed load through restarts of the upstream
 //! - `spool`: lines that leave a proxy while a run is open
 //! - `store`: the history, in SQLite and in a real PostgreSQL
@@ -85,6 +86,7 @@ mod refusals;
 mod restarts;
 mod runs;
 mod seldom;
+mod sizes;
 mod soak;
 mod spool;
 mod starting;

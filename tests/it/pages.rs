@@ -22,7 +22,7 @@ const SHAPE: &str = "lineShapes:
 - {x0: '2030-01-01', line: {color: red}, label: {text: never}}
 ";
 
-fn kubetoll(arguments: &[&str]) -> Output {
+pub(crate) fn kubetoll(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_kubetoll"))
         .args(arguments)
         // No history of the user's own.
@@ -36,7 +36,13 @@ fn kubetoll(arguments: &[&str]) -> Output {
     output
 }
 
-fn run(id: String, at: Timestamp, origin: Origin, scenario: &str, value: f64) -> HistoryRun {
+pub(crate) fn run(
+    id: String,
+    at: Timestamp,
+    origin: Origin,
+    scenario: &str,
+    value: f64,
+) -> HistoryRun {
     let labels = [(label::JOB, "k8s-1.25"), (label::SCENARIO, scenario)];
     HistoryRun {
         id,
@@ -190,10 +196,8 @@ fn nothing_to_draw_and_bad_markers_are_said() {
         assert_eq!(output.status.code(), Some(1));
         String::from_utf8(output.stderr).unwrap()
     };
-    let none = format!(
-        "kubetoll: the history {store} has no such run: see `kubetoll runs list`, and `kubetoll import \
-         --help` for runs that others published"
-    );
+    let none =
+        format!("kubetoll: the history {store} has no such run; the jobs of its runs: k8s-1.25");
     assert_line(&graph(&["--job", "other"]), &none);
     assert_line(
         &graph(&["--metric", "PATCH-cats-count"]),
@@ -207,6 +211,11 @@ fn nothing_to_draw_and_bad_markers_are_said() {
         shape.display()
     );
     assert_line(&said, &bad);
+    fs::write(&shape, "lineShapes:\n  - {x0: 5, label: [}\n").unwrap();
+    let said = graph(&["--markers", shape.to_str().unwrap()]);
+    let begin = format!("kubetoll: {} has no lineShapes", shape.display());
+    let line = said.lines().find(|line| line.starts_with(&begin)).unwrap();
+    assert!(!line.contains("\\u000a") && !line.contains(" | "), "{line}");
     assert!(!Path::new(&out).exists());
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use flate2::bufread::MultiGzDecoder;
 
-use record::AuditLog;
+use record::{AuditLog, number_of};
 use terminal::{exit::Exit, tell};
 use verify::audit::{AuditEntry, AuditReader, AuditRequests, BadLine};
 
@@ -65,14 +65,19 @@ impl ReadLogs {
             {
                 "it has no event that says how a request ended".to_owned()
             }
-            events => format!("none of its {events} events is of a request that was asked for"),
+            events => format!(
+                "none of its {} is of a request that was asked for",
+                number_of(events, "event")
+            ),
         }
     }
 
     /// Says where events were that were not lines by themselves.
     pub(crate) fn tell_wrapped(&self) {
         for (place, count) in &self.log.wrapped {
-            tell!("kubetoll: {count} events were unwrapped: {place}");
+            let were = if *count == 1 { "was" } else { "were" };
+            let events = number_of(*count, "event");
+            tell!("kubetoll: {events} {were} unwrapped: {place}");
         }
     }
 }
@@ -106,10 +111,8 @@ fn read_lines(files: &[PathBuf], take: Take<'_>) -> Result<u64> {
         let mut log = open(file).with_context(|| format!("cannot read {name}"))?;
         let in_this = read(&name, &mut *log, take);
         if in_this > NAMED_MAX {
-            tell!(
-                "kubetoll: {name}: {} more lines are no audit events",
-                in_this - NAMED_MAX
-            );
+            let lines = number_of(in_this - NAMED_MAX, "line");
+            tell!("kubetoll: {name}: {lines} more can't be read as audit events");
         }
         damaged += in_this;
     }

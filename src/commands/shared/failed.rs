@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use record::HistoryRun;
+use record::{HistoryRun, number_of};
 use report::history_text::including_not_valid;
 use terminal::tell;
 
@@ -30,8 +30,8 @@ impl FailedArgs {
             0 => {}
             1 => tell!("{whose}: 1 run that is not valid is left out; --with-failed takes it in"),
             left_out => tell!(
-                "{whose}: {left_out} runs that are not valid are left out; --with-failed takes \
-                 them in"
+                "{whose}: {} that are not valid are left out; --with-failed takes them in",
+                number_of(left_out as u64, "run")
             ),
         }
         if let Some(including) = including_not_valid(&runs) {

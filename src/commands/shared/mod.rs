@@ -21,4 +21,5 @@ pub(super) mod progress;
 pub(super) mod proxies;
 pub(super) mod results;
 pub(super) mod settle;
+pub(super) mod sizes;
 pub(super) mod spool;

@@ -13,7 +13,7 @@ use crate::{
     number::detailed,
     text::{align_right, table},
 };
-use record::{BudgetReport, BudgetRow, RunResult, ScenarioBudget, Share};
+use record::{BudgetReport, BudgetRow, RunResult, ScenarioBudget, Share, number_of};
 
 /// Budgets have two decimals; a call more in 100 objects is told.
 const DECIMALS: f64 = 100.0;
@@ -154,12 +154,9 @@ pub fn budget_text(report: &BudgetReport) -> String {
         table.put(&mut text, "");
     }
     let kept = report.rows.len() - over.len();
+    let kept = number_of(kept as u64, "budget");
     let runs = report.runs.join(", ");
-    put_line!(
-        text,
-        "{kept} budgets kept, {} exceeded, of {runs}",
-        over.len()
-    );
+    put_line!(text, "{kept} kept, {} exceeded, of {runs}", over.len());
     if let Some(including) = including(report.not_valid) {
         put_line!(text, "{including}");
     } else if !report.valid {

@@ -42,6 +42,27 @@ pub fn changes(
     found
 }
 
+/// How many series there are, and how many of them are too short for any step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SeriesCount {
+    /// All.
+    pub all: u64,
+    /// Those that are too short.
+    pub short: u64,
+}
+
+impl SeriesCount {
+    /// Counts the series of these runs.
+    pub fn of(runs: &[HistoryRun]) -> Self {
+        let series = series(runs);
+        let is_short = |runs: &&Vec<&HistoryRun>| (runs.len() as u64) < Sensitivity::shortest();
+        Self {
+            all: series.len() as u64,
+            short: series.values().filter(is_short).count() as u64,
+        }
+    }
+}
+
 /// A metric over the runs of a series.
 struct Line<'r> {
     key: &'r SeriesKey,
@@ -402,7 +423,7 @@ mod tests {
         let found = changes(&runs, false, &Metrics::all_and([]), &Sensitivity::default());
         let told: Vec<_> = found.iter().map(|one| (&*one.metric, one.kind)).collect();
         assert_eq!(told, [("cost", ChangeKind::Step)]);
-        let text = crate::changes_text::changes(&found, false, 0);
+        let text = crate::changes_text::changes(&found, false, 0, None);
         let line = "nightly//cost@1970-01-17T00:00:00Z  step  500 tolls  600.5 tolls  +20.1 %";
         assert!(text.lines().any(|one| one.starts_with(line)), "{text}");
     }

@@ -33,6 +33,13 @@ impl Default for Sensitivity {
     }
 }
 
+impl Sensitivity {
+    /// Runs of a series below which no step can be told, not even of counts that never vary.
+    pub(super) fn shortest() -> u64 {
+        2 * RUNS_IF_CONSTANT as u64
+    }
+}
+
 /// The runs between two changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Level {

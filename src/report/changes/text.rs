@@ -2,17 +2,22 @@
 
 use jiff::tz::TimeZone;
 
+use super::{
+    detect::SeriesCount,
+    steps::{RUNS_IF_CONSTANT, Sensitivity},
+};
 use crate::{
     budgets::cost_name::unit_after,
     history::text::including,
     number::detailed,
     text::{align_right, table},
 };
-use record::{Acknowledgement, Change, ChangeKind, RunValue};
+use record::{Acknowledgement, Change, ChangeKind, RunValue, number_of};
 
 /// Changes by job and time, with the ids that `changes ack` takes; with `around`, the runs around each.
-/// `not_valid` is how many of the runs in which they were found are not valid.
-pub fn changes(changes: &[Change], around: bool, not_valid: usize) -> String {
+/// `not_valid` is how many of the runs in which they were found are not valid, `short` what
+/// [`too_short`] says of them.
+pub fn changes(changes: &[Change], around: bool, not_valid: usize, short: Option<&str>) -> String {
     let mut text = String::new();
     let mut changes: Vec<&Change> = changes.iter().collect();
     changes.sort_by(|one, other| {
@@ -38,11 +43,28 @@ pub fn changes(changes: &[Change], around: bool, not_valid: usize) -> String {
         }
         text.push('\n');
     }
-    put_line!(text, "{} changes", changes.len());
+    put_line!(text, "{}", number_of(changes.len() as u64, "change"));
+    if let Some(short) = short {
+        put_line!(text, "{short}");
+    }
     if let Some(including) = including(not_valid) {
         put_line!(text, "in all runs, {including}");
     }
     text
+}
+
+/// That series are too short to tell a change; `None` if none is.
+pub fn too_short(series: SeriesCount, how: &Sensitivity) -> Option<String> {
+    let SeriesCount { all, short } = series;
+    let are = if short == 1 { "is" } else { "are" };
+    let needed = RUNS_IF_CONSTANT;
+    let lasting = how.min_runs;
+    (short > 0).then(|| {
+        format!(
+            "{short} of {all} series {are} too short to tell: a step takes {needed} runs before it and \
+             {needed} after, {lasting} and {lasting} where numbers vary",
+        )
+    })
 }
 
 fn row(change: &Change) -> [String; 7] {
@@ -107,4 +129,23 @@ pub fn acknowledgements(acks: &[Acknowledgement]) -> String {
 
 fn ack_id(ack: &Acknowledgement) -> String {
     crate::changes::detect::change_id(&ack.job, &ack.scenario, &ack.metric, ack.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_that_are_too_short_are_told() {
+        let how = Sensitivity::default();
+        let told = |all, short| too_short(SeriesCount { all, short }, &how);
+        assert_eq!(told(2, 0), None);
+        let one = "1 of 2 series is too short to tell: a step takes 3 runs before it and 3 after, 10 \
+                   and 10 where numbers vary";
+        assert_eq!(told(2, 1).as_deref(), Some(one));
+        assert_eq!(
+            changes(&[], false, 0, Some(one)),
+            format!("0 changes\n{one}\n")
+        );
+    }
 }

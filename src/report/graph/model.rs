@@ -55,6 +55,8 @@ pub struct Dot {
     pub value: f64,
     /// The run's id.
     pub run: String,
+    /// How many objects it created, if that is known.
+    pub objects: Option<u64>,
     /// Whether the run is valid; another is drawn only because that was asked for.
     pub valid: bool,
 }
@@ -227,6 +229,7 @@ fn series(runs: &[&HistoryRun], metric: &str) -> Vec<Series> {
                     at: run.at,
                     value: value(run, metric)?,
                     run: run.id.clone(),
+                    objects: run.objects,
                     valid: run.valid,
                 })
             })

@@ -15,7 +15,7 @@ use super::{
     scale::{day_ticks, flag_rows},
 };
 use crate::number::rounded;
-use record::Origin;
+use record::{Origin, number_of};
 
 const DOT: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 
@@ -51,8 +51,8 @@ pub(crate) fn description(graph: &Graph) -> String {
             (min.min(value), max.max(value))
         });
     format!(
-        "{} runs from {first} to {last}, between {} and {} {}.",
-        graph.runs(),
+        "{} from {first} to {last}, between {} and {} {}.",
+        number_of(graph.runs() as u64, "run"),
         rounded(min),
         rounded(max),
         super::Metric(&graph.metric).unit()
