@@ -214,6 +214,33 @@ fn a_ca_that_is_no_certificate_is_in_no_kubeconfig() {
     }
 }
 
+/// In one line, without the file's own and without words of this program.
+#[test]
+fn a_document_that_cannot_be_read_is_told_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (list, yaml) = (dir.path().join("list.json"), dir.path().join("bad.yaml"));
+    fs::write(&list, "[]").unwrap();
+    fs::write(&yaml, "schema:\n  - {x0: 5, label: [}\n").unwrap();
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let (list, yaml) = (path(&list), path(&yaml));
+    let told = |arguments: &[&str]| {
+        let output = run(kubetoll().args(arguments), b"");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        said(&output)
+    };
+    let why = format!("kubetoll: {list} is no record of a run: it is no JSON object");
+    assert_line(&told(&["why", &list]), &why);
+    for arguments in [
+        ["budget", &list, "--file", &yaml].as_slice(),
+        &["graph", "--markers", &yaml, "--out", "/nowhere"],
+    ] {
+        let said = told(arguments);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with(&format!("kubetoll: {yaml} ")), "{said}");
+        assert!(!said.contains("u000a") && !said.contains(" | "), "{said}");
+    }
+}
+
 #[test]
 fn a_reader_that_leaves_does_not_cost_the_files() {
     let dir = tempfile::tempdir().unwrap();
