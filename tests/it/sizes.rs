@@ -37,7 +37,7 @@ fn an_average_is_of_runs_with_as_many_objects() {
     assert_line(
         &said,
         "k8s-1.25/vmi: left out: 1 run of 100 objects, for most have 1 object, and the two have no \
-         average; --objects 100 takes such runs alone",
+         average; --objects 100 takes such runs alone, --objects all takes all",
     );
     let page = || fs::read_to_string(out.join("perf-scale-benchmarks.md")).unwrap();
     let item = "   1. minimal VMIs, in the graphs “for VMI”, here";

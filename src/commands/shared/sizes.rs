@@ -1,6 +1,6 @@
 //! Runs of one size: what 100 objects cost and what one costs have no average.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -11,10 +11,29 @@ use terminal::tell;
 /// Which runs are put into one series or average.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct SizeArgs {
-    /// Only runs that created so many objects [default: of each job and scenario as many as most of
-    /// its runs; the others are left out, and that is said].
+    /// Only runs that created so many objects, or `all`, whatever they created [default: of each job
+    /// and scenario as many as most of its runs; the others are left out, and that is said].
     #[arg(long, value_name = "COUNT")]
-    objects: Option<u64>,
+    objects: Option<Objects>,
+}
+
+/// What `--objects` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Objects {
+    Exactly(u64),
+    All,
+}
+
+impl FromStr for Objects {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.parse()) {
+            ("all", _) => Ok(Self::All),
+            (_, Ok(count)) => Ok(Self::Exactly(count)),
+            _ => Err("a number of objects, or all"),
+        }
+    }
 }
 
 /// What must be the same for one average, but for the size: job, scenario and origin.
@@ -27,7 +46,11 @@ impl SizeArgs {
     /// is left out.
     pub(crate) fn taken(self, mut runs: Vec<HistoryRun>, join: bool) -> Vec<HistoryRun> {
         if let Some(objects) = self.objects {
-            runs.retain(|run| run.objects == Some(objects));
+            let is_wanted = |run: &HistoryRun| match objects {
+                Objects::Exactly(count) => run.objects == Some(count),
+                Objects::All => true,
+            };
+            runs.retain(is_wanted);
             return runs;
         }
         let kind = |run: &HistoryRun| kind(run, join);
@@ -77,8 +100,10 @@ fn told((job, scenario, _): &Kind, count: u64, size: Size, usual: Size) -> Strin
     let names = [job, scenario].map(|name| name.as_str());
     let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
     let choose = match size {
-        Some(count) => format!("; --objects {count} takes such runs alone"),
-        None => String::new(),
+        Some(count) => {
+            format!("; --objects {count} takes such runs alone, --objects all takes all")
+        }
+        None => "; --objects all takes all".to_owned(),
     };
     format!(
         "{}: left out: {} of {}, for most have {}, and the two have no average{choose}",
@@ -122,13 +147,16 @@ mod tests {
         assert_eq!(ids(SizeArgs::default(), &runs), ["b"], "the newest");
         runs.push(run("c", 0, Some(100)));
         assert_eq!(ids(SizeArgs::default(), &runs), ["a", "c"], "most");
-        let one = SizeArgs { objects: Some(1) };
-        assert_eq!(ids(one, &runs), ["b"]);
+        for (objects, wanted) in [("1", &["b"][..]), ("7", &[]), ("all", &["a", "b", "c"])] {
+            let objects = Some(objects.parse().unwrap());
+            assert_eq!(ids(SizeArgs { objects }, &runs), wanted);
+        }
+        assert!("-1".parse::<Objects>().is_err());
         let kind = kind(&runs[0], false);
         assert_eq!(
             told(&kind, 1, Some(1), Some(100)),
             "vmi: left out: 1 run of 1 object, for most have 100 objects, and the two have no \
-             average; --objects 1 takes such runs alone"
+             average; --objects 1 takes such runs alone, --objects all takes all"
         );
     }
 }
