@@ -3,7 +3,7 @@
 use super::proxies::ProxyError;
 use crate::workload::Kind;
 use cluster::{causes::of_api_server, rights::Missing};
-use record::{FailureReason, RunRecord, printable_line};
+use record::{FailureReason, RunRecord, number_of, printable_line};
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +54,9 @@ pub enum RunError {
     Proxy(#[from] ProxyError),
     /// What is to be created can't run on the nodes that there are.
     #[error(
-        "{count} objects don't fit: the {nodes} nodes that take virtual machines have room for \
-         {pods} pods"
+        "no room for {}: the nodes that take virtual machines ({nodes}) have room for {}",
+        number_of(*count as u64, "object"),
+        number_of(*pods, "pod")
     )]
     NoRoom {
         /// How many objects were asked for.

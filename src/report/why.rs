@@ -8,7 +8,7 @@ use crate::{
     number::{cpu, detailed, grouped, share, tolls},
     prices::by_list,
 };
-use record::{AuditLog, CallFinding, FindingChange, FindingChangeKind, PricesUsed};
+use record::{AuditLog, CallFinding, FindingChange, FindingChangeKind, PricesUsed, number_of};
 
 /// What findings are of.
 #[derive(Debug, Clone, Copy)]
@@ -172,11 +172,7 @@ pub fn text(of: &Of<'_>, findings: &[CallFinding]) -> String {
 /// What is not shown.
 fn rest(of: &Of<'_>, findings: &[CallFinding]) -> Option<String> {
     let rest = findings.len().checked_sub(of.shown)?;
-    match rest {
-        0 => None,
-        1 => Some("and 1 finding more, which is not shown".to_owned()),
-        more => Some(format!("and {more} findings more, which are not shown")),
-    }
+    (rest > 0).then(|| format!("and {} more", number_of(rest as u64, "finding")))
 }
 
 /// The same as Markdown, a row each.
@@ -235,7 +231,7 @@ pub(crate) fn sum(of: &Of<'_>, findings: &[CallFinding]) -> String {
     let saved = CallFinding::saved(findings);
     let calls = of.calls;
     if findings.is_empty() {
-        return format!("nothing was found in {} calls", grouped(calls));
+        return format!("nothing was found in {}", number_of(calls, "call"));
     }
     format!(
         "{} of {} calls could go ({:.1} %)",
@@ -500,7 +496,7 @@ mod tests {
                 "{told}"
             );
             let last = told.lines().last();
-            assert_eq!(last, Some("and 1 finding more, which is not shown"));
+            assert_eq!(last, Some("and 1 finding more"));
         }
     }
 

@@ -326,8 +326,8 @@ fn more_objects_than_the_nodes_take_are_refused_before_anything_is_made() {
     let output = history.kubetoll(&arguments);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    let refusal = "kubetoll: 221 objects don't fit: the 2 nodes that take virtual machines have \
-                   room for 220 pods";
+    let refusal = "kubetoll: no room for 221 objects: the nodes that take virtual machines (2) \
+                   have room for 220 pods";
     // Before it is said where the run takes place, and what killed ones have left on this machine.
     let phases = said.lines().skip_while(|line| *line != "preflight ...");
     let phases: Vec<&str> = phases.collect();

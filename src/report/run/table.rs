@@ -6,7 +6,7 @@ use crate::{
     number::{bytes, share, tolls},
     text::{align_right, resource},
 };
-use record::{ResultRow, Took};
+use record::{ResultRow, Took, number_of};
 
 /// What of a run's rows is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,8 +119,9 @@ pub(super) fn table<'r>(
         let rest: u64 = rows[top..].iter().map(|row| row.count).sum();
         put_line!(
             text,
-            "  and {} rows more with {rest} calls",
-            rows.len() - top
+            "  and {} more with {}",
+            number_of((rows.len() - top) as u64, "row"),
+            number_of(rest, "call")
         );
     }
     sum(text, &rows, whole);

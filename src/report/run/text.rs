@@ -14,7 +14,7 @@ use crate::{
 };
 use record::{
     BudgetVerdict, CallFinding, Kept, OtherCount, Quantiles, ResultRow, RunResult, Share,
-    ThresholdVerdict,
+    ThresholdVerdict, number_of,
 };
 
 /// The result of a run.
@@ -283,11 +283,9 @@ fn what_could_go(text: &mut String, result: &RunResult) {
     put_line!(text, "\nWhat could go: {}{cost}", calls(saved));
     let saving = findings.iter().filter(|finding| finding.saved > 0);
     saving_table(text, saving.clone().take(FINDINGS_SHOWN), !cost.is_empty());
-    let more = saving.count().saturating_sub(FINDINGS_SHOWN);
-    let more = if more == 0 {
-        String::new()
-    } else {
-        format!(", {more} findings more")
+    let more = match saving.count().saturating_sub(FINDINGS_SHOWN) {
+        0 => String::new(),
+        more => format!(", and {} more", number_of(more as u64, "finding")),
     };
     put_line!(
         text,
