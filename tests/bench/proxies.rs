@@ -2,7 +2,8 @@
 //! and Envoy, which don't: CPU and memory of each process, in the same run.
 //!
 //! `tests/bench/get-others` gets the others. `cargo bench --bench proxies` runs everything,
-//! `cargo bench --bench proxies -- paced` a part: `saturated`, `paced`, `memory`. Only the ratios say
+//! `cargo bench --bench proxies -- paced` a part: `saturated`, `paced`, `events`,
+//! `memory`, `list`, `ready`. Only the ratios say
 //! much: a machine that is slow is slow for all.
 
 #![expect(
@@ -17,12 +18,18 @@ use kit::program;
 
 #[path = "proxies/compare.rs"]
 mod compare;
+#[path = "proxies/events.rs"]
+mod events;
 #[path = "kit/mod.rs"]
 mod kit;
+#[path = "proxies/list.rs"]
+mod list;
 #[path = "proxies/memory.rs"]
 mod memory;
 #[path = "proxies/paced.rs"]
 mod paced;
+#[path = "proxies/ready.rs"]
+mod ready;
 #[path = "proxies/requests.rs"]
 mod requests;
 #[path = "proxies/saturated.rs"]
@@ -42,8 +49,17 @@ async fn main() -> ExitCode {
     if program::wants("paced") {
         ok &= paced::measure(&programs).await;
     }
+    if program::wants("events") {
+        ok &= events::measure(&programs).await;
+    }
     if program::wants("memory") {
         ok &= memory::measure(&programs).await;
+    }
+    if program::wants("list") {
+        ok &= list::measure(&programs).await;
+    }
+    if program::wants("ready") {
+        ok &= ready::measure(&programs).await;
     }
     program::exit(ok)
 }

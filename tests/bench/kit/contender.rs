@@ -5,7 +5,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cluster::kubeconfig::write_private;
@@ -43,6 +43,8 @@ impl Protocol {
 /// A running proxy.
 pub struct Contender {
     pub name: &'static str,
+    /// From its start until it took connections.
+    pub ready_after: Duration,
     process: Process,
     targets: [Target; 2],
 }
@@ -102,6 +104,7 @@ impl Contender {
         let target = Target::new(&proxy.url, &proxy.authority);
         Self {
             name,
+            ready_after: proxy.ready_after,
             process: Process::Ours(Box::new(proxy)),
             targets: [target.clone(), target],
         }
@@ -123,7 +126,9 @@ impl Contender {
         };
         let names = ["127.0.0.1".to_owned()];
         site.publish(&authority.serving("contender", &names).unwrap(), upstream);
-        let child = configure(&site).stdout(Stdio::null()).spawn().unwrap();
+        let mut command = configure(&site);
+        let started = Instant::now();
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
         let process = Process::Other(Other {
             child,
             _files: files,
@@ -136,6 +141,7 @@ impl Contender {
         }
         Self {
             name,
+            ready_after: started.elapsed(),
             process,
             targets,
         }
@@ -175,11 +181,11 @@ impl Contender {
 }
 
 async fn until_listening(target: &Target) {
-    for _ in 0..200 {
+    for _ in 0..10_000 {
         if TcpStream::connect(&target.address).await.is_ok() {
             return;
         }
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     panic!("nobody listens on {}", target.address);
 }

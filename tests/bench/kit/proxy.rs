@@ -7,6 +7,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::built::kubetoll_proxy;
@@ -21,6 +22,8 @@ pub struct ProxyProcess {
     certificates: TempDir,
     generation: usize,
     pub url: String,
+    /// From its start until it said that it is ready.
+    pub ready_after: Duration,
     pub admin: ProxyClient,
     pub authority: Authority,
 }
@@ -53,6 +56,7 @@ impl ProxyProcess {
             symlink(Path::new("..data").join(name), dir.join(name)).unwrap();
         }
         fs::write(dir.join("upstream.crt"), ca_pem).unwrap();
+        let started = Instant::now();
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--upstream", upstream, "--upstream-ca"])
@@ -73,12 +77,14 @@ impl ProxyProcess {
             .map(Result::unwrap)
             .find(|line| line.contains("\"ready\""))
             .unwrap();
+        let ready_after = started.elapsed();
         // A pipe that nobody reads would stop the proxy.
         thread::spawn(move || log.for_each(drop));
         let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
         let address = |field: &str| ready["fields"][field].as_str().unwrap().to_owned();
         Self {
             url: format!("https://{}", address("listen")),
+            ready_after,
             admin: ProxyClient::new(&format!("http://{}", address("admin")), None).unwrap(),
             child,
             certificates,

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use hyper::{body::Incoming, client::conn::http2::SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2::SendRequest},
+};
 use tokio::task::JoinSet;
 
 use super::{
@@ -25,11 +28,17 @@ pub async fn open(sender: &mut SendRequest<Body>, target: &Target, query: &str) 
     sender.ready().await.ok()?;
     let request = target.request(Method::GET, &path, b"");
     let response = sender.send_request(request).await.ok()?;
-    (response.status() == StatusCode::OK).then(|| Watch {
-        body: response.into_body(),
-        rest: Vec::new(),
-        next: 0,
-    })
+    (response.status() == StatusCode::OK).then(|| Watch::new(response.into_body()))
+}
+
+/// Opens a watch on an HTTP/1.1 connection of its own, which lasts as long as the sender.
+pub async fn open_http1(target: &Target, query: &str) -> (http1::SendRequest<Body>, Watch) {
+    let mut sender = target.http1().await.unwrap();
+    let path = format!("/api/v1/pods?watch=1&{query}");
+    let request = target.request_http1(Method::GET, &path, b"");
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    (sender, Watch::new(response.into_body()))
 }
 
 /// Opens `count` watches on each of `connections` connections.
@@ -54,6 +63,14 @@ pub async fn open_many(
 }
 
 impl Watch {
+    fn new(body: Incoming) -> Self {
+        Self {
+            body,
+            rest: Vec::new(),
+            next: 0,
+        }
+    }
+
     /// Reads events until there have been `count`, or to the end. Gives how long each was on its
     /// way. Panics if one is missing, repeated or out of order.
     pub async fn read(&mut self, count: u64) -> Vec<Duration> {
@@ -73,6 +90,18 @@ impl Watch {
             frame_count += 1;
             if frames > 0 && frame_count % frames == 0 {
                 tokio::time::sleep(pause).await;
+            }
+        }
+        delays
+    }
+
+    /// Reads what comes within this time. Gives how long each event was on its way.
+    pub async fn read_for(&mut self, time: Duration) -> Vec<Duration> {
+        let mut delays = Vec::new();
+        let end = tokio::time::Instant::now() + time;
+        while let Ok(Some(frame)) = tokio::time::timeout_at(end, self.body.frame()).await {
+            if let Some(data) = frame.unwrap().data_ref() {
+                self.take(data, &mut delays);
             }
         }
         delays

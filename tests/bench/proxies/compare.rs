@@ -66,6 +66,29 @@ pub fn compare(found: &[Found<'_>]) -> bool {
     )
 }
 
+/// Prints a figure of each proxy, ours first, of which less is better, and whether ours is the least.
+/// Whatever else a machine does makes it larger, so that the least of the rounds is what counts; the
+/// largest stands beside.
+pub fn least(what: &str, found: &[(&Contender, Vec<f64>)]) -> bool {
+    let least = |rounds: &[f64]| rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    let ours = least(&found[0].1);
+    for (contender, rounds) in found {
+        let (name, figure) = (contender.name, least(rounds));
+        let most = rounds.iter().copied().fold(0.0, f64::max);
+        println!(
+            "  {name:24} {figure:8.2} {what} (up to {most:.2}), {:.2} of ours",
+            figure / ours
+        );
+    }
+    let others = found.iter().filter(|(contender, _)| !contender.is_ours());
+    let best = others.map(|(_, rounds)| least(rounds));
+    let ratio = ours / best.fold(f64::INFINITY, f64::min);
+    program::judge(
+        ratio <= 1.0,
+        &format!("ours is {ratio:.2} of the best of the others"),
+    )
+}
+
 /// What a request took in one proxy.
 struct Line<'n> {
     name: &'n str,

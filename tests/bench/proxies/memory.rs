@@ -2,15 +2,16 @@
 
 use std::{any::Any, path::Path, time::Duration};
 
-use http::{Method, StatusCode};
 use tokio::time::sleep;
 
-use crate::kit::{
-    client::Target,
-    contender::{Contender, Protocol},
-    program,
-    upstream::Upstream,
-    watch::open_many,
+use crate::{
+    compare::least,
+    kit::{
+        client::Target,
+        contender::{Contender, Protocol},
+        upstream::Upstream,
+        watch::{open_http1, open_many},
+    },
 };
 
 /// Connections, and watches on each: over HTTP/1.1 a connection has one.
@@ -49,25 +50,9 @@ async fn of(programs: &Path, (protocol, connections, each): (Protocol, usize, us
         sleep(REST).await;
         let more = contender.memory_kib().saturating_sub(before);
         drop(open);
-        lines.push((contender, more as f64 / (connections * each) as f64));
+        lines.push((contender, vec![more as f64 / (connections * each) as f64]));
     }
-    compare(&lines)
-}
-
-/// Prints what a watch takes in each, ours first. Whether ours is the least.
-fn compare(lines: &[(&Contender, f64)]) -> bool {
-    let ours = lines[0].1;
-    for (contender, figure) in lines {
-        let (name, ratio) = (contender.name, figure / ours);
-        println!("  {name:24} {figure:6.1} KiB a watch, {ratio:.2} of ours");
-    }
-    let others = lines.iter().filter(|(contender, _)| !contender.is_ours());
-    let best = others.map(|line| line.1).fold(f64::INFINITY, f64::min);
-    let ratio = ours / best;
-    program::judge(
-        ratio <= 1.0,
-        &format!("ours is {ratio:.2} of the best of the others"),
-    )
+    least("KiB a watch", &lines)
 }
 
 /// Opens watches, which last as long as what is given.
@@ -82,12 +67,7 @@ async fn open(
     }
     let mut open: Vec<Box<dyn Any>> = Vec::new();
     for _ in 0..connections {
-        let mut sender = target.http1().await.unwrap();
-        let path = format!("/api/v1/pods?watch=1&{QUERY}");
-        let request = target.request_http1(Method::GET, &path, b"");
-        let response = sender.send_request(request).await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        open.push(Box::new((sender, response)));
+        open.push(Box::new(open_http1(target, QUERY).await));
     }
     open
 }
