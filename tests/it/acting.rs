@@ -519,7 +519,9 @@ fn a_plugin_is_told_of_the_cluster_and_asked_only_where_nothing_else_is_given() 
     let given = &config["clusters"][0]["cluster"]["certificate-authority-data"];
     assert_eq!(&cluster["certificate-authority-data"], given);
     let mut rewrite = kubetoll(&["kubeconfig", "--through", "https://127.0.0.1:1", "--ca"]);
-    rewrite.arg(&file).arg("--kubeconfig").arg(&file);
+    let of_proxy = dir.path().join("ca.crt");
+    fs::write(&of_proxy, ca).unwrap();
+    rewrite.arg(of_proxy).arg("--kubeconfig").arg(&file);
     let (code, _, complaint) = said(&mut rewrite);
     assert_eq!(code, Some(1));
     assert_line(

@@ -3,7 +3,7 @@
 //! with the sums.
 
 use std::{
-    ops::AddAssign,
+    ops::{AddAssign, Range},
     time::{Duration, Instant},
 };
 
@@ -32,9 +32,10 @@ const TOLLS: usize = 40;
 const OBJECTS: usize = 20;
 /// How far a sum may be from what was taken.
 const ALLOWED: f64 = 0.15;
-/// The same of what is allocated, where other work makes all last longer: what the API server does by
-/// itself meanwhile is bursty. It was 0.04 to 0.16 beside three other loads.
-const ALLOWED_BUSY: f64 = 0.3;
+/// What a sum of what is allocated may be of what was, where other work makes all last longer: what
+/// the API server does by itself meanwhile is bursty, and falls upon the list too. It was 0.68 to 1.16
+/// beside other loads; a kind that is charged twice, or not at all, is further off.
+const ALLOWED_BUSY: Range<f64> = 0.5..2.0;
 /// Without calls, to see what is allocated nevertheless.
 const REST: Duration = Duration::from_secs(5);
 
@@ -286,10 +287,7 @@ fn compare(chunks: &[Chunk], allocated: f64) {
         assert!((of_bytes - 1.0).abs() < ALLOWED, "{of_bytes} of the bytes");
         assert!((ratio - 1.0).abs() < ALLOWED, "{ratio} of the CPU");
     } else {
-        assert!(
-            (of_bytes - 1.0).abs() < ALLOWED_BUSY,
-            "{of_bytes} of the bytes"
-        );
+        assert!(ALLOWED_BUSY.contains(&of_bytes), "{of_bytes} of the bytes");
     }
 }
 
