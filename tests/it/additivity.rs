@@ -34,7 +34,7 @@ const OBJECTS: usize = 20;
 const ALLOWED: f64 = 0.15;
 /// What a sum of what is allocated may be of what was, where other work makes all last longer: what
 /// the API server does by itself meanwhile is bursty, and falls upon the list too. It was 0.68 to 1.16
-/// beside other loads; a kind that is charged twice, or not at all, is further off.
+/// beside other loads.
 const ALLOWED_BUSY: Range<f64> = 0.5..2.0;
 /// Without calls, to see what is allocated nevertheless.
 const REST: Duration = Duration::from_secs(5);
