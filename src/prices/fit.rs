@@ -41,6 +41,27 @@ impl Fit {
     pub fn is_exact(&self) -> bool {
         self.widest <= EXACT
     }
+
+    /// Whether what these batches are for has a price. One round alone makes none.
+    pub fn has(&self, what: &What) -> bool {
+        let by_webhooks = |custom| self.webhooks.iter().any(|one| one.custom == custom);
+        let by_events = |custom| self.watch_events.iter().any(|one| one.custom == custom);
+        match what {
+            What::Call(call, outcome) => {
+                let mut prices = self.prices.iter();
+                prices.any(|price| price.call == *call && price.outcome == *outcome)
+            }
+            What::With(Extra::Nothing, call, _) => {
+                by_webhooks(is_custom(call)) || by_events(is_custom(call))
+            }
+            What::With(Extra::Webhook(kind), call, _) => {
+                let mut prices = self.webhooks.iter();
+                prices.any(|one| one.kind == *kind && one.custom == is_custom(call))
+            }
+            What::With(Extra::Watches(_), call, _) => by_events(is_custom(call)),
+            What::Idle | What::Reading | What::Toll | What::Mix => true,
+        }
+    }
 }
 
 /// A price list of all batches. `None` without a toll.

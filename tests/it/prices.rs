@@ -49,7 +49,8 @@ const LEASES: [&str; 16] = [
     "update pods success",
 ];
 
-/// A list of few kinds, measured in the least time that there is.
+/// A list of few kinds, measured in the least time that there is, and what is printed of it and of
+/// what it lacks.
 fn price(out: &Path) -> (PriceList, String) {
     let out = out.to_str().unwrap();
     let only = ["--only", "leases,pods", "--objects", "2", "--for", "1s"];
@@ -57,7 +58,8 @@ fn price(out: &Path) -> (PriceList, String) {
     let done = run(kubetoll().args(price).args(only), b"");
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
     let list: PriceList = serde_json::from_slice(&fs::read(out).unwrap()).unwrap();
-    (list, String::from_utf8(done.stdout).unwrap())
+    let left_out = said(&done);
+    (list, String::from_utf8(done.stdout).unwrap() + &left_out)
 }
 
 #[test]

@@ -117,7 +117,7 @@ pub async fn measure(
     Ok(Priced {
         is_exact: fitted.is_exact(),
         widest: fitted.widest,
-        left_out: left_out(&session),
+        left_out: left_out(&session, &fitted),
         list: PriceList {
             schema: PRICES_SCHEMA.to_owned(),
             kubetoll_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -252,9 +252,9 @@ impl Rounds<'_> {
 }
 
 /// What can't be measured, and is in no list.
-fn left_out(session: &Session<'_>) -> Vec<String> {
-    let is_priced = |what: &What| session.measured.iter().any(|one| one.what == *what);
-    let left_out = session.left_out.iter().filter(|(what, _)| !is_priced(what));
+fn left_out(session: &Session<'_>, fitted: &Fit) -> Vec<String> {
+    let left_out = session.left_out.iter();
+    let left_out = left_out.filter(|(what, _)| !fitted.has(what));
     left_out
         .map(|(what, reason)| format!("{}: {reason}", name(what)))
         .collect()

@@ -166,6 +166,20 @@ fn what_a_call_sets_off_is_the_difference() {
 }
 
 #[test]
+fn what_was_measured_in_one_round_alone_has_no_price_and_is_told_from_what_has() {
+    let mut server = measured();
+    let watches = What::With(Extra::Watches(1), update(), PricedOutcome::Success);
+    assert!(fit(&server.all).unwrap().has(&watches));
+    server
+        .all
+        .batches
+        .retain(|one| one.what != watches || one.round == 0);
+    let fit = fit(&server.all).unwrap();
+    assert!(!fit.has(&watches) && fit.watch_events.is_empty());
+    assert!(fit.has(&What::Call(update(), PricedOutcome::Success)));
+}
+
+#[test]
 fn batches_of_one_round_are_one_sample() {
     let mut server = measured();
     let alone = fit(&server.all).unwrap();
