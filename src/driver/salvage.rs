@@ -40,9 +40,7 @@ impl SoFar {
             closed: Vec::new(),
         }
     }
-}
 
-impl SoFar {
     /// How far a run of `count` objects was, unless all were created.
     fn at(&self, count: usize) -> Option<String> {
         let primer = "that was the primer, one object that is made and deleted before anything is \

@@ -26,10 +26,8 @@ pub fn client_certificate(
 /// don't belong together.
 pub fn certified(chain: &[u8], key: &[u8]) -> Result<Arc<dyn ResolvesClientCert>, IdentityError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-    let chain = chain.map_err(|_| wrong("the client certificate is not PEM"))?;
-    if chain.is_empty() {
-        return Err(wrong("the client certificate is not PEM"));
-    }
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain = chain.ok_or_else(|| wrong("the client certificate is not PEM"))?;
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|_| wrong("the client certificate's key is not PEM"))?;
     let key =

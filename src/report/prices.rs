@@ -3,9 +3,8 @@
 use crate::{
     number::{bytes, cpu, rounded, tolls},
     text::{align_right, resource, table},
-    why,
 };
-use record::{Estimate, Price, PriceList, PricesUsed, WebhookKind};
+use record::{Estimate, Price, PriceList, PricesUsed, WebhookKind, number_of};
 
 /// A price list, the dearest calls first.
 pub fn prices(list: &PriceList) -> String {
@@ -50,7 +49,10 @@ pub(crate) fn by_list(list: &PricesUsed, unpriced: u64) -> String {
     let have = if unpriced == 1 { "has" } else { "have" };
     let without = match unpriced {
         0 => String::new(),
-        _ => format!("; {} more {have} no price there", why::calls(unpriced)),
+        _ => format!(
+            "; {} more {have} no price there",
+            number_of(unpriced, "call")
+        ),
     };
     let on = match &*list.machine.cpu {
         "" => String::new(),

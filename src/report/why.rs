@@ -276,16 +276,11 @@ fn head(finding: &CallFinding) -> String {
         finding.kind,
         finding.component,
         finding.call,
-        calls(finding.calls),
+        number_of(finding.calls, "call"),
         grouped(finding.saved),
         cost.unwrap_or_default(),
         per_object.unwrap_or_default()
     )
-}
-
-pub(crate) fn calls(count: u64) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{} call{s}", grouped(count))
 }
 
 fn example(finding: &CallFinding) -> String {

@@ -156,6 +156,9 @@ impl Found {
 
     /// Whether the run has other labels now than `row` has.
     pub(super) fn has_other_labels(&self, row: &Row) -> Result<bool, StoreError> {
+        if self.hash == row.hash && self.relabelled.is_none() {
+            return Ok(false);
+        }
         let run = self.bare().map_err(|reason| StoreError::Damaged {
             id: self.id.clone(),
             reason,

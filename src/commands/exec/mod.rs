@@ -235,9 +235,7 @@ impl ExecArgs {
         }
         Ok(exit_of(Some(ended.status), ours).or(kept))
     }
-}
 
-impl ExecArgs {
     /// Writes the result, or prints it: also where its file can't be written.
     fn show(&self, result: &RunResult) -> Result<()> {
         let Some(out) = &self.out else {

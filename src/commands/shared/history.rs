@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, builder::NonEmptyStringValueParser};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{inputs::read_record, limits::LimitArgs, priced::priced};
+use super::{inputs::read_record, limits::LimitArgs, priced::priced_if};
 use record::{HistoryRun, Origin, RunRecord, label};
 use store::{Filter, Location, Store, StoreError};
 use terminal::{
@@ -266,11 +266,7 @@ impl KeepArgs {
         let earlier = blocking(move || {
             let mut store = Store::open(&location)?;
             let runs = store.runs(&filter)?;
-            if of_cost {
-                priced(&mut store, runs)
-            } else {
-                Ok(runs)
-            }
+            priced_if(of_cost, &mut store, runs)
         });
         let earlier = earlier.await?;
         self.limits.judge(earlier, run)

@@ -123,7 +123,8 @@ pub(crate) fn tell_of_record(path: &Path) {
     }
 }
 
-/// A run in a file: `record.json`, what a killed driver left, or a results file of perfscale-audit, of which only the name
+/// A run in a file: `record.json`, what a killed driver left, or a results file of perfscale-audit, of
+/// which only the name
 /// can tell the scenario.
 pub(crate) fn read_run(path: &Path) -> Result<HistoryRun> {
     if is_left(path)? {

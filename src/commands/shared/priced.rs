@@ -17,7 +17,16 @@ pub(crate) fn priced_for<'n>(
     store: &mut Store,
     runs: Vec<HistoryRun>,
 ) -> Result<Vec<HistoryRun>, StoreError> {
-    if names.any(report::is_cost_name) {
+    priced_if(names.any(report::is_cost_name), store, runs)
+}
+
+/// The same, if that is wanted.
+pub(crate) fn priced_if(
+    is_wanted: bool,
+    store: &mut Store,
+    runs: Vec<HistoryRun>,
+) -> Result<Vec<HistoryRun>, StoreError> {
+    if is_wanted {
         priced(store, runs)
     } else {
         Ok(runs)

@@ -305,6 +305,10 @@ mod tests {
         }
         for (unknown, why) in [
             (
+                "LISD-pods<=1",
+                "\"LISD\" in \"LISD-pods\" is no verb: did you mean list?",
+            ),
+            (
                 "PTCH-pods<=2",
                 "\"PTCH\" in \"PTCH-pods\" is no verb: did you mean patch?",
             ),

@@ -5,9 +5,8 @@ use crate::{
     bill_parts::{by_component, by_purpose, purposes},
     number::{cpu, share, tolls},
     prices::{by_list, cost},
-    why::calls,
 };
-use record::{Bill, CallFinding, ResultRow, RunResult, Share};
+use record::{Bill, CallFinding, ResultRow, RunResult, Share, number_of};
 
 /// What the calls cost the API server by the list, and what it took in all; drawn on a terminal.
 pub(super) fn put(text: &mut String, result: &RunResult, with_bar: bool) {
@@ -47,7 +46,11 @@ pub(super) fn put(text: &mut String, result: &RunResult, with_bar: bool) {
         bar::drawn(text, &purposes);
     }
     if let Some(others) = bill.unpriced_others.filter(|others| *others > 0) {
-        put_line!(text, "  without a price there: {} of others", calls(others));
+        put_line!(
+            text,
+            "  without a price there: {} of others",
+            number_of(others, "call")
+        );
     }
 }
 

@@ -10,7 +10,6 @@ use crate::{
     graph::scenario_title,
     number::{bytes, grouped, tolls},
     text::align_right,
-    why::calls,
 };
 use record::{
     BudgetVerdict, CallFinding, Kept, OtherCount, Quantiles, ResultRow, RunResult, Share,
@@ -280,7 +279,7 @@ fn what_could_go(text: &mut String, result: &RunResult) {
         return;
     }
     let cost = bill::saved(result).map_or_else(String::new, |saved| format!("; {saved}"));
-    put_line!(text, "\nWhat could go: {}{cost}", calls(saved));
+    put_line!(text, "\nWhat could go: {}{cost}", number_of(saved, "call"));
     let saving = findings.iter().filter(|finding| finding.saved > 0);
     saving_table(text, saving.clone().take(FINDINGS_SHOWN), !cost.is_empty());
     let more = match saving.count().saturating_sub(FINDINGS_SHOWN) {
