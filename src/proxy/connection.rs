@@ -18,6 +18,7 @@ use crate::{
     },
     forward::{forward, passthrough, session::Session},
     proxy::Proxy,
+    wakes::WhenWoken,
 };
 
 /// Longest TLS handshake.
@@ -96,10 +97,12 @@ impl Connection {
             guard.begin_poll();
             serving.as_mut().poll(context)
         });
+        let must_close = pin!(guard.must_close(&stop));
         tokio::select! {
+            biased;
             served = serving => self.note_end(served, guard.has_refused_head()),
             // Also where the connection was asked to end and doesn't.
-            () = guard.must_close(&stop) => {}
+            () = WhenWoken::new(must_close) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "accept",
     "connection",
     "forward",
@@ -14,6 +14,7 @@ const PARTS: [&str; 11] = [
     "drain",
     "counters",
     "eviction",
+    "wakes",
     "wire",
 ];
 

@@ -12,6 +12,7 @@
 //! | `accounting` | a request's entry in the ledger, and its bodies, counted as they pass |
 //! | `downstream` | TLS and HTTP towards the component, and what its connection may cost |
 //! | `drain`, `counters`, `eviction` | the stop signal; counters of connections; who loses a slot |
+//! | `wakes` | futures that are polled when something woke them, and not otherwise |
 //! | `wire` | rules of HTTP/1.1 and HTTP/2 that hold on both sides |
 //!
 //! [`admin`] (the admin port) and [`command`] (the program `kubetoll-proxy`) use the data plane,
@@ -38,6 +39,7 @@ mod forward;
 mod layers;
 mod proxy;
 mod upstream;
+mod wakes;
 mod wire;
 
 pub use accept::{Listener, serve};

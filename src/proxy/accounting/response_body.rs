@@ -16,7 +16,7 @@ use super::{
     body_end::{CutShort, is_connection_lost, is_cut_short},
     in_flight::InFlight,
 };
-use crate::{drain::Drain, wire::headers};
+use crate::{drain::Drain, wakes::WhenWoken, wire::headers};
 use ledger::Ending;
 
 /// A response's body on its way to the client.
@@ -40,7 +40,8 @@ impl ResponseBody {
         let in_flight = Box::new(in_flight);
         if in_flight.events.is_some() {
             let drain = Arc::clone(drain);
-            let end: EndOfWatch = Box::pin(async move { drain.end_of_watch().await });
+            let end = Box::pin(async move { drain.end_of_watch().await });
+            let end: EndOfWatch = WhenWoken::new(end);
             Self::Watch(body, version, in_flight, Some(end))
         } else {
             Self::Upstream(body, version, in_flight)
@@ -53,7 +54,7 @@ impl ResponseBody {
 }
 
 /// [`Drain::end_of_watch`].
-type EndOfWatch = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+type EndOfWatch = WhenWoken<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>;
 
 /// Whoever sends a body may stop asking once it knows that nothing is left.
 fn close_at_end(body: &Incoming, in_flight: &mut InFlight) {
@@ -73,7 +74,7 @@ impl Body for ResponseBody {
         let (body, version, in_flight) = match self.get_mut() {
             Self::Upstream(body, version, in_flight) => (body, *version, in_flight),
             Self::Watch(body, version, in_flight, end) => {
-                end.take_if(|end| end.as_mut().poll(context).is_ready());
+                end.take_if(|end| Pin::new(end).poll(context).is_ready());
                 if end.is_none() && in_flight.is_between_events() {
                     in_flight.close(Ending::Dropped);
                     return Poll::Ready(None);

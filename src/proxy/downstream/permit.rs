@@ -1,11 +1,14 @@
 //! The permit of a downstream connection: one of as many as are allowed at once.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
-use crate::counters::{ConnectionCounters, count};
+use crate::{
+    counters::{ConnectionCounters, count},
+    wakes::WhenWoken,
+};
 
 /// One of the connections that are allowed at once. It is held until nothing is left of the
 /// connection: an upgraded one lives on as a tunnel. Dropped, the connection counts as closed.
@@ -34,7 +37,12 @@ impl ConnectionPermit {
 
     /// Runs something of this connection, at the longest until the time to drain is over.
     pub(crate) async fn run_until_killed(&self, task: impl Future<Output = ()>) {
-        self.kill.run_until_cancelled(task).await;
+        let killed = pin!(self.kill.cancelled());
+        tokio::select! {
+            biased;
+            () = WhenWoken::new(killed) => {}
+            () = task => {}
+        }
     }
 }
 

@@ -18,16 +18,16 @@ use super::{
     head_stream::HeadStream,
     http1_stream::Http1Stream,
 };
-use crate::wire::limits::{
-    CONNECTION_WINDOW, HEADER_LINES_MAX, HEADERS_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT,
-    SEND_BUFFER, STREAM_WINDOW,
+use crate::{
+    wakes::WhenWoken,
+    wire::limits::{
+        CONNECTION_WINDOW, HEADER_LINES_MAX, HEADERS_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT,
+        SEND_BUFFER, STREAM_WINDOW,
+    },
 };
 
 /// kube-apiserver's own limit; a client opens another connection beyond it.
 const STREAMS_MAX: u32 = 100;
-/// Longest wait for a request's head; between requests too, and longer than the 90 s after which
-/// clients close idle connections themselves.
-const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(120);
 /// Wait for the next request of an HTTP/1.1 connection when the proxy stops.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
@@ -65,9 +65,11 @@ where
 {
     let stream = TokioIo::new(HeadStream::http2(stream, Arc::clone(guard)));
     let mut connection = pin!(http2_builder().serve_connection(stream, service));
+    let stopped = pin!(stop.cancelled());
     tokio::select! {
+        biased;
         served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+        () = WhenWoken::new(stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -88,9 +90,11 @@ where
     let stream = TokioIo::new(Http1Stream::new(stream, Arc::clone(guard)));
     let http1 = http1_builder().serve_connection(stream, service);
     let mut connection = pin!(http1.with_upgrades());
+    let stopped = pin!(stop.cancelled());
     tokio::select! {
+        biased;
         served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+        () = WhenWoken::new(stopped) => {
             // HTTP/1.1 can't tell a client that a request came too late: those that come soon are
             // served, and their responses say that the connection closes.
             match timeout(LAST_REQUEST, connection.as_mut()).await {
@@ -107,8 +111,8 @@ where
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_READ_TIMEOUT)
+        // Heads and the time between requests are watched by the stream and the guard.
+        .header_read_timeout(None)
         .max_headers(HEADER_LINES_MAX)
         .max_buf_size(HEADERS_BYTES_MAX)
         .max_header_size(HEADERS_BYTES_MAX)

@@ -187,7 +187,7 @@ async fn send(
     connection: ConnectionHeader,
     in_flight: &mut InFlight,
 ) -> Result<Response<Incoming>, SendError> {
-    headers::prepare_request(request.headers_mut(), &connection, session.client);
+    headers::prepare_request(request.headers_mut(), &connection, &session.client);
     session.peer.identify(request.headers_mut());
     let (version, names) = (request.version(), connection.into_names());
     let bodies = &session.proxy.kept_bodies;

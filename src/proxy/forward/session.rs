@@ -14,13 +14,14 @@ use crate::{
     },
     proxy::Proxy,
     upstream::connections::UpstreamConnections,
+    wire::headers::ClientAddress,
 };
 use identity::client::{Client, ClientNames};
 
 /// A downstream connection.
 pub(crate) struct Session {
     pub(super) proxy: Arc<Proxy>,
-    pub(super) client: IpAddr,
+    pub(super) client: ClientAddress,
     pub(super) peer: Peer,
     pub(super) permit: Arc<ConnectionPermit>,
     pub(crate) guard: Arc<ConnectionGuard>,
@@ -62,7 +63,7 @@ impl Session {
         Self {
             numbers: proxy.recorder.connection(),
             proxy,
-            client,
+            client: ClientAddress::new(client),
             peer,
             permit,
             guard,

@@ -28,14 +28,16 @@ const PROTOCOLS: [&str; 2] = ["websocket", "SPDY/3.1"];
 /// Whether the request is an upgrade as clients of Kubernetes make them; any other `Upgrade` is
 /// taken off and the request goes on as a plain one.
 pub(super) fn is_wanted(request: &Request<Incoming>, connection: &ConnectionHeader) -> bool {
+    if !connection.upgrade {
+        return false;
+    }
     let headers = request.headers();
     let mut protocols = headers.get_all(header::UPGRADE).iter();
     let protocol = match (protocols.next(), protocols.next()) {
         (Some(protocol), None) => protocol.as_bytes(),
         _ => return false,
     };
-    connection.upgrade
-        && request.version() == Version::HTTP_11
+    request.version() == Version::HTTP_11
         && matches!(*request.method(), Method::GET | Method::POST)
         && request.body().is_end_stream()
         && PROTOCOLS
@@ -74,7 +76,7 @@ pub(super) async fn send(
     let client_upgrade = hyper::upgrade::on(&mut request);
     session.guard.set_answers_half_closed(false);
     let protocol = request.headers().get(header::UPGRADE).cloned();
-    headers::prepare_request(request.headers_mut(), connection, session.client);
+    headers::prepare_request(request.headers_mut(), connection, &session.client);
     session.peer.identify(request.headers_mut());
     let headers = request.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));

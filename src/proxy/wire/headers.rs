@@ -1,6 +1,6 @@
 //! Headers that a proxy takes off or adds: those of one hop go, those of identity are guarded.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -123,8 +123,19 @@ pub(crate) struct ConnectionNames(Vec<HeaderName>);
 pub(crate) fn prepare_request(
     headers: &mut HeaderMap,
     connection: &ConnectionHeader,
-    client: IpAddr,
+    client: &ClientAddress,
 ) {
+    if !connection.names.is_empty()
+        || headers
+            .keys()
+            .any(|name| is_of_the_hop(name) || is_remote(name))
+    {
+        strip_request(headers, connection);
+    }
+    client.append_to(headers);
+}
+
+fn strip_request(headers: &mut HeaderMap, connection: &ConnectionHeader) {
     let trailers = headers
         .get_all(header::TE)
         .iter()
@@ -136,11 +147,13 @@ pub(crate) fn prepare_request(
     // The proxy's server answers 100 itself once the body is wanted.
     headers.remove(header::EXPECT);
     strip_remote_identity(headers);
-    append_client(headers, client);
 }
 
 /// Takes off a response what was meant for the proxy.
 pub(crate) fn prepare_response(headers: &mut HeaderMap) -> ConnectionNames {
+    if !headers.keys().any(is_of_the_hop) {
+        return ConnectionNames::default();
+    }
     // An API server whose `Connection` can't be read has nothing there worth keeping.
     let connection = ConnectionHeader::read(headers).unwrap_or_default();
     strip(headers, &connection);
@@ -163,17 +176,23 @@ fn retain_trailers(
     names: &ConnectionNames,
     may_pass: impl Fn(&HeaderName) -> bool,
 ) {
-    let is_of_the_hop = |name: &HeaderName| {
+    let is_out_of_place = |name: &HeaderName| {
         HOP_BY_HOP.contains(name) || BEFORE_A_BODY.contains(name) || names.0.contains(name)
     };
     let taken: Vec<_> = trailers
         .keys()
-        .filter(|name| is_of_the_hop(name) || !may_pass(name))
+        .filter(|name| is_out_of_place(name) || !may_pass(name))
         .cloned()
         .collect();
     for name in taken {
         trailers.remove(name);
     }
+}
+
+/// Whether a header says something of this hop. Most heads have none, which one look at each name
+/// tells sooner than asking the map for all that there could be.
+fn is_of_the_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name) || matches!(*name, header::CONNECTION | header::EXPECT)
 }
 
 fn strip(headers: &mut HeaderMap, connection: &ConnectionHeader) {
@@ -183,48 +202,62 @@ fn strip(headers: &mut HeaderMap, connection: &ConnectionHeader) {
     }
 }
 
-/// `X-Remote-*` is how an authenticating proxy names a user; here nobody may. An extension API
-/// server could read `_` as `-`.
 fn strip_remote_identity(headers: &mut HeaderMap) {
-    let is_remote = |name: &HeaderName| {
-        let name = name.as_str().as_bytes();
-        name.len() > 9
-            && name[..9]
-                .iter()
-                .zip(b"x-remote-")
-                .all(|(&byte, &wanted)| byte == wanted || (byte == b'_' && wanted == b'-'))
-    };
-    if headers.keys().any(is_remote) {
-        let names: Vec<_> = headers
-            .keys()
-            .filter(|name| is_remote(name))
-            .cloned()
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
+    let names: Vec<_> = headers
+        .keys()
+        .filter(|name| is_remote(name))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
     }
 }
 
-/// Makes one line of all that there are, with the address at its end, as Go's
-/// `httputil.ReverseProxy` does: kube-apiserver reads the first line only (`SourceIPs` in
-/// apimachinery's `util/net`).
-fn append_client(headers: &mut HeaderMap, client: IpAddr) {
-    let mut list = String::new();
-    for line in headers.get_all(FORWARDED_FOR) {
-        list.push_str(line.to_str().unwrap_or(UNKNOWN));
-        list.push_str(", ");
+/// `X-Remote-*` is how an authenticating proxy names a user; here nobody may. An extension API
+/// server could read `_` as `-`.
+fn is_remote(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    name.len() > 9
+        && name[..9]
+            .iter()
+            .zip(b"x-remote-")
+            .all(|(&byte, &wanted)| byte == wanted || (byte == b'_' && wanted == b'-'))
+}
+
+/// The address of a client, as it is told to the API server.
+pub(crate) struct ClientAddress(HeaderValue);
+
+impl ClientAddress {
+    pub(crate) fn new(client: IpAddr) -> Self {
+        // Go writes an IPv4 address as such, also where it came over an IPv6 socket.
+        let text = Bytes::from(client.to_canonical().to_string());
+        let value = HeaderValue::from_maybe_shared(text);
+        Self(value.unwrap_or_else(|_| HeaderValue::from_static(UNKNOWN)))
     }
-    // Go writes an IPv4 address as such, also where it came over an IPv6 socket.
-    let _ = write!(list, "{}", client.to_canonical());
-    if let Some(excess) = list.len().checked_sub(FORWARDED_FOR_MAX + 1) {
-        let comma = list[excess..].find(',').map_or(excess, |at| excess + at);
-        list.drain(..=comma);
-        list.drain(..list.len() - list.trim_start().len());
+
+    /// Makes one line of all that there are, with the address at its end, as Go's
+    /// `httputil.ReverseProxy` does: kube-apiserver reads the first line only (`SourceIPs` in
+    /// apimachinery's `util/net`).
+    fn append_to(&self, headers: &mut HeaderMap) {
+        let mut list = String::new();
+        for line in headers.get_all(FORWARDED_FOR) {
+            list.push_str(line.to_str().unwrap_or(UNKNOWN));
+            list.push_str(", ");
+        }
+        if list.is_empty() {
+            headers.insert(FORWARDED_FOR, self.0.clone());
+            return;
+        }
+        list.push_str(self.0.to_str().unwrap_or(UNKNOWN));
+        if let Some(excess) = list.len().checked_sub(FORWARDED_FOR_MAX + 1) {
+            let comma = list[excess..].find(',').map_or(excess, |at| excess + at);
+            list.drain(..=comma);
+            list.drain(..list.len() - list.trim_start().len());
+        }
+        let value = HeaderValue::from_maybe_shared(Bytes::from(list));
+        let value = value.unwrap_or_else(|_| HeaderValue::from_static(UNKNOWN));
+        headers.insert(FORWARDED_FOR, value);
     }
-    let value = HeaderValue::from_maybe_shared(Bytes::from(list));
-    let value = value.unwrap_or_else(|_| HeaderValue::from_static(UNKNOWN));
-    headers.insert(FORWARDED_FOR, value);
 }
 
 #[cfg(test)]
@@ -278,7 +311,11 @@ mod tests {
         ]);
         let connection = ConnectionHeader::read(&headers).unwrap();
         assert!(connection.upgrade);
-        prepare_request(&mut headers, &connection, [127, 0, 0, 1].into());
+        prepare_request(
+            &mut headers,
+            &connection,
+            &ClientAddress::new([127, 0, 0, 1].into()),
+        );
         let expected = map(&[
             ("te", b"trailers"),
             ("impersonate-group", b"a"),
@@ -295,7 +332,7 @@ mod tests {
             .map(|line| ("x-forwarded-for", *line))
             .collect();
         let mut headers = map(&lines);
-        append_client(&mut headers, client.parse().unwrap());
+        ClientAddress::new(client.parse().unwrap()).append_to(&mut headers);
         assert_eq!(headers.get_all(FORWARDED_FOR).iter().count(), 1);
         headers[FORWARDED_FOR].to_str().unwrap().to_owned()
     }
@@ -413,7 +450,7 @@ mod tests {
             let Ok(connection) = ConnectionHeader::read(&headers) else {
                 return Ok(());
             };
-            prepare_request(&mut headers, &connection, [127, 0, 0, 1].into());
+            prepare_request(&mut headers, &connection, &ClientAddress::new([127, 0, 0, 1].into()));
             for name in headers.keys() {
                 let spelled = name.as_str().replace('_', "-");
                 prop_assert!(!spelled.starts_with("x-remote-"), "{}", name);
