@@ -1,10 +1,15 @@
 //! What a request and a watch cost in Kubetoll's proxy, which counts them, and in nginx, HAProxy
 //! and Envoy, which don't: CPU and memory of each process, in the same run.
 //!
+//! Beside them stand two forwarders that do nothing but forward, of the libraries that Kubetoll's
+//! proxy is made of: what those take is the floor. They are no proxies that somebody could use, and
+//! what ours takes is not judged by them.
+//!
 //! `tests/bench/get-others` gets the others. `cargo bench --bench proxies` runs everything,
-//! `cargo bench --bench proxies -- paced` a part: `saturated`, `paced`, `events`,
-//! `memory`, `list`, `ready`. Only the ratios say
-//! much: a machine that is slow is slow for all.
+//! `cargo bench --bench proxies -- paced` a part: `saturated`, `paced`, `events`, `memory`, `list`,
+//! `ready`. `KUBETOLL_BENCH_ONLY=nginx,HAProxy` leaves out who is not named, and
+//! `KUBETOLL_PROXY_BEFORE=FILE` adds another build of Kubetoll's proxy. Only the ratios say much: a
+//! machine that is slow is slow for all.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,10 +21,14 @@ use std::{path::Path, process::ExitCode};
 
 use kit::program;
 
+#[path = "bare/mod.rs"]
+mod bare;
 #[path = "proxies/compare.rs"]
 mod compare;
 #[path = "proxies/events.rs"]
 mod events;
+#[path = "proxies/indexing.rs"]
+mod indexing;
 #[path = "kit/mod.rs"]
 mod kit;
 #[path = "proxies/list.rs"]
@@ -35,8 +44,16 @@ mod requests;
 #[path = "proxies/saturated.rs"]
 mod saturated;
 
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((first, arguments)) if first == bare::ARGUMENT => bare::run(arguments),
+        _ => measure(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn measure() -> ExitCode {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/bin");
     if !programs.join("envoy").exists() {
         eprintln!("nginx, HAProxy and Envoy are missing: run tests/bench/get-others");

@@ -23,6 +23,9 @@ use super::{
 
 /// Names another build of Kubetoll's proxy, to see what a change did.
 const BEFORE: &str = "KUBETOLL_PROXY_BEFORE";
+/// Beginnings of the names of those that are measured besides the first, separated by commas; all
+/// without it.
+const ONLY: &str = "KUBETOLL_BENCH_ONLY";
 
 /// A protocol, on both sides of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,18 +70,20 @@ impl Drop for Other {
 }
 
 impl Contender {
-    /// All of them, Kubetoll's first, as it is started by default and with two threads. The others' programs are in the folder `programs`.
+    /// All of them, Kubetoll's first, as it is started by default and with two threads. The others'
+    /// programs are in the folder `programs`.
     pub async fn start_all(programs: &Path, upstream: &Upstream) -> Vec<Self> {
         let ours = kubetoll_proxy();
-        let mut all = vec![
-            Self::ours("kubetoll-proxy", ours, upstream, &[]),
-            Self::ours(
+        let mut all = vec![Self::ours("kubetoll-proxy", ours, upstream, &[])];
+        if is_wanted("kubetoll-proxy, 2 threads") {
+            let arguments = ["--threads", "2"];
+            all.push(Self::ours(
                 "kubetoll-proxy, 2 threads",
                 ours,
                 upstream,
-                &["--threads", "2"],
-            ),
-        ];
+                &arguments,
+            ));
+        }
         if let Some(before) = env::var_os(BEFORE) {
             all.push(Self::ours(
                 "kubetoll-proxy, before",
@@ -92,8 +97,12 @@ impl Contender {
             ("HAProxy", haproxy),
             ("HAProxy, none shared", haproxy_without_sharing),
             ("Envoy", envoy),
+            ("bare, by hyper", bare_tasks),
+            ("bare, in one task", bare_direct),
         ] {
-            all.push(Self::other(name, configure, programs, upstream).await);
+            if is_wanted(name) {
+                all.push(Self::other(name, configure, programs, upstream).await);
+            }
         }
         all
     }
@@ -152,9 +161,9 @@ impl Contender {
         &self.targets[usize::from(protocol == Protocol::Http2)]
     }
 
-    /// Whether it is Kubetoll's.
-    pub fn is_ours(&self) -> bool {
-        matches!(self.process, Process::Ours(_))
+    /// Whether it is a proxy that somebody may use in place of Kubetoll's.
+    pub fn is_rival(&self) -> bool {
+        !matches!(self.process, Process::Ours(_)) && !self.name.starts_with("bare")
     }
 
     fn id(&self) -> u32 {
@@ -178,6 +187,12 @@ impl Contender {
     pub fn memory_kib(&self) -> u64 {
         super::proxy::memory_kib(self.id())
     }
+}
+
+fn is_wanted(name: &str) -> bool {
+    env::var(ONLY).map_or(true, |only| {
+        only.split(',').any(|one| name.starts_with(one))
+    })
 }
 
 async fn until_listening(target: &Target) {
@@ -263,5 +278,23 @@ fn envoy(site: &Site) -> Command {
         .args(["--concurrency", "1", "--use-dynamic-base-id"])
         .args(["--log-level", "error", "--config-path"])
         .arg(file);
+    command
+}
+
+/// This program itself, as one of the forwarders that do nothing else.
+fn bare_tasks(site: &Site) -> Command {
+    bare(site, "tasks")
+}
+
+fn bare_direct(site: &Site) -> Command {
+    bare(site, "direct")
+}
+
+fn bare(site: &Site, how: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--bare", how, &site.upstream])
+        .arg(&site.dir)
+        .args(site.ports.map(|port| port.to_string()));
     command
 }

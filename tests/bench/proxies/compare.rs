@@ -11,7 +11,7 @@ use crate::kit::{
 /// What requests took in one proxy.
 pub struct Found<'n> {
     pub name: &'n str,
-    is_ours: bool,
+    is_rival: bool,
     /// Of one request, in each round.
     pub rounds: Vec<Used>,
     /// Of one request; `None` where nothing can count them.
@@ -22,7 +22,7 @@ impl<'c> Found<'c> {
     pub fn new(contender: &'c Contender) -> Self {
         Self {
             name: contender.name,
-            is_ours: contender.is_ours(),
+            is_rival: contender.is_rival(),
             rounds: Vec::new(),
             system_calls: None,
         }
@@ -56,10 +56,16 @@ pub fn compare(found: &[Found<'_>]) -> bool {
             line.switches,
         );
     }
-    let others = lines.iter().zip(found).filter(|(_, found)| !found.is_ours);
-    let others = others.map(|(line, _)| line);
-    let best = others.map(|line| line.us).fold(f64::INFINITY, f64::min);
-    let ratio = lines[0].us / best;
+    let others = lines.iter().zip(found).filter(|(_, found)| found.is_rival);
+    judge(lines[0].us, others.map(|(line, _)| line.us))
+}
+
+/// Whether ours is no more than the least of the others, where there are others.
+fn judge(ours: f64, others: impl Iterator<Item = f64>) -> bool {
+    let Some(best) = others.min_by(f64::total_cmp) else {
+        return true;
+    };
+    let ratio = ours / best;
     program::judge(
         ratio <= 1.0,
         &format!("ours is {ratio:.2} of the best of the others"),
@@ -80,13 +86,8 @@ pub fn least(what: &str, found: &[(&Contender, Vec<f64>)]) -> bool {
             figure / ours
         );
     }
-    let others = found.iter().filter(|(contender, _)| !contender.is_ours());
-    let best = others.map(|(_, rounds)| least(rounds));
-    let ratio = ours / best.fold(f64::INFINITY, f64::min);
-    program::judge(
-        ratio <= 1.0,
-        &format!("ours is {ratio:.2} of the best of the others"),
-    )
+    let others = found.iter().filter(|(contender, _)| contender.is_rival());
+    judge(ours, others.map(|(_, rounds)| least(rounds)))
 }
 
 /// What a request took in one proxy.

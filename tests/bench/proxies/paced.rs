@@ -70,7 +70,6 @@ async fn of(programs: &Path, protocol: Protocol, (rate, count): (u32, u32)) -> b
 struct Clients {
     senders: Vec<Sender>,
     target: Target,
-    protocol: Protocol,
 }
 
 impl Clients {
@@ -79,14 +78,13 @@ impl Clients {
         for _ in 0..CONNECTIONS {
             let mut sender = connect(target, protocol, 1).await.swap_remove(0);
             for number in 0..FIRST {
-                sender.send(target, protocol, number).await;
+                sender.send(target, number).await;
             }
             senders.push(sender);
         }
         Self {
             senders,
             target: target.clone(),
-            protocol,
         }
     }
 
@@ -96,13 +94,13 @@ impl Clients {
         let mut sending = JoinSet::new();
         for (number, mut sender) in (0..).zip(self.senders.drain(..)) {
             let first = Instant::now() + pause * number / CONNECTIONS;
-            let (target, protocol) = (self.target.clone(), self.protocol);
+            let target = self.target.clone();
             sending.spawn(async move {
                 let mut ticks = interval_at(first, pause);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 for number in 0..count / CONNECTIONS {
                     ticks.tick().await;
-                    sender.send(&target, protocol, number.into()).await;
+                    sender.send(&target, number.into()).await;
                 }
                 sender
             });

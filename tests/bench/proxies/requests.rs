@@ -2,25 +2,46 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::client::conn::{http1, http2};
+use hyper::{body::Incoming, client::conn::http1};
 
-use crate::kit::{
-    client::{Body, Target, service_account_token},
-    contender::Protocol,
+use crate::{
+    indexing::Client,
+    kit::{
+        client::{Body, Target, service_account_token},
+        contender::Protocol,
+    },
 };
 
 /// One request in four changes something.
 static PATCH: &[u8] = &[b'p'; 600];
-const PATH: &str = "/api/v1/namespaces/kubevirt-perf-test/pods/virt-launcher-vmi-0042-x7k2p";
-static AUTHORIZATION: LazyLock<HeaderValue> =
-    LazyLock::new(|| service_account_token("kubevirt-controller"));
+const PATH: &str =
+    "/api/v1/namespaces/kubevirt-perf-test/pods/virt-launcher-vmi-0042-x7k2p?bytes=2000";
+/// What a controller sends with each request.
+static FIELDS: LazyLock<Vec<(&str, HeaderValue)>> = LazyLock::new(|| {
+    let texts = [
+        (
+            "user-agent",
+            "virt-controller/v0.0.0 (linux/amd64) kubernetes/$Format",
+        ),
+        ("accept", "application/json, */*"),
+        ("accept-encoding", "gzip"),
+        ("content-type", "application/json-patch+json"),
+        ("kubectl-session", "5bb5ca5c-0b23-4b37-9fd1-5b0e8f5c5d0e"),
+    ];
+    let token = service_account_token("kubevirt-controller");
+    let fields = texts.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    [("authorization", token)]
+        .into_iter()
+        .chain(fields)
+        .collect()
+});
 
 /// Who sends one request at a time.
 pub enum Sender {
     Http1(http1::SendRequest<Body>),
-    Http2(http2::SendRequest<Body>),
+    Http2(Client),
 }
 
 /// A connection, and all who send on it.
@@ -28,9 +49,9 @@ pub async fn connect(target: &Target, protocol: Protocol, at_once: usize) -> Vec
     match protocol {
         Protocol::Http1 => vec![Sender::Http1(target.http1().await.unwrap())],
         Protocol::Http2 => {
-            let sender = target.http2().await.unwrap();
+            let client = Client::connect(target, PATH, &FIELDS).await.unwrap();
             (0..at_once)
-                .map(|_| Sender::Http2(sender.clone()))
+                .map(|_| Sender::Http2(client.clone()))
                 .collect()
         }
     }
@@ -38,56 +59,37 @@ pub async fn connect(target: &Target, protocol: Protocol, at_once: usize) -> Vec
 
 impl Sender {
     /// Makes a request; panics if it is not answered well.
-    pub async fn send(&mut self, target: &Target, protocol: Protocol, number: u64) {
-        let request = request(target, protocol, number);
-        let answer = match self {
-            Self::Http1(sender) => {
-                sender.ready().await.unwrap();
-                sender.send_request(request).await
-            }
-            Self::Http2(sender) => {
-                sender.ready().await.unwrap();
-                sender.send_request(request).await
-            }
+    pub async fn send(&mut self, target: &Target, number: u64) {
+        let (method, body) = match number % 4 {
+            0 => (Method::PATCH, PATCH),
+            _ => (Method::GET, &[][..]),
         };
-        check(answer).await;
+        let length = match self {
+            Self::Http1(sender) => {
+                let request = request(target, method, body);
+                sender.ready().await.unwrap();
+                length_of(sender.send_request(request).await.unwrap()).await
+            }
+            Self::Http2(client) => client.send(&method, body).await,
+        };
+        assert_eq!(length, 2_000);
     }
 }
 
-async fn check(answer: hyper::Result<http::Response<hyper::body::Incoming>>) {
-    let answer = answer.unwrap();
+/// How long the answer's body is; panics if it is not 200.
+async fn length_of(answer: Response<Incoming>) -> usize {
     let status = answer.status();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!((status, body.len()), (StatusCode::OK, 2_000), "{body:?}");
+    assert_eq!(status, StatusCode::OK, "{body:?}");
+    body.len()
 }
 
-/// A controller's request.
-fn request(target: &Target, protocol: Protocol, number: u64) -> Request<Body> {
-    let (method, body) = match number % 4 {
-        0 => (Method::PATCH, PATCH),
-        _ => (Method::GET, &[][..]),
-    };
-    let path = format!("{PATH}?bytes=2000");
-    let mut request = match protocol {
-        Protocol::Http1 => target.request_http1(method, &path, body),
-        Protocol::Http2 => target.request(method, &path, body),
-    };
+/// A controller's request over HTTP/1.1.
+fn request(target: &Target, method: Method, body: &'static [u8]) -> Request<Body> {
+    let mut request = target.request_http1(method, PATH, body);
     let headers = request.headers_mut();
-    headers.insert(header::AUTHORIZATION, AUTHORIZATION.clone());
-    for (name, value) in [
-        (
-            header::USER_AGENT,
-            "virt-controller/v0.0.0 (linux/amd64) kubernetes/$Format",
-        ),
-        (header::ACCEPT, "application/json, */*"),
-        (header::ACCEPT_ENCODING, "gzip"),
-        (header::CONTENT_TYPE, "application/json-patch+json"),
-        (
-            HeaderName::from_static("kubectl-session"),
-            "5bb5ca5c-0b23-4b37-9fd1-5b0e8f5c5d0e",
-        ),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
+    for (name, value) in FIELDS.iter() {
+        headers.insert(*name, value.clone());
     }
     request
 }

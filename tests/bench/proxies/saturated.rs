@@ -70,15 +70,15 @@ async fn storm(target: &Target, protocol: Protocol, connections: usize, at_once:
     for _ in 0..connections {
         for sender in connect(target, protocol, at_once).await {
             let (target, left) = (target.clone(), Arc::clone(&left));
-            clients.spawn(send_all(sender, target, protocol, left));
+            clients.spawn(send_all(sender, target, left));
         }
     }
     clients.join_all().await;
 }
 
-async fn send_all(mut sender: Sender, target: Target, protocol: Protocol, left: Arc<AtomicU64>) {
+async fn send_all(mut sender: Sender, target: Target, left: Arc<AtomicU64>) {
     while let Some(number) = next(&left) {
-        sender.send(&target, protocol, number).await;
+        sender.send(&target, number).await;
     }
 }
 
