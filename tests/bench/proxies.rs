@@ -19,7 +19,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use kit::program;
+use kit::{contender::BARE, program};
 
 #[path = "bare/mod.rs"]
 mod bare;
@@ -47,7 +47,7 @@ mod saturated;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
-        Some((first, arguments)) if first == bare::ARGUMENT => bare::run(arguments),
+        Some((first, arguments)) if first == BARE => bare::run(arguments),
         _ => measure(),
     }
 }

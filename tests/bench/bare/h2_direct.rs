@@ -91,7 +91,8 @@ async fn pass(mut from: RecvStream, mut to: SendStream<Bytes>) -> Result<(), h2:
     while let Some(data) = from.data().await {
         let mut data = data?;
         from.flow_control().release_capacity(data.len())?;
-        is_ended = from.is_end_stream();
+        // What is empty is not sent: its end comes below.
+        is_ended = from.is_end_stream() && !data.is_empty();
         to.reserve_capacity(data.len());
         while !data.is_empty() && to.capacity() < data.len() {
             let Some(capacity) = poll_fn(|context| to.poll_capacity(context)).await else {

@@ -9,19 +9,15 @@ mod hyper_tasks;
 use std::{path::Path, sync::Arc};
 
 use hyper_util::rt::TokioIo;
-use identity::server::ServingCertificate;
-use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use identity::{client_certificate::ClientCertificates, server::ServingCertificate};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-/// The argument by which this program becomes a forwarder.
-pub const ARGUMENT: &str = "--bare";
+use crate::kit::client::tls_trusting;
 
 type Downstream = TokioIo<server::TlsStream<TcpStream>>;
 type FromUpstream = TokioIo<client::TlsStream<TcpStream>>;
@@ -38,10 +34,11 @@ pub fn run(arguments: &[String]) -> ! {
     };
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(async {
+        let acceptor = acceptor(Path::new(dir));
         let serve = |port: &String, protocol: &'static str| {
             let upstream = Arc::new(Upstream::new(address, Path::new(dir), protocol));
-            let acceptor = acceptor(Path::new(dir), protocol);
-            serve(how == "direct", port.parse().unwrap(), acceptor, upstream)
+            let port = port.parse().unwrap();
+            serve(how == "direct", port, acceptor.clone(), upstream)
         };
         tokio::join!(serve(http1, "http/1.1"), serve(http2, "h2")).0
     })
@@ -68,15 +65,13 @@ async fn serve(direct: bool, port: u16, acceptor: TlsAcceptor, upstream: Arc<Ups
     }
 }
 
-fn acceptor(dir: &Path, protocol: &str) -> TlsAcceptor {
+/// With both protocols: a client offers the one that its port is for.
+fn acceptor(dir: &Path) -> TlsAcceptor {
     let certificate = ServingCertificate::from_files(&dir.join("tls.crt"), &dir.join("tls.key"));
-    let mut tls = ServerConfig::builder_with_provider(identity::provider())
-        .with_safe_default_protocol_versions()
+    let tls = certificate
         .unwrap()
-        .with_no_client_auth()
-        .with_cert_resolver(certificate.unwrap());
-    tls.alpn_protocols = vec![protocol.into()];
-    TlsAcceptor::from(Arc::new(tls))
+        .server_config(&ClientCertificates::NotAsked);
+    TlsAcceptor::from(tls.unwrap())
 }
 
 /// The upstream, by one protocol.
@@ -88,15 +83,8 @@ struct Upstream {
 
 impl Upstream {
     fn new(address: &str, dir: &Path, protocol: &'static str) -> Self {
-        let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(dir.join("upstream.crt"));
-        roots.add(ca.unwrap()).unwrap();
-        let mut tls = ClientConfig::builder_with_provider(identity::provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![protocol.into()];
+        let tls = tls_trusting(ca.unwrap(), &[protocol]);
         Self {
             address: address.to_owned(),
             protocol,

@@ -8,7 +8,10 @@ use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -20,31 +23,37 @@ const CONNECTION_WINDOW: u32 = 1 << 30;
 
 pub type Body = Full<Bytes>;
 
+/// A client's side of TLS that trusts this authority and offers these protocols.
+pub fn tls_trusting(ca: CertificateDer<'static>, protocols: &[&str]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca).unwrap();
+    let mut tls = ClientConfig::builder_with_provider(identity::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = protocols.iter().map(|&name| name.into()).collect();
+    tls
+}
+
 /// Where a client connects to, and whom it trusts.
 #[derive(Clone)]
 pub struct Target {
     pub address: String,
-    roots: Arc<RootCertStore>,
+    ca: CertificateDer<'static>,
 }
 
 impl Target {
     pub fn new(url: &str, authority: &Authority) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.certificate()).unwrap();
         Self {
             address: url.trim_start_matches("https://").to_owned(),
-            roots: Arc::new(roots),
+            ca: authority.certificate(),
         }
     }
 
     /// A TLS connection that offers `protocol`.
     pub async fn connect(&self, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut tls = ClientConfig::builder_with_provider(identity::provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let tls = tls_trusting(self.ca.clone(), &[protocol]);
         let tcp = TcpStream::connect(&self.address).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1").unwrap();

@@ -23,6 +23,8 @@ use super::{
 
 /// Names another build of Kubetoll's proxy, to see what a change did.
 const BEFORE: &str = "KUBETOLL_PROXY_BEFORE";
+/// The argument by which a program becomes a forwarder that does nothing else.
+pub const BARE: &str = "--bare";
 /// Beginnings of the names of those that are measured besides the first, separated by commas; all
 /// without it.
 const ONLY: &str = "KUBETOLL_BENCH_ONLY";
@@ -293,7 +295,7 @@ fn bare_direct(site: &Site) -> Command {
 fn bare(site: &Site, how: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args(["--bare", how, &site.upstream])
+        .args([BARE, how, &site.upstream])
         .arg(&site.dir)
         .args(site.ports.map(|port| port.to_string()));
     command

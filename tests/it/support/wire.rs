@@ -10,7 +10,7 @@ use identity::{
 };
 use proxy::Options;
 use record::{CallRecord, Snapshot};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::ServerName};
+use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -20,6 +20,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream, server};
 
 use super::proxy::TestProxy;
+use crate::kit::client::tls_trusting;
 
 /// Longest wait for anything that must happen.
 pub const LONGEST: Duration = Duration::from_secs(10);
@@ -281,18 +282,7 @@ pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String,
 
 /// A client's side of TLS that trusts this authority.
 pub fn client_tls(authority: &Authority, alpn: &[&str]) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate()).unwrap();
-    let mut tls = ClientConfig::builder_with_provider(identity::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = alpn
-        .iter()
-        .map(|protocol| protocol.as_bytes().to_vec())
-        .collect();
-    tls
+    tls_trusting(authority.certificate(), alpn)
 }
 
 /// A TLS connection with these protocols offered.
